@@ -1,0 +1,51 @@
+# Everything but Python, make and Git comes by itself: `make repro` runs the project, `make test` its tests.
+
+PYTHON ?= python3
+AGAINST ?= main
+PORT ?= 5000
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export MLFLOW_DISABLE_TELEMETRY ?= true
+
+.DEFAULT_GOAL := help
+.PHONY: help repro test gate ui lint bench clean
+
+help:  ## list what there is
+	@echo "make TARGET, where TARGET is"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+
+repro: $(READY)  ## run every stage that is not up to date
+	@git rev-parse --git-dir > /dev/null 2>&1 || { echo "DVC needs Git, and this folder is no Git repository: clone the project, or run 'git init' here." >&2; exit 1; }
+	$(BIN)/dvc repro
+
+test: $(READY)  ## run the tests
+	$(BIN)/python -m pytest
+
+gate: $(READY)  ## compare the figures with those of a Git revision (AGAINST=main)
+	$(BIN)/pandacat gate --against "$(AGAINST)"
+
+ui: $(READY)  ## open the tracked runs in a browser (PORT=5000)
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --port "$(PORT)"
+
+lint: $(READY)  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)  ## measure against other ways to do the same
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove the environment and the tools' caches; results and tracked runs stay
+	rm -rf "$(VENV)" .pytest_cache .ruff_cache .mypy_cache src/*.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): requirements.txt constraints.txt pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: name one, as in 'make repro PYTHON=python3.12'." >&2; exit 1; }
+	"$(PYTHON)" -m venv "$(VENV)"
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt -c constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

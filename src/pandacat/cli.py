@@ -1,0 +1,191 @@
+"""The `pandacat` command."""
+
+import argparse
+import csv
+import glob
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from pandacat import layout
+from pandacat.errors import PandacatError
+from pandacat.files import written_aside
+from pandacat.labels import LABELS
+
+if TYPE_CHECKING:
+    from pandacat.recogniser import Verdict
+
+UNREADABLE = "unreadable"
+
+PHOTO_ENDINGS = {
+    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif",
+    ".avif", ".ppm",
+}  # fmt: skip
+"""What is taken from a folder; a file that is named is read whatever its ending."""
+
+EXAMPLES = """\
+examples:
+  pandacat predict examples/                        a folder, with all folders in it
+  pandacat predict holiday.jpg 'zoo/*.png'          files and patterns
+  pandacat predict photos/ --output verdicts.csv    as a table: path,label,p_panda,p_cat,p_other
+  pandacat predict photos/ --model pretrained       the untouched network; needs no training
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except PandacatError as error:
+        print(f"pandacat: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pandacat", description="Giant panda, cat, or neither? And how sure is that?"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    predict = commands.add_parser(
+        "predict",
+        help="say what is on photos",
+        description="Say for each photo whether a giant panda is on it, a cat, or neither.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    predict.add_argument("paths", nargs="+", metavar="PATH", help="photo, folder or pattern")
+    predict.add_argument(
+        "--model",
+        default="fine-tuned",
+        metavar="NAME",
+        help="fine-tuned (default), pretrained, scratch-photos, or a model's folder",
+    )
+    predict.add_argument(
+        "--models",
+        type=Path,
+        default=layout.MODELS,
+        metavar="FOLDER",
+        help="where trained models lie (default: models)",
+    )
+    predict.add_argument(
+        "--output", type=Path, metavar="FILE", help="write a .csv or .json file instead of lines"
+    )
+    predict.set_defaults(run=_predict)
+    return parser
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from pandacat.recogniser import open_model
+
+    if options.output and options.output.suffix.lower() not in WRITERS:
+        raise PandacatError(f"--output {options.output}: the name must end in .csv or .json.")
+    paths = find_photos(options.paths)
+    recogniser = open_model(options.model, models=options.models)
+    verdicts = Counted(recogniser.recognise((path, _reader(path)) for path in paths), len(paths))
+    if options.output:
+        with written_aside(options.output) as aside:
+            WRITERS[options.output.suffix.lower()](aside, verdicts)
+    else:
+        print_lines(verdicts)
+    if verdicts.failed:
+        print(f"{verdicts.failed} of {len(paths)} files could not be read.", file=sys.stderr)
+    return 1 if verdicts.failed else 0
+
+
+def _reader(path: str) -> Callable[[], bytes]:
+    return lambda: Path(path).read_bytes()
+
+
+class Counted:
+    """Verdicts as they come, under a progress bar; counts those that failed."""
+
+    def __init__(self, verdicts: Iterable["Verdict"], total: int) -> None:
+        self._verdicts, self._total = verdicts, total
+        self.failed = 0
+
+    def __iter__(self) -> Iterator["Verdict"]:
+        with tqdm(
+            self._verdicts, total=self._total, unit="photo", disable=None, leave=False
+        ) as bar:
+            for verdict in bar:
+                self.failed += verdict.reason is not None
+                yield verdict
+
+
+def print_lines(verdicts: Iterable["Verdict"]) -> None:
+    """Print one line per photo: the verdict, the three probabilities, the name."""
+    print(f"{'verdict':9}{'panda':>7}{'cat':>8}{'other':>8}   photo")
+    for verdict in verdicts:
+        if verdict.probabilities is None:
+            line = f"{'unreadable':32}   {verdict.name}: {verdict.reason}"
+        else:
+            shares = "".join(f"{probability:8.1%}" for probability in verdict.probabilities)
+            line = f"{verdict.label:8}{shares}   {verdict.name}"
+        tqdm.write(line)
+
+
+def write_csv(path: Path, verdicts: Iterable["Verdict"]) -> None:
+    """Write `path,label,p_panda,p_cat,p_other`; of an unreadable file the label is `unreadable`."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("path", "label", *(f"p_{label}" for label in LABELS)))
+        for verdict in verdicts:
+            if verdict.probabilities is None:
+                print(f"{verdict.name}: {verdict.reason}", file=sys.stderr)
+            writer.writerow(
+                (verdict.name, verdict.label or UNREADABLE, *(verdict.probabilities or ("",) * 3))
+            )
+
+
+def write_json_list(path: Path, verdicts: Iterable["Verdict"]) -> None:
+    """Write a list of objects with the columns of the CSV, and `reason` for unreadable files."""
+    with path.open("w", encoding="utf-8") as stream:
+        separator = "[\n"
+        for verdict in verdicts:
+            row: dict[str, object] = {"path": verdict.name, "label": verdict.label or UNREADABLE}
+            if verdict.probabilities is None:
+                row["reason"] = verdict.reason
+            else:
+                row |= {f"p_{k}": p for k, p in zip(LABELS, verdict.probabilities, strict=True)}
+            stream.write(f"{separator}  {json.dumps(row, ensure_ascii=False)}")
+            separator = ",\n"
+        stream.write("\n]\n")
+
+
+WRITERS = {".csv": write_csv, ".json": write_json_list}
+
+
+def find_photos(paths: Sequence[str]) -> list[str]:
+    """Return the files that the paths stand for: themselves, all photos in folders, patterns.
+
+    A file that is not there is returned as well, so that it gets its line.
+
+    Raises:
+        PandacatError: only empty folders were given.
+    """
+    found: list[str] = []
+    for path in paths:
+        if Path(path).is_dir():
+            matches = [
+                str(file)
+                for file in sorted(Path(path).rglob("*"))
+                if file.suffix.lower() in PHOTO_ENDINGS and not file.name.startswith(".")
+            ]
+        else:
+            matches = sorted(glob.glob(path, recursive=True)) or [path]
+        found += matches
+    if not found:
+        raise PandacatError(f"No photos in {', '.join(paths)}.")
+    return found

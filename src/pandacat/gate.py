@@ -1,0 +1,384 @@
+"""The regression gate: are the figures in the workspace as good as those of a Git revision?
+
+Both lie in Git itself, so that the baseline needs no DVC remote and no second run. `params.yaml`
+names the figures that count. A figure fails when it gets worse by more than is allowed, which is
+the larger of its tolerance and what chance alone could do:
+
+- accuracies and the log loss on the same test photos: judged photo by photo, by the exact McNemar
+  test and the paired bootstrap, at 95 %;
+- figures with an interval on both sides: the interval of their difference must exclude zero, by
+  the method of G. Y. Zou and A. Donner, Construction of confidence limits about effect measures: a
+  general approach, Statistics in Medicine 27 (2008), 1693-1702, which takes the two as independent
+  and so, on the same photos, errs towards letting a small drop pass;
+- plain numbers: the tolerance alone.
+
+Floors and ceilings hold whatever the baseline was.
+"""
+
+import argparse
+import io
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pandacat import layout, params
+from pandacat.errors import PandacatError
+from pandacat.files import write_text
+from pandacat.labels import LABELS
+from pandacat.params import GateRule
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HEADLINE = layout.METRICS / "headline.json"
+PREDICTIONS = layout.METRICS / "test_predictions.csv"
+_PROBABILITIES = [f"p_{label}" for label in LABELS]
+
+Verdict = Literal[
+    "same",
+    "better",
+    "no clear change",
+    "new",
+    "regression",
+    "vanished",
+    "below floor",
+    "above ceiling",
+]
+FAILURES: tuple[Verdict, ...] = ("regression", "vanished", "below floor", "above ceiling")
+
+PASSED, FAILED, NOT_COMPARABLE = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with its 95 % interval, which has no width where none was given."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What `metrics/headline.json` and the test predictions say at one time."""
+
+    numbers: Mapping[str, Figure]
+    """By dotted name."""
+    data: Mapping[str, str] = field(default_factory=dict)
+    """What they were measured on: the texts under `data`."""
+    predictions: "pd.DataFrame | None" = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    metric: str
+    baseline: float | None
+    now: float | None
+    change: float | None
+    allowed: float | None
+    """Change up to which nothing is flagged; it has the sign of a change for the worse."""
+    verdict: Verdict
+
+    @property
+    def failed(self) -> bool:
+        """Whether it must not pass the gate."""
+        return self.verdict in FAILURES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `pandacat gate`."""
+    parser.add_argument(
+        "--against", default="main", metavar="REV", help="Git revision to compare with (main)"
+    )
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write the table as Markdown, too"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare, print the table; return 0 (passed), 1 (got worse) or 2 (can't be compared)."""
+    try:
+        rules = params.load().gate
+        now = read_workspace()
+        baseline, problem = _baseline(options.against, now)
+        rows = compare(baseline, now, rules)
+        if not rows:
+            raise PandacatError("no rule under `gate` in params.yaml names a figure that there is.")
+    except PandacatError as error:
+        print(f"Gate: {error}", file=sys.stderr)
+        return NOT_COMPARABLE
+    failures = sum(row.failed for row in rows)
+    if failures:
+        code, outcome = FAILED, f"{failures} of {len(rows)} figures fail."
+    elif problem:
+        code, outcome = NOT_COMPARABLE, "not compared; no figure breaks its floor or ceiling."
+    else:
+        code, outcome = PASSED, f"all {len(rows)} figures pass."
+    notes = [
+        problem or f"Compared with {options.against}.",
+        *detectable_drops(now),
+        *(f"No figure is called {pattern}." for pattern in _idle(rules, rows)),
+        f"Gate: {outcome}",
+    ]
+    print(table(rows), "", *notes, sep="\n")
+    if options.markdown:
+        write_text(options.markdown, "\n\n".join([table(rows, markdown=True), *notes]) + "\n")
+    return code
+
+
+def _baseline(against: str, now: Figures) -> tuple[Figures | None, str]:
+    """Return the figures to compare with, or None and the reason why there are none."""
+    try:
+        baseline = read_revision(against)
+    except PandacatError as error:
+        return None, str(error)
+    if baseline.data != now.data:
+        return None, (
+            f"{against} was measured on other data ({_described(baseline)}) than the workspace "
+            f"({_described(now)}): figures can be compared only where both ran on the same."
+        )
+    return baseline, ""
+
+
+def _described(figures: Figures) -> str:
+    return ", ".join(f"{name} {text[:12]}" for name, text in figures.data.items()) or "not said"
+
+
+def compare(baseline: Figures | None, now: Figures, rules: Sequence[GateRule]) -> list[Row]:
+    """Return a row for each figure that a rule names, on either side; the first rule to match wins.
+
+    Without a baseline only floors and ceilings can fail.
+    """
+    before = baseline.numbers if baseline else {}
+    rows = []
+    for metric in dict.fromkeys([*now.numbers, *before]):
+        rule = next((rule for rule in rules if fnmatchcase(metric, rule.metric)), None)
+        if rule:
+            rows.append(_judge(metric, rule, baseline, now))
+    return rows
+
+
+def _judge(metric: str, rule: GateRule, baseline: Figures | None, now: Figures) -> Row:
+    after = now.numbers.get(metric)
+    before = baseline.numbers.get(metric) if baseline else None
+    if after is None:
+        assert before
+        return Row(metric, before.value, None, None, None, "vanished")
+    change = allowed = None
+    verdict: Verdict = "new"
+    if baseline and before:
+        sign = -1 if rule.better == "higher" else 1
+        change = after.value - before.value
+        worse = sign * change
+        noise = _paired_noise(metric, baseline, now)
+        if noise is None:
+            noise = _interval_noise(rule, before, after)
+        limit = max(rule.tolerance, noise)
+        allowed = sign * limit
+        if worse > limit + 1e-9:
+            verdict = "regression"
+        elif abs(worse) <= 1e-9:
+            verdict = "same"
+        else:
+            verdict = "no clear change" if abs(worse) <= limit + 1e-9 else "better"
+    if rule.floor is not None and after.value < rule.floor:
+        verdict = "below floor"
+    if rule.ceiling is not None and after.value > rule.ceiling:
+        verdict = "above ceiling"
+    return Row(metric, before.value if before else None, after.value, change, allowed, verdict)
+
+
+def _interval_noise(rule: GateRule, before: Figure, after: Figure) -> float:
+    """Return the change for the worse up to which the difference's interval holds zero."""
+    if rule.better == "higher":
+        return math.hypot(before.value - before.low, after.high - after.value)
+    return math.hypot(before.high - before.value, after.value - after.low)
+
+
+def _paired_noise(metric: str, baseline: Figures, now: Figures) -> float | None:
+    """Return the change for the worse that chance allows, seen photo by photo.
+
+    None where the two sides have no predictions of the same photos, or where these don't give the
+    figure in the headline.
+    """
+    from pandacat.measure.paired import paired_difference, smallest_detectable_drop
+
+    parts = metric.split(".")
+    if len(parts) != 3 or parts[0] != "test":
+        return None
+    _, network, name = parts
+    before, after = (_scores(side, network, name) for side in (baseline, now))
+    if before is None or after is None or not before.index.equals(after.index):
+        return None
+    for scores, side in ((before, baseline), (after, now)):
+        if not math.isclose(scores.mean(), side.numbers[metric].value, abs_tol=1e-6):
+            return None
+    if name == "log_loss":
+        labels = after.index.get_level_values("label").map(LABELS.index).to_numpy()
+        worse = paired_difference(after.to_numpy(), before.to_numpy(), labels, seed=0)
+        return worse.value - worse.low
+    newly_right = int((after & ~before).sum())
+    return smallest_detectable_drop(len(after), newly_right) - 1 / len(after)
+
+
+def _scores(figures: Figures, network: str, name: str) -> "pd.Series[Any] | None":
+    """Return one number per photo whose mean is the figure, by path and label; None if unknown."""
+    import pandas as pd
+
+    from pandacat.measure.accuracy import log_losses, right_between_two
+
+    if figures.predictions is None:
+        return None
+    rows = figures.predictions.query("network == @network").sort_values("path")
+    if rows.empty:
+        return None
+    labels = rows["label"].map(LABELS.index).to_numpy()
+    probabilities = rows[_PROBABILITIES].to_numpy()
+    index = pd.MultiIndex.from_frame(rows[["path", "label"]])
+    if name == "two_class_accuracy":
+        known = rows["label"].isin(("panda", "cat")).to_numpy()
+        return pd.Series(right_between_two(labels, probabilities), index[known])
+    if name == "three_class_accuracy":
+        return pd.Series(probabilities.argmax(axis=1) == labels, index)
+    if name == "log_loss":
+        return pd.Series(log_losses(labels, probabilities), index)
+    return None
+
+
+def detectable_drops(now: Figures) -> list[str]:
+    """Return a sentence for each accuracy: the smallest drop that this test set can show.
+
+    It is the drop at which the exact McNemar test reaches 95 % when no photo is newly right: six
+    photos. Where some are newly right, more must be newly wrong.
+    """
+    from pandacat.measure.paired import smallest_detectable_drop
+
+    sentences = []
+    if now.predictions is not None:
+        network = str(now.predictions["network"].iat[0])
+        for name in ("two_class_accuracy", "three_class_accuracy"):
+            scores = _scores(now, network, name)
+            if scores is not None and len(scores):
+                sentences.append(
+                    f"Smallest drop in {name} that these {len(scores)} photos can show: "
+                    f"{smallest_detectable_drop(len(scores)):.4f}."
+                )
+    return sentences
+
+
+def read_workspace() -> Figures:
+    """Return the figures that lie in the current folder.
+
+    Raises:
+        PandacatError: they are missing or not readable.
+    """
+    headline, predictions = (
+        path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+        for path in (HEADLINE, PREDICTIONS)
+    )
+    if headline is None:
+        raise PandacatError(f"{HEADLINE} is not here: run `dvc repro` first.")
+    return _parse(headline, predictions, str(HEADLINE))
+
+
+def read_revision(revision: str) -> Figures:
+    """Return the figures that lie in a Git revision.
+
+    Raises:
+        PandacatError: this is not a Git repository, there is no such revision, or it holds no
+            readable figures.
+    """
+    commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", revision + "^{commit}")
+    if commit is None:
+        raise PandacatError(
+            f"There is no Git revision {revision} here: fetch it (`git fetch origin {revision}`), "
+            "or name another one with --against."
+        )
+    headline = _git("show", f"{commit.strip()}:./{HEADLINE.as_posix()}")
+    if headline is None:
+        raise PandacatError(
+            f"{revision} has no {HEADLINE} to compare with: commit the one that `dvc repro` "
+            "writes, or name another revision with --against."
+        )
+    predictions = _git("show", f"{commit.strip()}:./{PREDICTIONS.as_posix()}")
+    return _parse(headline, predictions, f"{HEADLINE} of {revision}")
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(["git", *arguments], capture_output=True, check=False)
+    except FileNotFoundError:
+        raise PandacatError("The gate needs git, and there is none on the PATH.") from None
+    return answer.stdout.decode(errors="replace") if answer.returncode == 0 else None
+
+
+def _parse(headline: str, predictions: str | None, name: str) -> Figures:
+    import pandas as pd
+
+    try:
+        content = json.loads(headline)
+        numbers = dict(_numbers(content))
+        table = None
+        if predictions is not None:
+            table = pd.read_csv(io.StringIO(predictions), keep_default_na=False)
+            table = table.astype(dict.fromkeys(_PROBABILITIES, float))
+            if not set(table["label"]) <= set(LABELS) or not {"path", "network"} <= set(table):
+                raise ValueError(f"{PREDICTIONS} does not have the columns and labels it should")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise PandacatError(f"{name} is not readable: {error}.") from None
+    facts = content.get("data", {})
+    return Figures(numbers, {k: v for k, v in facts.items() if isinstance(v, str)}, table)
+
+
+def _numbers(content: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Figure]]:
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and "value" in value:
+            yield name, Figure(*(float(value[part]) for part in ("value", "low", "high")))
+        elif isinstance(value, Mapping):
+            yield from _numbers(value, f"{name}.")
+        elif isinstance(value, int | float):
+            yield name, Figure(value, value, value)
+
+
+def _idle(rules: Sequence[GateRule], rows: Sequence[Row]) -> list[str]:
+    return [
+        rule.metric
+        for rule in rules
+        if not any(fnmatchcase(row.metric, rule.metric) for row in rows)
+    ]
+
+
+def table(rows: Sequence[Row], *, markdown: bool = False) -> str:
+    """Return the rows as a table for the terminal, or for a pull request."""
+    import pandas as pd
+
+    cells = [
+        {
+            "metric": row.metric,
+            "baseline": _number(row.baseline),
+            "now": _number(row.now),
+            "change": _number(row.change, sign="+"),
+            "allowed": _number(row.allowed, sign="+"),
+            "verdict": f"**{row.verdict}**" if markdown and row.failed else row.verdict,
+        }
+        for row in rows
+    ]
+    return pd.DataFrame(cells).to_markdown(
+        index=False,
+        tablefmt="github" if markdown else "simple",
+        colalign=("left", *["right"] * 4, "left"),
+        disable_numparse=True,
+    )
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    return "–" if value is None else f"{value:{sign}.4f}"

@@ -1,0 +1,17 @@
+"""Where each artifact lies, relative to the project's top folder; `dvc.yaml` says the same."""
+
+from pathlib import Path
+
+MNIST = Path("data/mnist")
+ARCHIVE = Path("data/raw/photos.zip")
+PROVENANCE = Path("data/raw/provenance.json")
+PHOTOS = Path("data/photos")
+FEATURES = Path("data/features")
+PREDICTIONS = Path("data/predictions")
+MODELS = Path("models")
+METRICS = Path("metrics")
+PLOTS = Path("plots")
+REPORTS = Path("reports")
+
+CHECKPOINTS = Path(".pandacat/checkpoints")
+"""Outside all stages' outputs, which DVC deletes before a stage runs."""

@@ -1,0 +1,1 @@
+"""Measures: how good, how sure, how robust."""

@@ -1,0 +1,106 @@
+"""Whether "90 % sure" is right nine times in ten, and the temperature that makes it so."""
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+from scipy.stats import rankdata
+
+from pandacat.measure.arrays import BoolArray, FloatArray, IntArray
+from pandacat.measure.intervals import wilson
+
+BINS = 15
+LARGEST_LOG_TEMPERATURE = 3.0
+
+
+def reliability(confidences: FloatArray, right: BoolArray, bins: int = BINS) -> pd.DataFrame:
+    """Return the reliability curve: one row for each bin, from the least to the most confident.
+
+    Bins hold about equally many photos (equal mass); equal confidences share a bin, so there may be
+    fewer than `bins`.
+
+    Args:
+        confidences: `(N,)`, the probability given to each answer.
+        right: `(N,)`, whether the answer was right.
+        bins: the most bins there can be.
+
+    Returns:
+        Columns `photos`, `confidence` (mean), `accuracy`, and its Wilson bounds `low` and `high`.
+    """
+    bin_of = np.floor(bins * (rankdata(confidences) - 0.5) / len(confidences))
+    rows = []
+    for index in np.unique(bin_of):
+        inside = bin_of == index
+        found = wilson(float(right[inside].mean()), int(inside.sum()))
+        rows.append(
+            {
+                "photos": int(inside.sum()),
+                "confidence": float(confidences[inside].mean()),
+                "accuracy": found.value,
+                "low": found.low,
+                "high": found.high,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def expected_calibration_error(
+    confidences: FloatArray, right: BoolArray, bins: int = BINS
+) -> float:
+    """Return the mean gap between confidence and accuracy over the bins of `reliability`, in 0…1.
+
+    Source: Naeini, Cooper and Hauskrecht, Obtaining well calibrated probabilities using Bayesian
+    binning, AAAI 2015; equal-mass bins: Nixon et al., Measuring calibration in deep learning, CVPR
+    workshops 2019.
+    """
+    curve = reliability(confidences, right, bins)
+    gaps = (curve["confidence"] - curve["accuracy"]).abs()
+    return float(np.average(gaps, weights=curve["photos"]))
+
+
+def calibration_error_by_chance(
+    confidences: FloatArray, seed: int, bins: int = BINS, draws: int = 200
+) -> float:
+    """Return the error that a perfectly calibrated network stays below, 95 times in 100.
+
+    The error is above zero by chance alone where photos are few. Answers are drawn right with the
+    probability that their confidence states.
+
+    Source: Bröcker and Smith, Increasing the reliability of reliability diagrams, Weather and
+    Forecasting 22 (2007), 651-661.
+    """
+    generator = np.random.default_rng(seed)
+    errors = [
+        expected_calibration_error(
+            confidences, np.asarray(generator.random(len(confidences)) < confidences), bins
+        )
+        for _ in range(draws)
+    ]
+    return float(np.quantile(errors, 0.95))
+
+
+def fit_temperature(logits: FloatArray, labels: IntArray) -> float:
+    """Return the temperature that makes `softmax(logits / temperature)` fit the labels best.
+
+    The log loss is minimised with a weak pull towards 1 (a standard normal prior on the logarithm
+    of the temperature), so that a network without a single mistake is not told to be surer yet.
+
+    Args:
+        logits: `(N, K)`, or log probabilities, for which 1 likewise means "as it is".
+        labels: `(N,)`, of photos that the network has not been trained on.
+
+    Source: Guo et al., On calibration of modern neural networks, ICML 2017, section 4.2.
+    """
+    photos = np.arange(len(labels))
+
+    def loss(log_temperature: float) -> float:
+        logs = log_softmax(logits / np.exp(log_temperature), axis=1)
+        return float(-logs[photos, labels].sum() + log_temperature**2 / 2)
+
+    bounds = (-LARGEST_LOG_TEMPERATURE, LARGEST_LOG_TEMPERATURE)
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+def apply_temperature(logits: FloatArray, temperature: float) -> FloatArray:
+    """Return `(N, K)` probabilities from `(N, K)` logits or log probabilities."""
+    return np.asarray(softmax(logits / temperature, axis=1))

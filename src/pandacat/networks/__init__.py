@@ -1,0 +1,1 @@
+"""Networks: our own, and the pretrained one."""

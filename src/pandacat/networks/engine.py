@@ -1,0 +1,100 @@
+"""The fastest way through a frozen trunk: OpenVINO on the CPU, PyTorch on a GPU."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import platformdirs
+
+EngineName = Literal["auto", "openvino", "torch"]
+
+
+class Engine(Protocol):
+    """A trunk that is ready to run; may be called from several threads at once."""
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Return features `(N, D) float32` of images `(N, S, S, 3) uint8`."""
+
+
+def compile_trunk(
+    make_trunk: Callable[[], Any], *, size_px: int, key: str, name: EngineName
+) -> Engine:
+    """Return an engine for the trunk that `make_trunk` builds.
+
+    `key` identifies the trunk's weights. OpenVINO's form of the trunk is kept under it in the
+    user's cache folder, so that the next start needs neither `make_trunk` nor PyTorch.
+    """
+    if name == "auto":
+        name = "torch" if _has_gpu() else "openvino"
+    if name == "torch":
+        return _TorchEngine(make_trunk())
+    return _OpenVinoEngine(_openvino_file(make_trunk, size_px, key))
+
+
+def _has_gpu() -> bool:
+    """Return whether PyTorch can use a GPU, without paying for its import where there is none."""
+    if not any(Path("/dev").glob("nvidia[0-9]*")):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+class _OpenVinoEngine:
+    def __init__(self, model: Path) -> None:
+        import openvino
+
+        settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+        self._compiled = openvino.Core().compile_model(model, "CPU", settings)
+        self._own = threading.local()
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        if not hasattr(self._own, "request"):
+            self._own.request = self._compiled.create_infer_request()
+        features: np.ndarray = self._own.request.infer({0: images})[0].copy()
+        return features
+
+
+def _openvino_file(make_trunk: Callable[[], Any], size_px: int, key: str) -> Path:
+    import openvino
+
+    folder = platformdirs.user_cache_path("pandacat") / f"openvino-{openvino.__version__[:9]}"
+    model = folder / f"{key}.xml"
+    if not (model.exists() and model.with_suffix(".bin").exists()):
+        _convert(make_trunk(), size_px, model)
+    return model
+
+
+def _convert(trunk: Any, size_px: int, model: Path) -> None:
+    import openvino
+    import torch
+
+    example = torch.zeros((2, size_px, size_px, 3), dtype=torch.uint8)
+    program = torch.export.export(
+        trunk.eval(), (example,), dynamic_shapes=({0: torch.export.Dim.AUTO},)
+    )
+    converted = openvino.convert_model(program)
+    folder = model.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / f"{model.stem}.{threading.get_native_id()}.part.xml"
+    openvino.save_model(converted, aside, compress_to_fp16=False)
+    aside.with_suffix(".bin").replace(model.with_suffix(".bin"))
+    aside.replace(model)
+
+
+class _TorchEngine:
+    def __init__(self, trunk: Any) -> None:
+        import torch
+
+        self._torch = torch
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._trunk = trunk.eval().to(self._device, memory_format=torch.channels_last)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        torch = self._torch
+        with torch.inference_mode():
+            features = self._trunk(torch.from_numpy(images).to(self._device))
+        result: np.ndarray = features.float().cpu().numpy()
+        return result

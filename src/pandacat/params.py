@@ -1,0 +1,268 @@
+"""`params.yaml` as frozen dataclasses, checked whole before anything runs."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pandacat.errors import PandacatError
+
+PARAMS_FILE = Path("params.yaml")
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+_checked = ConfigDict(extra="forbid", strict=True)
+
+
+@dataclass(frozen=True, config=_checked)
+class SampleParams:
+    """The drawn data set."""
+
+    photos_per_class: Annotated[int, Field(ge=1, le=100_000)]
+    seed: Seed
+
+
+@dataclass(frozen=True, config=_checked)
+class KaggleParams:
+    """The data set on Kaggle."""
+
+    dataset: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    """`owner/name`, as in the address of its page."""
+
+
+@dataclass(frozen=True, config=_checked)
+class FolderParams:
+    """Names of the folders (lower case) whose photos get each label."""
+
+    panda: tuple[str, ...]
+    cat: tuple[str, ...]
+    other: tuple[str, ...]
+
+
+@dataclass(frozen=True, config=_checked)
+class PhotosParams:
+    """Which photos."""
+
+    source: Literal["sample", "kaggle", "archive"]
+    sample: SampleParams
+    kaggle: KaggleParams
+    archive: str | None
+    """A zip file or a folder, one sub-folder per class at any depth."""
+    folders: FolderParams
+
+    def __post_init__(self) -> None:
+        """Refuse a source without its place, and a folder name with two labels."""
+        if self.source == "archive" and not self.archive:
+            raise ValueError("source archive needs photos.archive, the path to a zip or a folder")
+        names = [*{*self.folders.panda}, *{*self.folders.cat}, *{*self.folders.other}]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"photos.folders has a name for two labels: {', '.join(twice)}")
+
+
+@dataclass(frozen=True, config=_checked)
+class PreprocessParams:
+    """From files as they came to verified, normalised, split photos."""
+
+    side_px: Annotated[int, Field(ge=64, le=4096)]
+    """Shorter side of the kept copy; smaller photos keep their size."""
+    jpeg_quality: Annotated[int, Field(ge=50, le=100)]
+    max_megapixels: PositiveFloat
+    """Larger photos are quarantined unread."""
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=32)]
+    """Photos whose 128-bit fingerprints differ in at most so many bits share a group."""
+    validation_share: Share
+    test_share: Share
+    min_photos_per_label: Count
+    seed: Seed
+
+    def __post_init__(self) -> None:
+        """Refuse shares that leave nothing to train on."""
+        if self.validation_share + self.test_share > 0.9:
+            raise ValueError("validation_share + test_share must leave at least 0.1 for training")
+
+
+@dataclass(frozen=True, config=_checked)
+class AugmentParams:
+    """How far training pictures are changed at random; 0 leaves a change out."""
+
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)]
+    """Turned by up to so much either way."""
+    zoom: tuple[PositiveFloat, PositiveFloat]
+    """Enlarged by a factor between these two; 1 is as it is."""
+    stretch: Annotated[float, Field(ge=0, le=1)]
+    """Width against height, by a factor of up to 1 + stretch either way."""
+    shear: Annotated[float, Field(ge=0, le=1)]
+    """Slanted by up to this share of the side."""
+    shift: Annotated[float, Field(ge=0, le=1)]
+    """Moved by up to this share of the side, across and along."""
+    elastic: Annotated[float, Field(ge=0, le=1)]
+    """Bent: how far the points of a 5×5 grid typically move, as a share of the side."""
+    flip: bool
+    """Every other picture mirrored."""
+    color: Annotated[float, Field(ge=0, lt=1)]
+    """Brightness, contrast and saturation changed by up to this share each."""
+    erase: Annotated[float, Field(ge=0, le=1)]
+    """A grey rectangle over it, with sides of up to this share of the picture's."""
+
+    def __post_init__(self) -> None:
+        """Refuse a zoom from high to low."""
+        if self.zoom[0] > self.zoom[1]:
+            raise ValueError("zoom needs the smaller factor first")
+
+
+@dataclass(frozen=True, config=_checked)
+class ScratchParams:
+    """The project's own network, and how it is trained."""
+
+    side_px: Annotated[int, Field(ge=16, le=512)]
+    channels: Annotated[tuple[Count, ...], Field(min_length=1)]
+    """Feature maps that each stage makes; every stage halves the sides."""
+    depths: Annotated[tuple[Count, ...], Field(min_length=1)]
+    """Convolutions in each stage."""
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    """Share of the features blanked at random while training."""
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    learning_rate: PositiveFloat
+    """The highest; it warms up to it, then falls to 0."""
+    warm_up_share: Share
+    """Of all steps."""
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    patience: Count | None
+    """Stop after so many epochs without a lower validation loss."""
+    precision: Literal["auto", "float32", "bfloat16"]
+    augment: AugmentParams
+    seed: Seed
+
+    def __post_init__(self) -> None:
+        """Refuse stages that don't match, or that leave no pixel."""
+        if len(self.channels) != len(self.depths):
+            raise ValueError("channels and depths need one number for each stage")
+        if self.side_px < 2 ** len(self.channels):
+            raise ValueError("side_px is too small for so many stages: each one halves it")
+
+
+@dataclass(frozen=True, config=_checked)
+class TrainScratchParams:
+    """One `ScratchParams` for each data set."""
+
+    mnist: ScratchParams
+    photos: ScratchParams
+
+
+@dataclass(frozen=True, config=_checked)
+class PredictPretrainedParams:
+    """The ImageNet network as it is, and the features it gives the next stages."""
+
+    backbone: str
+    """`efficientnet_lite0`, `timm/NAME` or `torchvision/NAME`."""
+    engine: Literal["auto", "openvino", "torch"]
+    views: Literal["centre", "two_scales"]
+    """What fine-tuning and its network see of each photo; the untouched network sees the centre."""
+    augmented_views: Annotated[int, Field(ge=0, le=64)]
+    """Changed copies of each training photo, besides its views."""
+    seed: Seed
+
+
+@dataclass(frozen=True, config=_checked)
+class GateRule:
+    """How far some of the figures in `metrics/headline.json` may get worse."""
+
+    metric: str
+    """Dotted name, in which `*` stands for any text."""
+    better: Literal["higher", "lower"]
+    tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    """Change for the worse that is let pass, in the figure's own unit."""
+    floor: float | None = None
+    ceiling: float | None = None
+
+
+@dataclass(frozen=True, config=_checked)
+class FineTuneParams:
+    """Adapting the pretrained network."""
+
+    strategy: Literal["head", "last_stages", "everything"]
+    trained_stages: Count
+    """With `last_stages`: how many of the trunk's are trained."""
+    anchor: Annotated[float, Field(ge=0)]
+    """Pull towards the pretrained weights."""
+    epochs: Count
+    batch_size: Count
+    learning_rate: PositiveFloat
+    warm_up_share: Annotated[float, Field(ge=0, lt=1)]
+    patience: Count | None
+    precision: Literal["auto", "float32", "bfloat16"]
+    augment: AugmentParams
+    """Of pictures; features of changed copies come from `predict_pretrained`."""
+    seed: Seed
+
+
+@dataclass(frozen=True, config=_checked)
+class Params:
+    """All of `params.yaml`."""
+
+    photos: PhotosParams
+    preprocess: PreprocessParams
+    train_scratch: TrainScratchParams
+    predict_pretrained: PredictPretrainedParams
+    fine_tune: FineTuneParams
+    gate: tuple[GateRule, ...]
+    """The first rule that matches a figure counts."""
+
+
+def load(path: Path = PARAMS_FILE) -> Params:
+    """Return the checked content of `params.yaml`.
+
+    Read as YAML 1.2, in which `1e-05`, as DVC writes it, is a number.
+
+    Raises:
+        PandacatError: the file is missing or not YAML, or a key is unknown, missing, of the wrong
+            type or out of range; the text names each such key and what is allowed.
+    """
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PandacatError(f"{path} is not here: run from the project's top folder.") from None
+    except (YAMLError, UnicodeDecodeError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise PandacatError(f"{path} is not readable as YAML: {reason}") from None
+    return parse(content, name=str(path))
+
+
+def parse(content: object, name: str = "params.yaml") -> Params:
+    """Return `content`, as YAML gives it, as checked `Params`; raise `PandacatError` otherwise."""
+    try:
+        text = json.dumps(content, allow_nan=True)
+        return TypeAdapter(Params).validate_json(text)
+    except (TypeError, ValueError) as error:
+        if not isinstance(error, ValidationError):
+            raise PandacatError(
+                f"{name}: only numbers, texts, lists and maps go in: {error}"
+            ) from None
+        faults = [_sentence(fault) for fault in error.errors()]
+    raise PandacatError("\n".join([f"{name} needs a change:", *faults]))
+
+
+def _sentence(fault: object) -> str:
+    assert isinstance(fault, dict)
+    key = ".".join(str(part) for part in fault["loc"]) or "the file"
+    message = {
+        "missing": "is missing",
+        "unexpected_keyword_argument": "is not a known key",
+    }.get(fault["type"], fault["msg"])
+    value = (
+        ""
+        if fault["type"] in ("missing", "unexpected_keyword_argument")
+        else f" (it is {fault['input']!r})"
+    )
+    return f"  {key}: {message}{value}"

@@ -1,0 +1,140 @@
+"""From an archive as it came to verified, normalised, grouped and split photos."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from pandacat import photos, shards, splits
+from pandacat.errors import PandacatError
+from pandacat.files import written_aside
+from pandacat.labels import LABELS
+from pandacat.parallel import ordered_map
+from pandacat.params import FolderParams, PreprocessParams
+from pandacat.sources import archive as archives
+
+QUARANTINE = "quarantine.csv"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is known of one photo before it has a group and a split."""
+
+    name: str
+    label: str
+    sha256: str
+    """Of the file as it came."""
+    file_bytes: int
+    width_px: int
+    height_px: int
+    mode: str
+    fingerprint: str
+    mirrored_fingerprint: str
+
+
+def preprocess(
+    archive: Path, target: Path, folders: FolderParams, params: PreprocessParams
+) -> dict[str, Any]:
+    """Write the photos of `archive` to the folder `target`; return the counts.
+
+    `target` gets shards of JPEG bytes, `index.parquet` and `quarantine.csv` (name, label, reason)
+    of what can't be read.
+
+    Raises:
+        PandacatError: a label that the archive has keeps fewer than `min_photos_per_label`.
+    """
+    rows: list[Row] = []
+    rejected: list[dict[str, str]] = []
+
+    def keep() -> Iterator[tuple[str, bytes]]:
+        for row, jpeg in _read_all(archive, folders, params):
+            if isinstance(row, Row):
+                rows.append(row)
+                yield row.name, jpeg
+            else:
+                rejected.append(row)
+
+    with written_aside(target) as aside:
+        aside.mkdir()
+        shards.write_shards(aside, keep())
+        quarantine = pd.DataFrame(rejected, columns=["name", "label", "reason"])
+        quarantine.to_csv(aside / QUARANTINE, index=False, lineterminator="\n")
+        _require_enough(rows, rejected, params.min_photos_per_label)
+        index = _grouped_and_split(pd.DataFrame([asdict(row) for row in rows]), params)
+        shards.write_index(aside, index)
+    return _summary(index, quarantine)
+
+
+def _read_all(
+    archive: Path, folders: FolderParams, params: PreprocessParams
+) -> Iterator[tuple[Row | dict[str, str], bytes]]:
+    entries = archives.list_photos(archive, folders)
+
+    def read(entry: archives.Entry) -> tuple[Row | dict[str, str], bytes]:
+        try:
+            data = reader.read(entry.name)
+            photo = photos.read(data, side_px=params.side_px, max_megapixels=params.max_megapixels)
+        except (archives.EntryError, photos.UnreadablePhotoError) as error:
+            return {"name": entry.name, "label": entry.label, "reason": str(error)}, b""
+        fingerprint, mirrored = photos.fingerprint(photo.image)
+        row = Row(
+            name=entry.name,
+            label=entry.label,
+            sha256=photos.sha256(data),
+            file_bytes=len(data),
+            width_px=photo.width_px,
+            height_px=photo.height_px,
+            mode=photo.mode,
+            fingerprint=fingerprint,
+            mirrored_fingerprint=mirrored,
+        )
+        return row, photos.encoded(photo.image, params.jpeg_quality)
+
+    with archives.open_archive(archive) as reader:
+        results = ordered_map(read, entries)
+        yield from tqdm(results, total=len(entries), desc="preprocess", unit="photo", disable=None)
+
+
+def _require_enough(rows: list[Row], rejected: list[dict[str, str]], least: int) -> None:
+    kept = Counter(row.label for row in rows)
+    lost = Counter(row["label"] for row in rejected)
+    for label in LABELS:
+        there = kept[label] + lost[label]
+        if kept[label] < least and (there or label != "other"):
+            raise PandacatError(
+                f"Only {kept[label]} of {there} photos of {label} can be read, and {least} are "
+                "needed: add photos, or lower preprocess.min_photos_per_label."
+            )
+
+
+def _grouped_and_split(index: pd.DataFrame, params: PreprocessParams) -> pd.DataFrame:
+    groups = splits.group_near_duplicates(
+        index.fingerprint.tolist(), index.mirrored_fingerprint.tolist(), params.near_duplicate_bits
+    )
+    split = splits.assign_splits(
+        index.label.tolist(),
+        groups,
+        validation_share=params.validation_share,
+        test_share=params.test_share,
+        seed=params.seed,
+        keys=index.sha256.tolist(),
+    )
+    return index.assign(group=groups, split=split)
+
+
+def _summary(index: pd.DataFrame, quarantine: pd.DataFrame) -> dict[str, Any]:
+    counts = index.groupby(["split", "label"]).size()
+    return {
+        "photos": len(index),
+        "quarantined": len(quarantine),
+        "groups": int(index.group.nunique()),
+        "near_duplicates": len(index) - int(index.group.nunique()),
+        **{
+            split: {label: int(counts.get((split, label), 0)) for label in LABELS}
+            for split in splits.SPLITS
+        },
+    }

@@ -1,0 +1,206 @@
+"""A saved model at work: photos in, verdicts out."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+from PIL import Image
+
+from pandacat import photos, saved, views
+from pandacat.errors import PandacatError
+from pandacat.labels import LABELS, Label, label_of_imagenet_class
+from pandacat.networks.engine import Engine, EngineName, compile_trunk
+from pandacat.parallel import ordered_map
+from pandacat.saved import Description, SavedModel
+
+MAX_MEGAPIXELS = 200.0
+PRETRAINED = "pretrained"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a model says of one photo, or why it can say nothing."""
+
+    name: str
+    """As the photo was given."""
+    probabilities: tuple[float, ...] | None
+    """In the order of `LABELS`, summing to 1."""
+    reason: str | None = None
+    """Why the photo can't be read; `None` where it can."""
+
+    @property
+    def label(self) -> Label | None:
+        """The most probable label."""
+        if self.probabilities is None:
+            return None
+        return LABELS[int(np.argmax(self.probabilities))]
+
+
+class Recogniser:
+    """A model that is ready to run."""
+
+    def __init__(self, model: SavedModel, engine: EngineName = "auto") -> None:
+        """Compile the trunk of a saved model."""
+        if model.description.labels != LABELS:
+            raise PandacatError(
+                f"This model tells {', '.join(model.description.labels)} apart, not "
+                f"{', '.join(LABELS)}: choose another with --model."
+            )
+        self.description = model.description
+        self._head_weight = model.tensors.get("head.weight")
+        self._head_bias = model.tensors.get("head.bias")
+        self.trunk_key = _trunk_key(model.tensors)
+        """Recognisers with the same key share their features."""
+        self._engine: Engine = compile_trunk(
+            _trunk_maker(model), size_px=self.description.size_px, key=self.trunk_key, name=engine
+        )
+
+    def cut(self, image: Image.Image) -> np.ndarray:
+        """Return the views `(V, S, S, 3) uint8` that this model looks at."""
+        return views.cut(image, self.description.size_px, self.description.views)
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Return features `(N, D) float32` of square images `(N, S, S, 3) uint8`."""
+        return self._engine(images)
+
+    def log_probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Return `(…, 3)` log-probabilities, not yet tempered, for each view's features `(…, D)`."""
+        if self._head_weight is None:
+            return _log_softmax(features.astype(np.float64))
+        logits = features @ self._head_weight.T + self._head_bias
+        return group_log_probabilities(logits.astype(np.float64))
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Return `(…, 3)` probabilities of panda, cat and other for features `(…, V, D)`.
+
+        The views of one photo are judged one by one and their probabilities averaged.
+        """
+        tempered = self.log_probabilities(features) / self.description.temperature
+        return average_views(tempered)
+
+    def judge(self, image: Image.Image) -> np.ndarray:
+        """Return the three probabilities for one RGB photo."""
+        return self.probabilities(self.features(self.cut(image)))
+
+    def recognise(self, items: Iterable[tuple[str, Callable[[], bytes]]]) -> Iterator[Verdict]:
+        """Yield a verdict for each (name, function that returns the file's bytes), in order.
+
+        Decoding and the network run side by side; memory stays flat however many photos come.
+        """
+
+        def verdict(item: tuple[str, Callable[[], bytes]]) -> Verdict:
+            name, read = item
+            try:
+                photo = photos.read(
+                    read(), side_px=self.description.side_px, max_megapixels=MAX_MEGAPIXELS
+                )
+            except photos.UnreadablePhotoError as error:
+                return Verdict(name, None, str(error))
+            except OSError as error:
+                return Verdict(name, None, error.strerror or "can't be opened")
+            return Verdict(name, tuple(self.judge(photo.image).tolist()))
+
+        return ordered_map(verdict, items)
+
+
+def group_log_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Return `(…, 3)` log-probabilities of panda, cat and other for `(…, 1000)` logits.
+
+    Each label's probability is the sum over the ImageNet classes that mean it.
+    """
+    log_probabilities = _log_softmax(logits)
+    label_of_class = np.array(label_of_imagenet_class())
+    return np.stack(
+        [
+            np.logaddexp.reduce(log_probabilities[..., label_of_class == index], axis=-1)
+            for index in range(len(LABELS))
+        ],
+        axis=-1,
+    )
+
+
+def average_views(log_probabilities: np.ndarray) -> np.ndarray:
+    """Return `(…, 3)` probabilities from `(…, V, 3)` logits of each view: the mean over the views."""
+    mean: np.ndarray = np.exp(_log_softmax(log_probabilities)).mean(axis=-2)
+    return mean / mean.sum(axis=-1, keepdims=True)
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return result
+
+
+def _trunk_key(tensors: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        if name.startswith("trunk."):
+            digest.update(name.encode())
+            digest.update(tensors[name].tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _trunk_maker(model: SavedModel) -> Callable[[], Any]:
+    def make() -> Any:
+        if model.description.kind == "scratch":
+            from pandacat.networks import scratch
+
+            return scratch.Trunk(model.description.architecture, model.tensors)
+        from pandacat.networks import pretrained
+
+        return pretrained.restore(model.description.backbone, model.tensors).trunk
+
+    return make
+
+
+def open_model(name: str, *, models: Path, engine: EngineName = "auto") -> Recogniser:
+    """Return the model called `name` in the folder `models`, or in the folder `name` itself.
+
+    `pretrained` needs no training: where the pipeline hasn't left it in `models`, it is made from
+    the installed weights and kept in the user's cache folder.
+
+    Raises:
+        PandacatError: there is no such model, or it can't be used.
+    """
+    if (models / name).is_dir():
+        return Recogniser(saved.load(models / name), engine)
+    if Path(name).is_dir():
+        return Recogniser(saved.load(Path(name)), engine)
+    if name == PRETRAINED:
+        return Recogniser(saved.load(_cached_pretrained()), engine)
+    known = sorted({PRETRAINED, *(path.parent.name for path in models.glob("*/model.json"))})
+    raise PandacatError(
+        f"There is no model called {name} here. There is: {', '.join(known)}. "
+        "`dvc repro` trains the others."
+    )
+
+
+def _cached_pretrained() -> Path:
+    folder = platformdirs.user_cache_path("pandacat") / "pretrained-efficientnet_lite0-1"
+    if not (folder / saved.DESCRIPTION).is_file():
+        save_pretrained(folder, "efficientnet_lite0", side_px=384)
+    return folder
+
+
+def save_pretrained(folder: Path, backbone: str, *, side_px: int) -> None:
+    """Write the untouched network as a saved model: one centre view, no temperature."""
+    from pandacat.networks import pretrained
+
+    network = pretrained.load(backbone)
+    description = Description(
+        kind="pretrained",
+        backbone=backbone,
+        labels=LABELS,
+        views="centre",
+        size_px=network.size_px,
+        temperature=1.0,
+        side_px=side_px,
+        trained_on="ImageNet",
+        title="ImageNet (ILSVRC-2012)",
+        architecture={},
+    )
+    saved.save(folder, description, network.tensors())

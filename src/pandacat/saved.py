@@ -1,0 +1,92 @@
+"""Saved models: a folder with `weights.safetensors` and `model.json`, which says what they are."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from pandacat.errors import PandacatError
+from pandacat.files import sha256_of, write_json, written_aside
+from pandacat.views import Views
+
+WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
+FORMAT = 1
+
+
+@checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Description:
+    """What a model is: all that its weights don't say."""
+
+    kind: Literal["scratch", "pretrained"]
+    """Our own network, or one that was trained on ImageNet (adapted or not)."""
+    backbone: str
+    """For `pretrained`: its name, as in `params.yaml`; for `scratch`: `scratch`."""
+    labels: tuple[str, ...]
+    views: Views
+    size_px: int
+    temperature: float
+    """By which log-probabilities are divided, so that probabilities mean what they say."""
+    side_px: int
+    """Shorter side to which photos are shrunk before views are cut."""
+    trained_on: str
+    """SHA-256 that identifies the training photos; `ImageNet` where it was not trained here."""
+    title: str
+    """Of the training data, for a reader."""
+    architecture: dict[str, Any]
+    """For `scratch`: the shape of the network."""
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model as it lies on disk."""
+
+    description: Description
+    tensors: dict[str, np.ndarray]
+    sha256: str = ""
+    """Of the weights file; empty before the model is saved."""
+
+
+def save(folder: Path, description: Description, tensors: dict[str, np.ndarray]) -> None:
+    """Write a model, atomically."""
+    with written_aside(folder) as aside:
+        aside.mkdir()
+        save_file(
+            {key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}, aside / WEIGHTS
+        )
+        write_json(aside / DESCRIPTION, asdict(description))
+
+
+def load(folder: Path) -> SavedModel:
+    """Return the model in `folder`.
+
+    Raises:
+        PandacatError: there is none, or it is damaged or not of this project's format; the text
+            says which.
+    """
+    weights, description = folder / WEIGHTS, folder / DESCRIPTION
+    if not (weights.is_file() and description.is_file()):
+        raise PandacatError(
+            f"No model in {folder}: it should hold {WEIGHTS} and {DESCRIPTION}. Train one with "
+            "`dvc repro`, or use `--model pretrained`, which needs no training."
+        )
+    try:
+        about = TypeAdapter(Description).validate_json(description.read_bytes())
+        tensors = load_file(weights)
+    except (ValidationError, SafetensorError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise PandacatError(f"The model in {folder} can't be used: {reason}") from None
+    if about.format != FORMAT:
+        raise PandacatError(
+            f"The model in {folder} has format {about.format}, this program knows {FORMAT}: train "
+            "it again with `dvc repro`."
+        )
+    for name, values in tensors.items():
+        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+            raise PandacatError(f"The model in {folder} is damaged: {name} is not finite.")
+    return SavedModel(about, tensors, sha256_of(weights))

@@ -1,0 +1,93 @@
+"""Processed photos on disk: an index of what is known of each, and shards of their JPEG bytes."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pandacat import photos, views
+from pandacat.labels import LABELS
+from pandacat.parallel import ordered_map
+
+INDEX = "index.parquet"
+SHARD_BYTES = 64 << 20
+_SCHEMA = pa.schema([("name", pa.string()), ("jpeg", pa.binary())])
+
+
+def write_shards(folder: Path, jpegs: Iterable[tuple[str, bytes]]) -> None:
+    """Write (name, JPEG bytes) pairs to `shard-0000.parquet`, … of about 64 MiB each."""
+    rows: list[tuple[str, bytes]] = []
+    size, number = 0, 0
+    for row in jpegs:
+        rows.append(row)
+        size += len(row[1])
+        if size >= SHARD_BYTES:
+            _write_shard(folder, number, rows)
+            rows, size, number = [], 0, number + 1
+    if rows:
+        _write_shard(folder, number, rows)
+
+
+def _write_shard(folder: Path, number: int, rows: list[tuple[str, bytes]]) -> None:
+    names, jpegs = zip(*rows, strict=True)
+    table = pa.table([list(names), list(jpegs)], schema=_SCHEMA)
+    pq.write_table(
+        table, folder / f"shard-{number:04d}.parquet", compression="none", row_group_size=256
+    )
+
+
+def write_index(folder: Path, index: pd.DataFrame) -> None:
+    """Write what is known of each photo, a row each, in the order of the shards."""
+    pq.write_table(pa.Table.from_pandas(index, preserve_index=False), folder / INDEX)
+
+
+def read_index(folder: Path) -> pd.DataFrame:
+    """Return a row per photo: `name`, `label`, `split`, `group` and the properties of its file."""
+    return pq.read_table(folder / INDEX).to_pandas()
+
+
+def iter_jpegs(folder: Path, names: Iterable[str] | None = None) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, JPEG bytes) in the order of the index; with `names`, of these photos only.
+
+    Holds one row group of 256 photos in memory at a time.
+    """
+    wanted = None if names is None else set(names)
+    for path in sorted(folder.glob("shard-*.parquet")):
+        file = pq.ParquetFile(path)
+        for batch in file.iter_batches(batch_size=256):
+            for name, jpeg in zip(batch.column("name"), batch.column("jpeg"), strict=True):
+                if wanted is None or name.as_py() in wanted:
+                    yield name.as_py(), jpeg.as_py()
+
+
+def fingerprint_of(index: pd.DataFrame) -> str:
+    """Return the SHA-256 over the content, label and split of all photos, as 64 hex digits."""
+    hashed = pd.util.hash_pandas_object(index[["sha256", "label", "split"]], index=False)
+    return hashlib.sha256(np.asarray(hashed, dtype=np.uint64).tobytes()).hexdigest()
+
+
+def load_squares(folder: Path, split: str, size_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the middle square of each photo of a split, and the labels.
+
+    They are `(N, 3, size_px, size_px) uint8` and `(N,) int64` indices into `LABELS`, in the order
+    of the index.
+    """
+    index = read_index(folder)
+    chosen = index[index.split == split]
+    images = np.empty((len(chosen), 3, size_px, size_px), np.uint8)
+
+    def square(item: tuple[str, bytes]) -> np.ndarray:
+        return views.cut(photos.decoded(item[1]), size_px, "square")[0]
+
+    for row, pixels in enumerate(ordered_map(square, iter_jpegs(folder, chosen.name))):
+        images[row] = pixels.transpose(2, 0, 1)
+    return images, classes_of(index, split)
+
+
+def classes_of(index: pd.DataFrame, split: str) -> np.ndarray:
+    """Return the labels of a split's photos as indices into `LABELS`, `(N,) int64`."""
+    return index.label[index.split == split].map(LABELS.index).to_numpy(np.int64)

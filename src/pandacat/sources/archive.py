@@ -1,0 +1,349 @@
+"""One archive of photos, whoever made it: taken in, listed by label, read with care.
+
+Nothing is ever unpacked to disk: a name inside an archive is a label, never a path.
+"""
+
+import lzma
+import os
+import re
+import shutil
+import stat
+import struct
+import unicodedata
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+from pandacat.errors import PandacatError
+from pandacat.files import written_aside
+from pandacat.labels import LABELS, Label
+from pandacat.params import FolderParams
+
+LARGEST_FILE_BYTES = 256 << 20
+"""Larger files inside an archive are not read."""
+
+LARGEST_RATIO = 250
+"""Files that unpack to more than so many times their packed size are not read..."""
+
+HARMLESS_FILE_BYTES = 1 << 20
+"""...unless they stay this small."""
+
+NEEDED_LABELS: tuple[Label, ...] = ("panda", "cat")
+
+_PACKED_DATE = (1980, 1, 1, 0, 0, 0)
+_NESTED_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+_SYSTEM_FILES = frozenset({"__macosx", "thumbs.db", "desktop.ini", "icon\r"})
+_LEADS_OUT = re.compile(r"^$|^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    ValueError,
+)
+"""All that `zipfile` raises for bytes that are not as they should be."""
+
+
+class EntryError(Exception):
+    """One file of an archive can't be read; the text is the reason. The others may be fine."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file in a folder that stands for a label."""
+
+    name: str
+    """As in the archive; unique there."""
+    label: Label
+    size_bytes: int
+    """Unpacked, as the archive says."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All that an archive holds."""
+
+    photos: tuple[Entry, ...]
+    """Sorted by name."""
+    unlabelled: dict[str, int]
+    """How many files lie in each folder that stands for no label; most first."""
+    nested_archives: int
+    links: int
+    hidden: int
+    """Files that operating systems leave behind, or whose names begin with a dot."""
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return the number of files by label, and of the others by the reason to ignore them."""
+        labels = Counter(entry.label for entry in self.photos)
+        return {
+            "files": {label: labels[label] for label in LABELS},
+            "ignored": {
+                "unlabelled": sum(self.unlabelled.values()),
+                "nested_archives": self.nested_archives,
+                "links": self.links,
+                "hidden": self.hidden,
+            },
+        }
+
+    def __str__(self) -> str:
+        counts = self.counts()
+        lines = [", ".join(f"{count} {label}" for label, count in counts["files"].items())]
+        ignored = {reason: count for reason, count in counts["ignored"].items() if count}
+        for reason, count in ignored.items():
+            lines.append(f"ignored: {count} {reason.replace('_', ' ')}")
+        if self.unlabelled:
+            lines.append(f"no label in photos.folders for: {_listed(self.unlabelled)}")
+        return "\n".join(lines)
+
+
+class Reader:
+    """Reads single files of one open archive; each thread and process opens its own."""
+
+    def __init__(self, opened: zipfile.ZipFile) -> None:
+        self._zip = opened
+
+    def read(self, name: str) -> bytes:
+        """Return the unpacked bytes of the file `name`.
+
+        Raises:
+            EntryError: it is damaged, larger than `LARGEST_FILE_BYTES`, or packed more tightly
+                than `LARGEST_RATIO`, as only traps are.
+        """
+        info = self._zip.getinfo(name)
+        if info.file_size > LARGEST_FILE_BYTES:
+            raise EntryError(f"larger than {LARGEST_FILE_BYTES >> 20} MiB")
+        if info.file_size > max(HARMLESS_FILE_BYTES, LARGEST_RATIO * info.compress_size):
+            raise EntryError(f"unpacks to more than {LARGEST_RATIO} times its packed size")
+        try:
+            with self._zip.open(info) as stream:
+                content = stream.read(info.file_size + 1)
+        except _DAMAGE as error:
+            raise EntryError(f"can't be unpacked: {error}") from None
+        if len(content) != info.file_size:
+            raise EntryError("can't be unpacked: it is shorter than the archive says")
+        return content
+
+
+@contextmanager
+def open_archive(archive: Path) -> Iterator[Reader]:
+    """Open an archive to read single files of it.
+
+    Raises:
+        PandacatError: there is no such file, or it is no whole zip.
+    """
+    with _opened(archive) as opened:
+        yield Reader(opened)
+
+
+def list_photos(
+    archive: Path, folders: FolderParams, *, needed: Sequence[Label] = NEEDED_LABELS
+) -> list[Entry]:
+    """Return the labelled files of an archive, sorted by name; raises as `survey` does."""
+    return list(survey(archive, folders, needed=needed).photos)
+
+
+def survey(
+    archive: Path, folders: FolderParams, *, needed: Sequence[Label] = NEEDED_LABELS
+) -> Survey:
+    """Sort the files of an archive by label, and those without one by reason.
+
+    A file has the label of the nearest folder above it whose name stands for one. Upper and lower
+    case, and the two ways to write an accented letter in Unicode, are the same.
+
+    Raises:
+        PandacatError: the archive is missing, damaged, encrypted or deceitful (names that lead
+            out of it, a name used twice, files that share their bytes), or lacks a needed label.
+    """
+    with _opened(archive) as opened:
+        files = [info for info in opened.infolist() if not info.filename.endswith(("/", "\\"))]
+    _refuse_deceit(files)
+    label_of = {_folded(name): label for label in LABELS for name in getattr(folders, label)}
+
+    @cache
+    def look_up(folder: str) -> tuple[Label | None, bool]:
+        parents = _parts(folder)
+        labels = (label_of.get(_folded(parent)) for parent in reversed(parents))
+        return next(filter(None, labels), None), any(map(_is_hidden, parents))
+
+    photos: list[Entry] = []
+    unlabelled: Counter[str] = Counter()
+    nested_archives = links = hidden = 0
+    for info in files:
+        folder, name = _folder_and_name(info.filename)
+        label, in_hidden_folder = look_up(folder)
+        if in_hidden_folder or _is_hidden(name):
+            hidden += 1
+        elif stat.S_ISLNK(info.external_attr >> 16):
+            links += 1
+        elif name.lower().endswith(_NESTED_ARCHIVES):
+            nested_archives += 1
+        elif label is None:
+            unlabelled[folder or "(top)"] += 1
+        else:
+            photos.append(Entry(info.filename, label, info.file_size))
+    found = Survey(
+        photos=tuple(sorted(photos, key=lambda entry: entry.name)),
+        unlabelled=dict(sorted(unlabelled.items(), key=lambda item: (-item[1], item[0]))),
+        nested_archives=nested_archives,
+        links=links,
+        hidden=hidden,
+    )
+    _refuse_lack(found, needed)
+    return found
+
+
+def find(given: str) -> Path:
+    """Return where the user's zip or folder is.
+
+    A relative path counts from the current folder or, in a queued experiment, which runs in a copy
+    of the project elsewhere, from the project itself.
+
+    Raises:
+        PandacatError: there is nothing.
+    """
+    path = Path(given).expanduser()
+    for start in (Path(), Path(os.environ.get("DVC_ROOT", ""))):
+        if (start / path).exists():
+            return start / path
+    raise PandacatError(f"photos.archive: there is no file or folder {given!r}.")
+
+
+def take_in(given: Path, archive: Path) -> None:
+    """Write the user's zip as it is, or a folder packed, to `archive`, atomically.
+
+    A packed folder's bytes depend only on the names and contents of its files. Hidden files and
+    symbolic links are left out.
+
+    Raises:
+        PandacatError: it is neither a folder with files nor a whole zip.
+    """
+    if not given.is_dir():
+        with _opened(given):
+            pass
+        with written_aside(archive) as aside:
+            shutil.copyfile(given, aside)
+        return
+    files, links = _files_below(given)
+    if not files:
+        raise PandacatError(f"{given} holds no files; one sub-folder per class is needed.")
+    if links:
+        print(f"{links} symbolic links in {given} are not followed; copy their files if needed.")
+    with written_aside(archive) as aside, zipfile.ZipFile(aside, "w") as packed:
+        for name, path in sorted(files.items()):
+            info = zipfile.ZipInfo(name, _PACKED_DATE)
+            info.file_size = path.stat().st_size
+            with path.open("rb") as source, packed.open(info, "w") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+
+
+def _files_below(folder: Path) -> tuple[dict[str, Path], int]:
+    """Return the regular files by their name below `folder`, and the number of links."""
+    files, links = {}, 0
+    for top, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        for path in [Path(top, name) for name in (*folders, *names)]:
+            links += path.is_symlink()
+        for path in [Path(top, name) for name in names if not _is_hidden(name)]:
+            if path.is_file() and not path.is_symlink():
+                files[_packed_name(path.relative_to(folder))] = path
+    return files, links
+
+
+def _packed_name(path: Path) -> str:
+    name = path.as_posix()
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise PandacatError(f"{name!r} is no valid UTF-8 file name: rename it.") from None
+    return name
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        opened = zipfile.ZipFile(archive)
+    except FileNotFoundError:
+        raise PandacatError(f"{archive} is missing.") from None
+    except IsADirectoryError:
+        raise PandacatError(f"{archive} is a folder, no zip.") from None
+    except PermissionError:
+        raise PandacatError(f"{archive} may not be read.") from None
+    except _DAMAGE as error:
+        raise PandacatError(
+            f"{archive} is no zip, or only a part of one ({error}): get it again, or give a folder."
+        ) from None
+    with opened:
+        yield opened
+
+
+def _refuse_deceit(files: list[zipfile.ZipInfo]) -> None:
+    names: set[str] = set()
+    for info in files:
+        name = info.filename
+        if _LEADS_OUT.search(name):
+            raise _refusal(f"the name {name!r} leads out of it")
+        if _CONTROL_CHARACTERS.search(name) and not _is_hidden(_folder_and_name(name)[1]):
+            raise _refusal(f"the name {name!r} has control characters")
+        if name in names:
+            raise _refusal(f"it holds two files named {name!r}")
+        if info.flag_bits & 0x1:
+            raise _refusal(f"{name!r} is encrypted")
+        names.add(name)
+    for one, next_one in pairwise(sorted(files, key=lambda info: info.header_offset)):
+        if one.header_offset + one.compress_size > next_one.header_offset:
+            raise _refusal(f"{one.filename!r} and {next_one.filename!r} share their bytes")
+
+
+def _refusal(reason: str) -> PandacatError:
+    return PandacatError(
+        f"the archive is refused: {reason}. If you trust it, unpack it, look at it, and give the "
+        "folder as photos.archive."
+    )
+
+
+def _refuse_lack(found: Survey, needed: Sequence[Label]) -> None:
+    labels = Counter(entry.label for entry in found.photos)
+    missing = [label for label in needed if not labels[label]]
+    if not missing:
+        return
+    folders = Counter(found.unlabelled)
+    folders.update(_folder_and_name(entry.name)[0] for entry in found.photos)
+    what = f"its folders with files are: {_listed(dict(folders))}" if folders else "it has no files"
+    keys = " and ".join(f"photos.folders.{label}" for label in missing)
+    raise PandacatError(
+        f"the archive has no photos of {' and '.join(missing)}; {what}. "
+        f"Add the names of the right folders to {keys} in params.yaml."
+    )
+
+
+def _folder_and_name(name: str) -> tuple[str, str]:
+    """Split a file's name; archives from Windows may separate folders by backslashes."""
+    folder, _, last = name.replace("\\", "/").rpartition("/")
+    return folder, last
+
+
+def _listed(folders: dict[str, int], most: int = 10) -> str:
+    shown = ", ".join(f"{folder} ({count})" for folder, count in list(folders.items())[:most])
+    return f"{shown} and {len(folders) - most} more" if len(folders) > most else shown
+
+
+def _parts(folder: str) -> list[str]:
+    return [part for part in folder.split("/") if part not in ("", ".")]
+
+
+def _is_hidden(part: str) -> bool:
+    return part.startswith(".") or part.lower() in _SYSTEM_FILES
+
+
+def _folded(folder: str) -> str:
+    return unicodedata.normalize("NFC", folder.lower())

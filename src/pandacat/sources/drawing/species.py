@@ -1,0 +1,1193 @@
+"""The animals: each function builds one figure, in a random pose, from a random generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from .coats import Coat, Colour, beyond, between, both, faint, patches, spot, stripes
+from .figure import Detail, Figure, Region, Solid, ellipsoid
+from .poses import Build, Leg, Skeleton, pose
+from .space import Array, Frame, axes_along, turn, unit, vector
+
+Rng = np.random.Generator
+Species = Callable[[Rng, float], Figure]
+"""From a generator and the viewer's azimuth (degrees, 0 is in front) to a figure."""
+
+WHITE: Colour = (0.93, 0.91, 0.86)
+CREAM: Colour = (0.86, 0.76, 0.60)
+BLACK: Colour = (0.075, 0.07, 0.075)
+NOSE: Colour = (0.05, 0.045, 0.05)
+PINK: Colour = (0.80, 0.52, 0.50)
+DARK_EYE: Colour = (0.16, 0.09, 0.05)
+ROUND_PUPIL = (0.62, 0.62)
+
+
+def vary(rng: Rng, colour: Colour, amount: float = 0.03) -> Colour:
+    """Returns a colour a little lighter or darker, warmer or cooler."""
+    shift = rng.normal(0, amount) + rng.normal(0, amount / 3, 3)
+    r, g, b = np.clip(np.array(colour) + shift, 0.03, 0.96)
+    return float(r), float(g), float(b)
+
+
+# ---- what all four-legged animals share
+
+
+def trunk(figure: Figure, bones: Skeleton, build: Build, coat: Coat, hair: float) -> Region:
+    """Adds chest, belly, rump and neck."""
+    region = figure.region(bones.trunk, coat, (0, -0.5, -1), hair)
+    girths = np.array([build.rump, build.belly, build.chest])
+    for z in np.linspace(-0.55, 0.5, 8):
+        wide, high = (float(np.interp(z, (-0.55, 0.0, 0.5), girths[:, i])) for i in range(2))
+        region.blob((0, -0.05 * (1 - abs(z)), z), (wide, high, 0.55))
+    start, end = bones.trunk.at((0, 0.12, 0.6)), bones.head.at((0, -0.15, -0.35))
+    for share, width in ((0.0, 0.85), (0.5, 0.78), (1.0, 0.72)):
+        centre = start + share * (end - start)
+        thick = width * min(build.chest[0], 1.15 * build.head)
+        region.solids.append(
+            ellipsoid(Frame(centre, np.eye(3, dtype=np.float32)), (0, 0, 0), (thick,) * 3)
+        )
+    return region
+
+
+def legs(
+    figure: Figure,
+    bones: Skeleton,
+    build: Build,
+    front: Coat,
+    hind: Coat,
+    hair: float,
+    *,
+    hoofs: bool = False,
+) -> None:
+    """Adds four legs with paws or hoofs. In a coat's coordinates, y is 0 at the trunk and −1 at the foot."""
+    for leg in bones.legs:
+        length = float(np.linalg.norm(leg.foot - leg.top))
+        frame = Frame(leg.top, axes_along(leg.top - leg.foot), length)
+        region = figure.region(frame, front if leg.front else hind, (0, -1, 0.1), hair)
+        upper = build.thickness * (1.25 if leg.front else 1.6)
+        region.bone(leg.top, leg.knee, upper)
+        region.bone(leg.knee, leg.foot, build.thickness)
+        if hoofs:
+            solid = ellipsoid(
+                Frame(leg.foot, frame.axes), (0, -0.06, 0), (build.thickness * 1.05,) * 3
+            )
+            figure.details.append(Detail(solid, (0.12, 0.10, 0.09), 0.1))
+        else:
+            _paw(region, leg, build.thickness)
+
+
+def _paw(region: Region, leg: Leg, size: float) -> None:
+    towards = unit(leg.toes)
+    axes = (
+        np.stack([np.cross((0, 1, 0), towards), (0, 1, 0), towards], axis=1)
+        if towards[1] < 0.8
+        else turn()
+    )
+    frame = Frame(leg.foot + towards * size * 0.45, axes.astype(np.float32), size)
+    region.solids.append(
+        ellipsoid(frame, (0, -0.05, 0), (1.15, 0.75 if towards[1] < 0.8 else 1.5, 1.3))
+    )
+    for x in (-0.62, 0.0, 0.62):
+        region.solids.append(
+            ellipsoid(frame, (x, -0.15, 0.95 if towards[1] < 0.8 else 0.3), (0.4, 0.45, 0.5))
+        )
+
+
+def tail(
+    figure: Figure, bones: Skeleton, coats: list[Coat], thickness: tuple[float, ...], hair: float
+) -> None:
+    """Adds a tail; the coats take turns along it, the thickness is given at equal steps."""
+    points = bones.tail
+    if not points:
+        return
+    at = np.linspace(0, 1, len(thickness))
+    regions = [
+        figure.region(Frame(points[0], turn()), coat, points[-1] - points[0], hair)
+        for coat in coats
+    ]
+    for i, (start, end) in enumerate(zip(points[:-1], points[1:], strict=True)):
+        radius = float(np.interp((i + 0.5) / (len(points) - 1), at, thickness))
+        regions[i % len(coats)].bone(start, end, radius)
+
+
+def eyes(
+    figure: Figure,
+    centre: tuple[float, float, float],
+    radii: tuple[float, float, float],
+    colour: Colour,
+    pupil: tuple[float, float] = ROUND_PUPIL,
+    *,
+    roll: float = 0.0,
+    yaw: float = 18.0,
+) -> None:
+    """Adds a pair of eyes in the coordinates of the head."""
+    x, y, z = centre
+    for side in (1, -1):
+        solid = ellipsoid(figure.head, (side * x, y, z), radii, turn(side * yaw, 0, side * roll))
+        figure.details.append(Detail(solid, colour, 1.0, pupil))
+
+
+def nose(
+    figure: Figure,
+    centre: tuple[float, float, float],
+    radii: tuple[float, float, float],
+    colour: Colour,
+) -> None:
+    """Adds the bare tip of a nose."""
+    figure.details.append(Detail(ellipsoid(figure.head, centre, radii), colour, 0.5))
+
+
+def mouth(
+    figure: Figure, top: tuple[float, float, float], width: float, drop: float, back: float
+) -> None:
+    """Adds a closed mouth: a line down from the nose, then one to each side."""
+    line = Region(figure.head, Coat(NOSE), (0, -1, 0), 0)
+    x, y, z = top
+    fork = figure.head.at((x, y - drop, z - 0.02))
+    line.bone(figure.head.at(top), fork, 0.014 * figure.head.scale)
+    for side in (1, -1):
+        middle = figure.head.at((side * width * 0.5, y - drop * 1.35, z - back * 0.3))
+        end = figure.head.at((side * width, y - drop * 0.75, z - back))
+        line.bone(fork, middle, 0.018 * figure.head.scale)
+        line.bone(middle, end, 0.018 * figure.head.scale)
+    figure.details.extend(Detail(solid, (0.10, 0.06, 0.06)) for solid in line.solids)
+
+
+def ears(
+    figure: Figure,
+    coat: Coat,
+    base: tuple[float, float, float],
+    radii: tuple[float, float, float],
+    hair: float,
+    *,
+    roll: float,
+    yaw: float = 0.0,
+    pitch: float = 0.0,
+    roundness: float | None = None,
+) -> None:
+    """Adds a pair of ears: ellipsoids, or horns where `roundness` is given.
+
+    In a coat's coordinates, x is outward, y up the ear, z out of its opening; the unit is its height.
+    """
+    for side in (1, -1):
+        axes = turn(side * yaw, pitch, -side * roll)
+        frame = figure.head.inside((side * base[0], base[1], base[2]), axes, radii[1])
+        region = figure.region(frame, coat, (0, 1, 0), hair)
+        size = (radii[0] / radii[1], 1.0, radii[2] / radii[1])
+        if roundness is None:
+            region.blob((0, 0, 0), size)
+        else:
+            region.horn((0, 0, 0), size, roundness=roundness)
+
+
+def whiskers(figure: Figure, rng: Rng, root: tuple[float, float, float], length: float) -> None:
+    """Adds four whiskers on each side."""
+    x, y, z = root
+    for side in (1, -1):
+        for row in np.linspace(-1, 1, 4):
+            start = (side * x, y + 0.06 * row, z)
+            reach = length * rng.uniform(0.8, 1.1)
+            bend = (side * (x + reach * 0.55), y + 0.16 * row + 0.10, z + 0.05)
+            tip = (side * (x + reach), y + 0.30 * row - 0.08, z - 0.25)
+            figure.whiskers.append(
+                (figure.head.at(start), figure.head.at(bend), figure.head.at(tip))
+            )
+
+
+def choose_pose(rng: Rng, build: Build, azimuth: float) -> Skeleton:
+    """Returns a skeleton in one of the poses that the build allows."""
+    return pose(build, str(rng.choice(build.poses)), azimuth, rng)
+
+
+# ---- pandas
+
+
+def panda(rng: Rng, azimuth: float) -> Figure:
+    """A giant panda: round white head, black ears, eye patches, limbs and shoulder band."""
+    plump = rng.uniform(0.92, 1.1)
+    build = Build(
+        head=0.56 * rng.uniform(0.94, 1.08),
+        chest=(0.56 * plump, 0.56 * plump),
+        belly=(0.64 * plump, 0.62 * plump),
+        rump=(0.60 * plump, 0.58 * plump),
+        leg=0.42,
+        thickness=0.215,
+        neck_up=0.16,
+        neck_ahead=0.48,
+        poses=("stand", "walk", "slump", "slump", "slump", "sit", "lie"),
+    )
+    bones = choose_pose(rng, build, azimuth)
+    white, black = Coat(vary(rng, WHITE, 0.02)), Coat(vary(rng, BLACK, 0.012))
+    figure = Figure(bones.head)
+    band = between((0, 0.12, 1), 0.30, 0.78, 0.08)
+    trunk(figure, bones, build, white.with_paint(band, black.base), 0.075)
+    legs(figure, bones, build, black, black, 0.05)
+    head = white
+    droop = rng.uniform(30, 44)
+    size = rng.uniform(0.92, 1.12)
+    head = head.with_paint(
+        spot((0.40, 0.02, 0.75), (0.185 * size, 0.275 * size, 0.5), droop, 0.3, mirrored=True),
+        black.base,
+    )
+    face = figure.region(figure.head, head, (0, 0.15, -1), 0.05)
+    face.blob((0, 0.04, 0), (1.0, 0.86, 0.86))
+    face.pair((0.62, -0.24, 0.10), (0.50, 0.46, 0.52))
+    face.blob((0, -0.34, 0.58), (0.40, 0.31, 0.46))
+    face.blob((0, 0.25, 0.45), (0.5, 0.40, 0.4))
+    ears(figure, black, (0.74, 0.80, -0.10), (0.34, 0.33, 0.16), 0.05, roll=38, yaw=12)
+    eyes(figure, (0.365, 0.065, 0.775), (0.085, 0.09, 0.07), DARK_EYE)
+    nose(figure, (0, -0.22, 1.02), (0.17, 0.115, 0.09), NOSE)
+    mouth(figure, (0, -0.32, 1.02), 0.24, 0.12, 0.10)
+    if bones.tail == ():
+        stump = figure.region(bones.trunk, white, (0, -1, -0.5), 0.06)
+        stump.blob((0, 0.1, -1.08), (0.16, 0.14, 0.16))
+    return figure
+
+
+# ---- cats
+
+CAT_COATS = ("tabby", "ginger", "black", "white", "grey", "siamese", "tuxedo", "cow", "calico")
+
+
+def cat_coats(rng: Rng, kind: str) -> dict[str, Coat]:
+    """Returns the coats of a cat's trunk, head, front and hind legs, tail and ears."""
+    if kind in ("tabby", "ginger"):
+        return _striped(rng, kind)
+    if kind == "siamese":
+        return _pointed(rng)
+    if kind in ("tuxedo", "cow", "calico"):
+        return _pied(rng, kind)
+    base = vary(
+        rng, {"black": (0.09, 0.085, 0.09), "white": WHITE, "grey": (0.46, 0.48, 0.52)}[kind]
+    )
+    coat = Coat(base)
+    return dict.fromkeys(("trunk", "head", "front", "hind", "tail", "ears"), coat)
+
+
+def _striped(rng: Rng, kind: str) -> dict[str, Coat]:
+    base, dark = {
+        "tabby": ((0.56, 0.49, 0.41), (0.20, 0.16, 0.13)),
+        "ginger": ((0.86, 0.58, 0.32), (0.66, 0.36, 0.16)),
+    }[kind]
+    if kind == "tabby" and rng.random() < 0.5:
+        base, dark = (0.60, 0.61, 0.62), (0.22, 0.22, 0.24)
+    base, dark = vary(rng, base), vary(rng, dark, 0.02)
+    pale = tuple(0.35 * np.array(base) + 0.65 * np.array(WHITE))
+    white = rng.random() < 0.5
+    trunk_coat = Coat(
+        base,
+        ((stripes(rng, (0, 0.15, 1), 2.3, 0.42, 0.35), dark), (beyond((0, -1, 0.2), 0.30), pale)),
+    )
+    forehead = both(stripes(rng, (1, 0.2, 0), 1.7, 0.4, 0.12), beyond((0, 1, 0), 0.2))
+    cheeks = both(stripes(rng, (0.25, 1, 0), 2.0, 0.38, 0.2), beyond((0, 0, -1), -0.35))
+    muzzle: Colour = WHITE if white else pale
+    head = Coat(
+        base, ((forehead, dark), (cheeks, dark), (spot((0, -0.42, 0.8), (0.5, 0.36, 0.6)), muzzle))
+    )
+    rings = Coat(
+        base, ((both(stripes(rng, (0, 1, 0), 3.2, 0.4, 0.15), beyond((0, 1, 0), -0.8)), dark),)
+    )
+    if white:
+        rings = rings.with_paint(beyond((0, -1, 0), 0.75), WHITE)
+        trunk_coat = trunk_coat.with_paint(spot((0, -0.45, 0.9), (0.3, 0.45, 0.6)), WHITE)
+    banded = Coat(base, ((stripes(rng, (0.3, 0.3, 0.9), 3.0, 0.45, 0.1), dark),))
+    return {
+        "trunk": trunk_coat,
+        "head": head,
+        "front": rings,
+        "hind": rings,
+        "tail": banded,
+        "ears": Coat(base),
+    }
+
+
+def _pointed(rng: Rng) -> dict[str, Coat]:
+    base, dark = vary(rng, (0.85, 0.78, 0.68)), vary(rng, (0.24, 0.17, 0.14), 0.02)
+    head = Coat(base, ((spot((0, -0.12, 0.75), (0.5, 0.55, 0.6), softness=0.8), dark),))
+    leg = Coat(base, ((beyond((0, -1, 0), 0.6, 0.5), dark),))
+    return {
+        "trunk": Coat(base),
+        "head": head,
+        "front": leg,
+        "hind": leg,
+        "tail": Coat(dark),
+        "ears": Coat(dark),
+    }
+
+
+def _pied(rng: Rng, kind: str) -> dict[str, Coat]:
+    dark, white = Coat(vary(rng, (0.09, 0.085, 0.09), 0.02)), vary(rng, WHITE)
+    if kind == "tuxedo":
+        body = dark.with_paint(spot((0, -0.5, 0.75), (0.32, 0.5, 0.6)), white)
+        blaze = spot((0, -0.1, 0.9), (0.12, 0.55, 0.5))
+        head = dark.with_paint(blaze, white).with_paint(
+            spot((0, -0.45, 0.8), (0.42, 0.34, 0.6)), white
+        )
+        sock = dark.with_paint(beyond((0, -1, 0), rng.uniform(0.55, 0.8)), white)
+        return {
+            "trunk": body,
+            "head": head,
+            "front": sock,
+            "hind": sock,
+            "tail": dark,
+            "ears": dark,
+        }
+    marks = Coat(white, ((patches(rng, 0.55, -0.1), dark.base),))
+    if kind == "calico":
+        marks = marks.with_paint(patches(rng, 0.5, 0.25), (0.80, 0.50, 0.25))
+    cap = Coat(
+        white,
+        (
+            (
+                both(
+                    spot((0.5, 0.6, 0.2), (0.5, 0.75, 1.2), 10, mirrored=True),
+                    beyond((0, 1, 0), -0.2),
+                ),
+                dark.base,
+            ),
+        ),
+    )
+    return {"trunk": marks, "head": cap, "front": marks, "hind": marks, "tail": dark, "ears": dark}
+
+
+def cat(rng: Rng, azimuth: float) -> Figure:
+    """A domestic cat: pointed ears, almond eyes, whiskers, a small nose and a long tail."""
+    build = Build(
+        head=0.40 * rng.uniform(0.95, 1.1),
+        chest=(0.31, 0.36),
+        belly=(0.33, 0.35),
+        rump=(0.35, 0.38),
+        leg=0.62,
+        thickness=0.105,
+        neck_up=0.30,
+        neck_ahead=0.24,
+        tail=1.5,
+        poses=("stand", "walk", "sit", "sit", "sit", "lie", "lie"),
+    )
+    bones = choose_pose(rng, build, azimuth)
+    kind = str(rng.choice(CAT_COATS))
+    coats = cat_coats(rng, kind)
+    hair = rng.uniform(0.03, 0.055)
+    figure = Figure(bones.head)
+    trunk(figure, bones, build, coats["trunk"], hair)
+    legs(figure, bones, build, coats["front"], coats["hind"], hair * 0.8)
+    tail(figure, bones, [coats["tail"]], (0.10, 0.095, 0.08), hair * 1.2)
+    face = figure.region(figure.head, coats["head"], (0, 0.2, -1), hair * 0.8)
+    face.blob((0, 0.06, 0), (0.95, 0.80, 0.82))
+    face.pair((0.46, -0.25, 0.22), (0.42, 0.36, 0.44))
+    face.pair((0.17, -0.34, 0.74), (0.22, 0.17, 0.20))
+    face.blob((0, -0.18, 0.66), (0.18, 0.26, 0.24))
+    face.blob((0, -0.50, 0.60), (0.18, 0.14, 0.18))
+    inner = spot((0, 0.15, 0.3), (0.30, 0.62, 0.35), softness=0.5)
+    pink = faint(inner, 0.85)
+    ears(
+        figure,
+        coats["ears"].with_paint(pink, (0.78, 0.56, 0.52)),
+        (0.58, 0.50, 0.02),
+        (0.40, 0.68, 0.22),
+        hair * 0.6,
+        roll=rng.uniform(14, 24),
+        yaw=20,
+        roundness=0.22,
+    )
+    iris = (0.30, 0.50, 0.82) if kind == "siamese" else _cat_iris(rng)
+    slit = (rng.uniform(0.14, 0.5), 0.86)
+    rim = 1.22
+    eyes(
+        figure,
+        (0.40, 0.06, 0.66),
+        (0.215 * rim, 0.155 * rim, 0.10),
+        (0.05, 0.04, 0.04),
+        None,
+        roll=14,
+        yaw=24,
+    )
+    eyes(figure, (0.405, 0.06, 0.685), (0.205, 0.15, 0.105), iris, slit, roll=14, yaw=24)
+    pink_nose = PINK if kind not in ("black", "grey") or rng.random() < 0.3 else (0.16, 0.13, 0.13)
+    nose(figure, (0, -0.19, 0.90), (0.095, 0.065, 0.05), pink_nose)
+    mouth(figure, (0, -0.24, 0.95), 0.20, 0.11, 0.04)
+    whiskers(figure, rng, (0.24, -0.34, 0.88), 0.95)
+    return figure
+
+
+def _cat_iris(rng: Rng) -> Colour:
+    greens = ((0.62, 0.72, 0.25), (0.45, 0.66, 0.35), (0.85, 0.66, 0.20), (0.80, 0.48, 0.15))
+    return vary(rng, greens[int(rng.integers(len(greens)))], 0.04)
+
+
+# ---- other animals
+
+
+def snout(face: Region, length: float, width: float, height: float, drop: float = 0.25) -> None:
+    """Adds a muzzle that narrows towards the nose; in units of the head."""
+    for share in (0.0, 0.5, 1.0):
+        narrow = 1 - 0.28 * share
+        centre = (0, -drop - 0.06 * share, 0.55 + (length - 0.2) * share)
+        face.blob(centre, (width * narrow, height * narrow, 0.34))
+
+
+def tongue(figure: Figure, centre: tuple[float, float, float]) -> None:
+    """Adds a tongue that hangs out."""
+    solid = ellipsoid(figure.head, centre, (0.13, 0.24, 0.07), turn(0, -12))
+    figure.details.append(Detail(solid, (0.86, 0.42, 0.45), 0.3))
+
+
+def bear(rng: Rng, azimuth: float) -> Figure:
+    """A brown, black or polar bear: one colour, long muzzle, small ears."""
+    plump = rng.uniform(0.9, 1.1)
+    build = Build(
+        head=0.44,
+        chest=(0.52 * plump, 0.60 * plump),
+        belly=(0.58 * plump, 0.60 * plump),
+        rump=(0.56 * plump, 0.58 * plump),
+        leg=0.52,
+        thickness=0.20,
+        neck_up=0.10,
+        neck_ahead=0.50,
+        poses=("stand", "walk", "walk", "slump", "lie", "sit"),
+    )
+    bones = choose_pose(rng, build, azimuth)
+    kinds = ((0.40, 0.26, 0.16), (0.58, 0.42, 0.26), (0.12, 0.10, 0.10), (0.93, 0.90, 0.80))
+    coat = Coat(vary(rng, kinds[int(rng.integers(len(kinds)))]))
+    pale: Colour = vary(rng, (0.66, 0.52, 0.36) if coat.base[0] < 0.8 else coat.base, 0.02)
+    figure = Figure(bones.head)
+    trunk(figure, bones, build, coat, 0.07)
+    legs(figure, bones, build, coat, coat, 0.05)
+    head = coat.with_paint(spot((0, -0.32, 1.1), (0.42, 0.36, 0.55), softness=0.5), pale)
+    face = figure.region(figure.head, head, (0, 0.15, -1), 0.045)
+    face.blob((0, 0.08, 0), (0.92, 0.82, 0.86))
+    face.pair((0.42, -0.22, 0.1), (0.48, 0.44, 0.5))
+    face.blob((0, 0.12, 0.45), (0.42, 0.35, 0.4))
+    snout(face, 0.85, 0.40, 0.33)
+    ears(
+        figure,
+        coat.with_paint(spot((0, 0, 0.8), (0.6, 0.6, 0.6), softness=0.6), pale),
+        (0.68, 0.74, -0.05),
+        (0.24, 0.24, 0.12),
+        0.04,
+        roll=36,
+        yaw=10,
+    )
+    eyes(figure, (0.36, 0.10, 0.76), (0.085, 0.085, 0.07), DARK_EYE)
+    nose(figure, (0, -0.20, 1.44), (0.17, 0.13, 0.10), NOSE)
+    mouth(figure, (0, -0.30, 1.44), 0.22, 0.10, 0.22)
+    return figure
+
+
+def dog(rng: Rng, azimuth: float) -> Figure:
+    """A dog: long muzzle, hanging ears, often with its tongue out."""
+    build = Build(
+        head=0.40 * rng.uniform(0.95, 1.1),
+        chest=(0.36, 0.46),
+        belly=(0.32, 0.38),
+        rump=(0.34, 0.40),
+        leg=rng.uniform(0.55, 0.95),
+        thickness=0.125,
+        neck_up=0.36,
+        neck_ahead=0.30,
+        tail=0.9,
+        poses=("stand", "walk", "sit", "sit", "lie"),
+    )
+    bones = choose_pose(rng, build, azimuth)
+    kind = str(rng.choice(("golden", "brown", "black", "spotted", "collie", "beagle")))
+    base: Colour = {
+        "golden": (0.80, 0.60, 0.36),
+        "brown": (0.42, 0.27, 0.17),
+        "black": (0.10, 0.09, 0.09),
+        "spotted": WHITE,
+        "collie": (0.09, 0.085, 0.09),
+        "beagle": (0.68, 0.44, 0.24),
+    }[kind]
+    coat = Coat(vary(rng, base))
+    body, head, leg = coat, coat, coat
+    if kind == "spotted":
+        body = head = leg = coat.with_paint(patches(rng, 2.0, 0.62, 0.1), (0.08, 0.08, 0.08))
+    elif kind in ("collie", "beagle"):
+        body = coat.with_paint(beyond((0, -0.5, 1), 0.45, 0.15), WHITE)
+        if kind == "beagle":
+            body = body.with_paint(
+                both(beyond((0, 1, 0), 0.05), between((0, 0, 1), -0.9, 0.5)), (0.12, 0.10, 0.09)
+            )
+        blaze = spot((0, 0.1, 0.9), (0.17, 0.8, 0.6))
+        head = coat.with_paint(blaze, WHITE).with_paint(
+            spot((0, -0.35, 1.1), (0.42, 0.36, 0.6)), WHITE
+        )
+        leg = coat.with_paint(beyond((0, -1, 0), 0.45), WHITE)
+    hair = rng.uniform(0.025, 0.06)
+    figure = Figure(bones.head)
+    trunk(figure, bones, build, body, hair)
+    legs(figure, bones, build, leg, leg, hair * 0.7)
+    tail(figure, bones, [coat], (0.09, 0.10, 0.04), hair * 1.5)
+    face = figure.region(figure.head, head, (0, 0.2, -1), hair * 0.6)
+    face.blob((0, 0.08, 0), (0.84, 0.80, 0.85))
+    face.pair((0.34, -0.22, 0.2), (0.40, 0.38, 0.45))
+    snout(face, rng.uniform(0.8, 1.05), 0.36, 0.30)
+    flap = (
+        Coat(tuple(0.85 * np.array(coat.base))) if kind != "spotted" else Coat((0.10, 0.09, 0.09))
+    )
+    ears(figure, flap, (0.80, 0.08, -0.02), (0.15, 0.56, 0.34), hair * 0.7, roll=-10, yaw=6)
+    eyes(figure, (0.34, 0.14, 0.76), (0.115, 0.115, 0.08), (0.34, 0.19, 0.09))
+    face_length = 1.40
+    nose(figure, (0, -0.17, face_length), (0.15, 0.115, 0.12), NOSE)
+    mouth(figure, (0, -0.27, face_length), 0.20, 0.10, 0.20)
+    if rng.random() < 0.55:
+        tongue(figure, (0, -0.62, 1.20))
+    return figure
+
+
+def fox(rng: Rng, azimuth: float) -> Figure:
+    """A red fox: narrow muzzle, white cheeks and chest, black stockings, a brush with a white tip."""
+    build = Build(
+        head=0.36,
+        chest=(0.30, 0.36),
+        belly=(0.29, 0.32),
+        rump=(0.31, 0.34),
+        leg=0.66,
+        thickness=0.085,
+        neck_up=0.24,
+        neck_ahead=0.34,
+        tail=1.5,
+        poses=("stand", "walk", "sit", "lie"),
+    )
+    bones = choose_pose(rng, build, azimuth)
+    red, white, black = vary(rng, (0.80, 0.40, 0.15)), WHITE, (0.10, 0.08, 0.08)
+    figure = Figure(bones.head)
+    trunk(figure, bones, build, Coat(red, ((beyond((0, -1, 0.5), 0.45), white),)), 0.055)
+    stocking = Coat(red, ((beyond((0, -1, 0), 0.45), black),))
+    legs(figure, bones, build, stocking, stocking, 0.03)
+    if bones.tail:
+        base = bones.tail[0]
+        cut = 7
+        front, back = (
+            replace(bones, tail=bones.tail[:cut]),
+            replace(bones, tail=bones.tail[cut - 1 :]),
+        )
+        assert len(base) == 3
+        tail(figure, front, [Coat(red)], (0.08, 0.20, 0.19), 0.07)
+        tail(figure, back, [Coat(white)], (0.17, 0.12, 0.05), 0.07)
+    head = Coat(red, ((spot((0.42, -0.38, 0.55), (0.42, 0.30, 0.7), 25, mirrored=True), white),))
+    face = figure.region(figure.head, head, (0, 0.2, -1), 0.035)
+    face.blob((0, 0.08, 0), (0.86, 0.74, 0.80))
+    face.pair((0.52, -0.24, 0.12), (0.46, 0.30, 0.42), roll=-25)
+    face.horn((0, -0.22, 0.35), (0.50, 1.15, 0.36), turn(0, 90 + 4) @ turn(0, -180), roundness=0.35)
+    ears(
+        figure,
+        Coat(
+            red,
+            (
+                (spot((0, 0.25, 0.35), (0.24, 0.6, 0.35), softness=0.5), (0.90, 0.82, 0.75)),
+                (beyond((0, 0, -1), 0.02), black),
+            ),
+        ),
+        (0.52, 0.48, 0.0),
+        (0.34, 0.90, 0.18),
+        0.03,
+        roll=18,
+        yaw=15,
+        roundness=0.3,
+    )
+    eyes(figure, (0.34, 0.08, 0.70), (0.12, 0.095, 0.07), (0.75, 0.48, 0.12), (0.4, 0.8), roll=22)
+    nose(figure, (0, -0.26, 1.43), (0.11, 0.09, 0.10), NOSE)
+    return figure
+
+
+def rabbit(rng: Rng, azimuth: float) -> Figure:
+    """A rabbit: long ears, round body, hardly a tail."""
+    build = Build(
+        head=0.48,
+        chest=(0.42, 0.44),
+        belly=(0.50, 0.50),
+        rump=(0.54, 0.54),
+        leg=0.32,
+        thickness=0.13,
+        neck_up=0.34,
+        neck_ahead=0.22,
+        poses=("sit", "lie", "lie"),
+    )
+    bones = choose_pose(rng, build, azimuth)
+    kinds = ((0.58, 0.48, 0.38), WHITE, (0.46, 0.45, 0.46), (0.10, 0.09, 0.09), (0.70, 0.48, 0.30))
+    coat = Coat(vary(rng, kinds[int(rng.integers(len(kinds)))]))
+    body = coat
+    if rng.random() < 0.4:
+        body = Coat(WHITE, ((patches(rng, 0.6, 0.0), coat.base),))
+    figure = Figure(bones.head)
+    trunk(figure, bones, build, body.with_paint(beyond((0, -1, 0.3), 0.45), WHITE), 0.05)
+    legs(figure, bones, build, coat, coat, 0.035)
+    scut = figure.region(bones.trunk, Coat(WHITE), (0, 0.3, -1), 0.06)
+    scut.blob((0, 0.05, -1.12), (0.16, 0.16, 0.16))
+    face = figure.region(
+        figure.head,
+        coat.with_paint(spot((0, -0.5, 0.9), (0.3, 0.24, 0.4)), WHITE),
+        (0, 0.2, -1),
+        0.035,
+    )
+    face.blob((0, 0.05, 0), (0.74, 0.78, 0.95))
+    face.pair((0.32, -0.28, 0.4), (0.36, 0.34, 0.42))
+    face.pair((0.12, -0.32, 0.86), (0.17, 0.16, 0.18))
+    inner = spot((0, 0, 0.3), (0.13, 0.75, 0.4), softness=0.4)
+    ears(
+        figure,
+        coat.with_paint(inner, (0.86, 0.62, 0.60)),
+        (0.30, 1.35, -0.25),
+        (0.21, 0.88, 0.10),
+        0.025,
+        roll=rng.uniform(2, 18),
+        yaw=15,
+        pitch=8,
+    )
+    eyes(figure, (0.56, 0.12, 0.56), (0.15, 0.17, 0.08), DARK_EYE, (0.8, 0.8), yaw=48)
+    nose(figure, (0, -0.19, 1.03), (0.08, 0.05, 0.05), PINK)
+    mouth(figure, (0, -0.23, 1.04), 0.12, 0.12, 0.06)
+    whiskers(figure, rng, (0.2, -0.3, 0.95), 0.6)
+    return figure
+
+
+def raccoon(rng: Rng, azimuth: float) -> Figure:
+    """A raccoon: grey, black mask, ringed tail."""
+    build = Build(
+        head=0.42,
+        chest=(0.38, 0.40),
+        belly=(0.46, 0.46),
+        rump=(0.46, 0.46),
+        leg=0.42,
+        thickness=0.11,
+        neck_up=0.18,
+        neck_ahead=0.34,
+        tail=1.15,
+        poses=("stand", "walk", "sit", "slump", "lie"),
+    )
+    bones = choose_pose(rng, build, azimuth)
+    grey, black = vary(rng, (0.50, 0.47, 0.43)), vary(rng, (0.12, 0.10, 0.10), 0.01)
+    figure = Figure(bones.head)
+    trunk(figure, bones, build, Coat(grey), 0.07)
+    legs(figure, bones, build, Coat(black), Coat(grey, ((beyond((0, -1, 0), 0.6), black),)), 0.03)
+    tail(figure, bones, [Coat(grey), Coat(black)], (0.14, 0.17, 0.13, 0.06), 0.06)
+    head = Coat(
+        grey,
+        (
+            (spot((0, -0.1, 0.6), (0.95, 0.50, 0.8)), WHITE),
+            (spot((0.42, -0.04, 0.6), (0.50, 0.20, 0.7), 24, mirrored=True), black),
+            (spot((0, 0.35, 0.9), (0.10, 0.6, 0.6)), black),
+        ),
+    )
+    face = figure.region(figure.head, head, (0, 0.2, -1), 0.04)
+    face.blob((0, 0.05, 0), (0.90, 0.76, 0.80))
+    face.pair((0.52, -0.22, 0.12), (0.46, 0.34, 0.42), roll=-22)
+    face.horn((0, -0.2, 0.4), (0.42, 0.95, 0.34), turn(0, -86), roundness=0.5)
+    ears(
+        figure,
+        Coat(grey, ((spot((0, 0, 0.9), (0.6, 0.7, 0.8), softness=0.4), WHITE),)),
+        (0.62, 0.66, 0.0),
+        (0.24, 0.30, 0.12),
+        0.03,
+        roll=30,
+        yaw=10,
+    )
+    eyes(figure, (0.34, 0.02, 0.74), (0.095, 0.095, 0.07), DARK_EYE)
+    nose(figure, (0, -0.22, 1.32), (0.12, 0.10, 0.09), NOSE)
+    return figure
+
+
+def red_panda(rng: Rng, azimuth: float) -> Figure:
+    """A red panda: rust-red, black below, white face marks, ringed tail."""
+    build = Build(
+        head=0.46,
+        chest=(0.38, 0.40),
+        belly=(0.44, 0.44),
+        rump=(0.44, 0.44),
+        leg=0.38,
+        thickness=0.14,
+        neck_up=0.18,
+        neck_ahead=0.34,
+        tail=1.5,
+        poses=("stand", "walk", "slump", "lie"),
+    )
+    bones = choose_pose(rng, build, azimuth)
+    red, black = vary(rng, (0.66, 0.28, 0.12)), vary(rng, (0.13, 0.08, 0.07), 0.01)
+    figure = Figure(bones.head)
+    trunk(figure, bones, build, Coat(red, ((beyond((0, -1, 0.1), 0.25), black),)), 0.07)
+    legs(figure, bones, build, Coat(black), Coat(black), 0.05)
+    tail(figure, bones, [Coat(red), Coat((0.80, 0.52, 0.30))], (0.16, 0.20, 0.17, 0.1), 0.06)
+    head = Coat(
+        red,
+        (
+            (spot((0.62, -0.22, 0.5), (0.36, 0.26, 0.8), 30, mirrored=True), WHITE),
+            (spot((0.32, 0.36, 0.75), (0.14, 0.13, 0.4), mirrored=True), WHITE),
+            (spot((0, -0.30, 0.95), (0.34, 0.28, 0.5)), WHITE),
+            (spot((0.40, -0.26, 0.72), (0.09, 0.34, 0.5), 14, mirrored=True), red),
+        ),
+    )
+    face = figure.region(figure.head, head, (0, 0.2, -1), 0.045)
+    face.blob((0, 0.04, 0), (0.98, 0.78, 0.80))
+    face.pair((0.55, -0.22, 0.12), (0.46, 0.38, 0.44))
+    snout(face, 0.45, 0.32, 0.26)
+    ears(
+        figure,
+        Coat(
+            WHITE,
+            (
+                (spot((0, 0.05, 0.5), (0.34, 0.6, 0.6), softness=0.4), (0.30, 0.14, 0.10)),
+                (beyond((0, 0, -1), 0.05), red),
+            ),
+        ),
+        (0.66, 0.52, 0.0),
+        (0.36, 0.58, 0.16),
+        0.05,
+        roll=32,
+        yaw=15,
+        roundness=0.6,
+    )
+    eyes(figure, (0.36, 0.08, 0.76), (0.09, 0.09, 0.07), DARK_EYE)
+    nose(figure, (0, -0.20, 1.04), (0.13, 0.09, 0.08), NOSE)
+    mouth(figure, (0, -0.28, 1.04), 0.16, 0.08, 0.1)
+    return figure
+
+
+def hoofed(rng: Rng, azimuth: float) -> Figure:
+    """A cow, a zebra, a horse or a goat: long head, long legs, hoofs."""
+    kind = str(rng.choice(("cow", "zebra", "horse", "cow", "zebra")))
+    bulky = kind == "cow"
+    build = Build(
+        head=0.27 if not bulky else 0.31,
+        chest=(0.36, 0.46) if not bulky else (0.42, 0.50),
+        belly=(0.38, 0.44) if not bulky else (0.48, 0.52),
+        rump=(0.38, 0.46) if not bulky else (0.44, 0.48),
+        leg=1.0 if not bulky else 0.8,
+        thickness=0.10,
+        neck_up=0.55 if not bulky else 0.16,
+        neck_ahead=0.42 if not bulky else 0.5,
+        tail=0.9,
+        poses=("stand", "walk", "walk"),
+    )
+    bones = choose_pose(rng, build, azimuth)
+    bones = replace(
+        bones, head=replace(bones.head, axes=bones.head.axes @ turn(0, rng.uniform(-48, -28)))
+    )
+    if kind == "zebra":
+        dark = (0.08, 0.07, 0.07)
+        body = Coat(WHITE, ((stripes(rng, (0, 0.1, 1), 3.2, 0.48, 0.15), dark),))
+        head = Coat(
+            WHITE,
+            (
+                (stripes(rng, (0.25, 0.5, 0.8), 2.0, 0.46, 0.08), dark),
+                (beyond((0, 0, 1), 1.75), dark),
+            ),
+        )
+        leg = Coat(WHITE, ((stripes(rng, (0, 1, 0), 5.0, 0.45, 0.05), dark),))
+    else:
+        kinds = {
+            "cow": ((0.08, 0.075, 0.08), (0.40, 0.23, 0.14)),
+            "horse": ((0.38, 0.21, 0.11), (0.15, 0.10, 0.08), (0.62, 0.50, 0.38)),
+        }[kind]
+        dark = vary(rng, kinds[int(rng.integers(len(kinds)))], 0.015)
+        if kind == "cow":
+            body = leg = Coat(WHITE, ((patches(rng, 0.5, 0.0, 0.08), dark),))
+            head = Coat(
+                dark,
+                ((spot((0, 0.3, 0.9), (0.30, 1.0, 0.9)), WHITE), (beyond((0, 0, 1), 1.55), PINK)),
+            )
+        else:
+            body = Coat(dark)
+            head = body.with_paint(spot((0, 0.4, 1.1), (0.14, 0.5, 0.8)), WHITE)
+            leg = body.with_paint(beyond((0, -1, 0), 0.78), WHITE)
+    figure = Figure(bones.head)
+    skin = trunk(figure, bones, build, body, 0.018)
+    if not bulky:
+        _mane(figure, bones, dark)
+    skin.bone(bones.trunk.at((0, 0.0, 0.7)), bones.head.at((0, -0.1, -0.2)), 0.22)
+    legs(figure, bones, build, leg, leg, 0.015, hoofs=True)
+    tail(figure, bones, [Coat(dark)], (0.04, 0.03, 0.08), 0.04)
+    face = figure.region(figure.head, head, (0, 0.2, -1), 0.015)
+    wide = 0.95 if bulky else 0.78
+    face.blob((0, 0, 0), (wide, 0.9, 0.95))
+    for share in (0.0, 0.33, 0.67, 1.0):
+        face.blob(
+            (0, -0.15 - 0.1 * share, 0.5 + 1.2 * share),
+            (wide * (0.8 - 0.12 * share), 0.70 - 0.12 * share, 0.5),
+        )
+    if bulky:
+        face.blob((0, -0.25, 1.85), (0.62, 0.48, 0.30))
+        horns = figure.region(figure.head, Coat((0.82, 0.76, 0.62)), (0, 1, 0), 0.005)
+        for side in (1, -1):
+            horns.horn(
+                (side * 0.55, 0.7, 0), (0.16, 0.7, 0.16), turn(0, 0, -side * 50), roundness=0.3
+            )
+        ears(figure, Coat(dark), (1.15, 0.35, 0.05), (0.18, 0.46, 0.14), 0.02, roll=98, yaw=0)
+    else:
+        ears(
+            figure,
+            Coat(
+                dark if kind == "horse" else WHITE,
+                ((spot((0, 0, 0.3), (0.12, 0.7, 0.4)), (0.25, 0.2, 0.18)),),
+            ),
+            (0.45, 0.75, -0.1),
+            (0.20, 0.70, 0.16),
+            0.02,
+            roll=10,
+            yaw=20,
+            roundness=0.5,
+        )
+    eyes(figure, (wide * 0.76, 0.22, 0.62), (0.13, 0.14, 0.10), DARK_EYE, (0.8, 0.6), yaw=58)
+    for side in (1, -1):
+        nose(
+            figure,
+            (side * 0.26, -0.12, 2.06 if not bulky else 2.10),
+            (0.08, 0.11, 0.07),
+            (0.10, 0.07, 0.07),
+        )
+    return figure
+
+
+def _mane(figure: Figure, bones: Skeleton, colour: Colour) -> None:
+    region = figure.region(bones.trunk, Coat(colour), (0, 1, -0.4), 0.05)
+    start, end = bones.trunk.at((0, 0.42, 0.62)), bones.head.at((0, 0.95, -0.15))
+    for share in np.linspace(0, 1, 6):
+        centre = start + share * (end - start)
+        region.solids.append(ellipsoid(Frame(centre, turn()), (0, 0.02, -0.06), (0.05, 0.17, 0.17)))
+
+
+def sheep(rng: Rng, azimuth: float) -> Figure:
+    """A sheep: a woolly ball on dark legs."""
+    build = Build(
+        head=0.27,
+        chest=(0.52, 0.54),
+        belly=(0.60, 0.58),
+        rump=(0.54, 0.54),
+        leg=0.5,
+        thickness=0.075,
+        neck_up=0.22,
+        neck_ahead=0.42,
+        poses=("stand", "walk", "lie"),
+    )
+    bones = choose_pose(rng, build, azimuth)
+    wool = Coat(vary(rng, (0.88, 0.84, 0.74)))
+    dark = Coat(
+        vary(rng, (0.14, 0.12, 0.11)) if rng.random() < 0.6 else vary(rng, (0.80, 0.70, 0.58))
+    )
+    figure = Figure(bones.head, woolly=True)
+    fleece = trunk(figure, bones, build, wool, 0.08)
+    for _ in range(46):
+        direction = unit(rng.normal(size=3))
+        place = direction * vector((0.52, 0.50, 0.95))
+        fleece.blob(place, (0.17, 0.17, 0.17))
+    legs(figure, bones, build, dark, dark, 0.01, hoofs=True)
+    cap = figure.region(figure.head, wool, (0, 1, 0), 0.03)
+    for x, y in ((-0.4, 0.75), (0, 0.9), (0.4, 0.75), (-0.2, 0.6), (0.2, 0.6)):
+        cap.blob((x, y, 0.15), (0.36, 0.34, 0.4))
+    face = figure.region(figure.head, dark, (0, 0.2, -1), 0.012)
+    face.blob((0, 0, 0), (0.80, 0.95, 0.85))
+    face.blob((0, -0.35, 0.55), (0.58, 0.60, 0.7), turn(0, -30))
+    face.blob((0, -0.65, 0.95), (0.46, 0.38, 0.4))
+    ears(figure, dark, (1.15, 0.25, 0.0), (0.18, 0.46, 0.12), 0.01, roll=108)
+    eyes(figure, (0.56, 0.12, 0.62), (0.15, 0.13, 0.1), (0.75, 0.62, 0.25), (0.75, 0.3), yaw=40)
+    for side in (1, -1):
+        nose(figure, (side * 0.14, -0.55, 1.32), (0.06, 0.09, 0.05), (0.05, 0.04, 0.04))
+    return figure
+
+
+def pig(rng: Rng, azimuth: float) -> Figure:
+    """A pig: pink, disc-shaped snout, folded ears."""
+    build = Build(
+        head=0.40,
+        chest=(0.50, 0.50),
+        belly=(0.58, 0.56),
+        rump=(0.54, 0.52),
+        leg=0.36,
+        thickness=0.12,
+        neck_up=0.05,
+        neck_ahead=0.48,
+        tail=0.0,
+        poses=("stand", "walk", "lie", "sit"),
+    )
+    bones = choose_pose(rng, build, azimuth)
+    pink = Coat(vary(rng, (0.88, 0.62, 0.58)))
+    body = (
+        pink.with_paint(patches(rng, 0.5, 0.3), (0.12, 0.10, 0.10)) if rng.random() < 0.5 else pink
+    )
+    figure = Figure(bones.head)
+    trunk(figure, bones, build, body, 0.012)
+    legs(figure, bones, build, pink, pink, 0.01, hoofs=True)
+    face = figure.region(figure.head, pink, (0, 0.2, -1), 0.01)
+    face.blob((0, 0, 0), (0.90, 0.86, 0.85))
+    face.pair((0.46, -0.3, 0.15), (0.44, 0.42, 0.5))
+    face.blob((0, -0.18, 0.8), (0.40, 0.36, 0.5))
+    disc = (0.86, 0.52, 0.52)
+    figure.details.append(
+        Detail(ellipsoid(figure.head, (0, -0.18, 1.27), (0.38, 0.32, 0.12)), disc, 0.25)
+    )
+    for side in (1, -1):
+        nose(figure, (side * 0.14, -0.17, 1.37), (0.075, 0.12, 0.05), (0.25, 0.10, 0.11))
+    ears(
+        figure,
+        Coat((0.84, 0.54, 0.52)),
+        (0.58, 0.62, 0.25),
+        (0.34, 0.62, 0.12),
+        0.01,
+        roll=28,
+        pitch=-55,
+        roundness=0.4,
+    )
+    eyes(figure, (0.42, 0.16, 0.72), (0.085, 0.085, 0.06), DARK_EYE)
+    return figure
+
+
+def koala(rng: Rng, azimuth: float) -> Figure:
+    """A koala: grey, wide fluffy ears, a large dark nose."""
+    build = Build(
+        head=0.54,
+        chest=(0.44, 0.44),
+        belly=(0.52, 0.50),
+        rump=(0.50, 0.48),
+        leg=0.4,
+        thickness=0.16,
+        neck_up=0.2,
+        neck_ahead=0.35,
+        poses=("slump", "slump", "sit"),
+    )
+    bones = choose_pose(rng, build, azimuth)
+    grey = Coat(vary(rng, (0.56, 0.55, 0.56)))
+    figure = Figure(bones.head)
+    trunk(figure, bones, build, grey.with_paint(beyond((0, -1, 0.2), 0.32), WHITE), 0.06)
+    legs(figure, bones, build, grey, grey, 0.045)
+    face = figure.region(
+        figure.head,
+        grey.with_paint(spot((0, -0.75, 0.5), (0.5, 0.3, 0.6)), WHITE),
+        (0, 0.2, -1),
+        0.05,
+    )
+    face.blob((0, 0, 0), (0.90, 0.84, 0.80))
+    face.pair((0.4, -0.3, 0.2), (0.46, 0.40, 0.45))
+    ears(
+        figure,
+        Coat(
+            grey.base, ((spot((0, -0.1, 0.6), (0.6, 0.65, 0.6), softness=0.7), (0.92, 0.86, 0.84)),)
+        ),
+        (0.95, 0.52, -0.05),
+        (0.46, 0.46, 0.20),
+        0.10,
+        roll=40,
+        yaw=10,
+    )
+    eyes(figure, (0.38, 0.12, 0.70), (0.085, 0.095, 0.06), (0.35, 0.20, 0.10), (0.5, 0.7))
+    nose(figure, (0, -0.08, 0.84), (0.19, 0.32, 0.16), (0.14, 0.12, 0.13))
+    mouth(figure, (0, -0.40, 0.84), 0.2, 0.08, 0.1)
+    return figure
+
+
+def badger(rng: Rng, azimuth: float) -> Figure:
+    """A badger: grey back, black limbs, a white face with two black stripes."""
+    build = Build(
+        head=0.38,
+        chest=(0.44, 0.40),
+        belly=(0.52, 0.44),
+        rump=(0.48, 0.42),
+        leg=0.26,
+        thickness=0.13,
+        neck_up=0.02,
+        neck_ahead=0.48,
+        tail=0.4,
+        poses=("stand", "walk", "lie"),
+    )
+    bones = choose_pose(rng, build, azimuth)
+    grey, black = Coat(vary(rng, (0.52, 0.50, 0.47))), Coat(vary(rng, BLACK, 0.012))
+    figure = Figure(bones.head)
+    trunk(figure, bones, build, grey.with_paint(beyond((0, -1, 0), 0.15), black.base), 0.08)
+    legs(figure, bones, build, black, black, 0.04)
+    tail(figure, bones, [grey], (0.1, 0.09, 0.05), 0.07)
+    stripe = spot((0.44, 0.2, 0.5), (0.20, 0.55, 1.3), mirrored=True)
+    face = figure.region(figure.head, Coat(WHITE, ((stripe, black.base),)), (0, 0.2, -1), 0.025)
+    face.blob((0, 0, 0), (0.82, 0.70, 0.85))
+    face.horn((0, -0.12, 0.25), (0.62, 1.35, 0.46), turn(0, -86), roundness=0.6)
+    ears(
+        figure,
+        black.with_paint(beyond((0, 1, 0), 0.4), WHITE),
+        (0.66, 0.48, -0.1),
+        (0.18, 0.18, 0.10),
+        0.02,
+        roll=35,
+    )
+    eyes(figure, (0.34, 0.16, 0.78), (0.07, 0.07, 0.06), DARK_EYE)
+    nose(figure, (0, -0.16, 1.56), (0.15, 0.11, 0.10), NOSE)
+    return figure
+
+
+def elephant(rng: Rng, azimuth: float) -> Figure:
+    """An elephant: grey, trunk, fan-like ears."""
+    build = Build(
+        head=0.42,
+        chest=(0.56, 0.62),
+        belly=(0.62, 0.64),
+        rump=(0.58, 0.62),
+        leg=0.62,
+        thickness=0.19,
+        neck_up=0.34,
+        neck_ahead=0.36,
+        tail=0.6,
+        poses=("stand", "walk"),
+    )
+    bones = choose_pose(rng, build, azimuth)
+    grey = Coat(vary(rng, (0.48, 0.46, 0.45)))
+    figure = Figure(bones.head)
+    trunk(figure, bones, build, grey, 0.008)
+    legs(figure, bones, build, grey, grey, 0.006)
+    tail(figure, bones, [grey], (0.05, 0.035, 0.05), 0.02)
+    face = figure.region(figure.head, grey, (0, 0.2, -1), 0.006)
+    face.blob((0, 0.05, 0), (0.88, 1.0, 0.86))
+    face.pair((0.35, 0.5, 0.1), (0.5, 0.5, 0.55))
+    curl = rng.uniform(-0.6, 1.0)
+    points = [
+        figure.head.at((0, -0.25 - 0.42 * i, 0.75 + 0.12 * i + 0.05 * curl * i * i))
+        for i in range(6)
+    ]
+    for i, (start, end) in enumerate(zip(points[:-1], points[1:], strict=True)):
+        face.bone(start, end, figure.head.scale * (0.40 - 0.05 * i))
+    tusks = figure.region(figure.head, Coat((0.90, 0.86, 0.74)), (0, 1, 0), 0.003)
+    for side in (1, -1):
+        tusks.horn(
+            (side * 0.42, -0.45, 0.65), (0.12, 1.0, 0.12), turn(side * 12, -118), roundness=0.4
+        )
+    ears(figure, grey, (1.25, 0.1, -0.25), (0.62, 0.92, 0.10), 0.006, roll=6, yaw=-22)
+    eyes(figure, (0.58, 0.18, 0.64), (0.08, 0.075, 0.06), DARK_EYE, yaw=40)
+    return figure
+
+
+def bird(rng: Rng, azimuth: float) -> Figure:
+    """A penguin, an owl, a duck or a songbird."""
+    kind = str(rng.choice(("penguin", "owl", "duck", "songbird")))
+    height = {"penguin": 1.0, "owl": 0.85, "duck": 0.62, "songbird": 0.62}[kind]
+    steep = {"penguin": 84, "owl": 80, "duck": 8, "songbird": 38}[kind]
+    body = Frame(vector((0, height, 0)), turn(0, steep + rng.normal(0, 3)))
+    gaze = turn(
+        float(np.clip(azimuth * rng.uniform(0.3, 1.0), -80, 80)), rng.normal(0, 6), rng.normal(0, 5)
+    )
+    top = {
+        "penguin": (0, 0.02, 1.02),
+        "owl": (0, -0.05, 0.80),
+        "duck": (0, 0.85, 0.92),
+        "songbird": (0, 0.30, 0.82),
+    }[kind]
+    head = Frame(
+        body.at(top), gaze, {"penguin": 0.30, "owl": 0.48, "duck": 0.30, "songbird": 0.36}[kind]
+    )
+    plumage = _plumage(rng, kind)
+    figure = Figure(head)
+    belly = figure.region(body, plumage["body"], (0, 0, -1), 0.03)
+    width = {"penguin": 0.46, "owl": 0.52, "duck": 0.50, "songbird": 0.46}[kind]
+    belly.blob((0, 0, 0), (width, width * 0.95, 0.95 if kind != "songbird" else 0.8))
+    belly.blob((0, -0.05, 0.45), (width * 0.78, width * 0.78, 0.5))
+    belly.bone(
+        body.at((0, 0.05, 0.6)),
+        head.at((0, -0.3, -0.1)),
+        head.scale * (0.62 if kind == "duck" else 0.9),
+    )
+    wings = figure.region(body, plumage["wings"], (0, 0, -1), 0.04)
+    wings.pair((width * 0.88, 0.05, -0.1), (0.10 if kind != "owl" else 0.14, 0.30, 0.72), yaw=-4)
+    if kind != "penguin":
+        wings.blob((0, 0.08, -1.0), (0.20, 0.06, 0.42))
+    face = figure.region(head, plumage["head"], (0, 0.3, -1), 0.02)
+    face.blob((0, 0, 0), (1, 0.96, 0.95) if kind != "owl" else (1.0, 0.85, 0.8))
+    orange = (0.92, 0.55, 0.12) if kind != "songbird" else (0.30, 0.25, 0.20)
+    beak = {
+        "penguin": (0.20, 0.75, 0.18),
+        "owl": (0.14, 0.38, 0.14),
+        "duck": (0.34, 0.85, 0.14),
+        "songbird": (0.16, 0.50, 0.15),
+    }[kind]
+    place = {
+        "penguin": (0, -0.05, 0.8),
+        "owl": (0, -0.05, 0.70),
+        "duck": (0, -0.15, 0.75),
+        "songbird": (0, 0, 0.82),
+    }[kind]
+    tilt = turn(0, {"penguin": -84, "owl": -140, "duck": -98, "songbird": -90}[kind])
+    solid = ellipsoid(head, place, beak, tilt)
+    figure.details.append(
+        Detail(Solid(solid.centre, solid.shape, 0.6 if kind == "duck" else 0.25), orange, 0.3)
+    )
+    if kind == "owl":
+        eyes(figure, (0.40, 0.10, 0.66), (0.30, 0.30, 0.12), (0.92, 0.62, 0.10), (0.5, 0.5), yaw=14)
+        tufts = figure.region(head, plumage["wings"], (0, 1, 0), 0.03)
+        for side in (1, -1):
+            tufts.horn(
+                (side * 0.55, 0.6, 0.2), (0.22, 0.6, 0.14), turn(0, 0, -side * 25), roundness=0.3
+            )
+    else:
+        eyes(figure, (0.68, 0.22, 0.58), (0.13, 0.13, 0.10), (0.25, 0.12, 0.05), (0.7, 0.7), yaw=52)
+    for side in (1, -1):
+        foot = vector((side * 0.22, 0.06, 0.15 if kind != "owl" else 0.3))
+        shank = Region(Frame(foot, turn()), Coat(orange), (0, 1, 0), 0)
+        shank.bone(vector((side * 0.22, max(height - width, 0.2), 0)), foot, 0.05)
+        shank.blob((0, -0.02, 0.1), (0.17, 0.05, 0.24))
+        figure.details.extend(Detail(part, orange) for part in shank.solids)
+    return figure
+
+
+def _plumage(rng: Rng, kind: str) -> dict[str, Coat]:
+    if kind == "penguin":
+        dark = vary(rng, (0.09, 0.09, 0.11), 0.01)
+        body = Coat(dark, ((spot((0, -0.5, 0), (0.36, 0.5, 1.0)), WHITE),))
+        head = Coat(
+            dark, ((spot((0.75, -0.25, 0.1), (0.4, 0.45, 0.5), mirrored=True), (0.95, 0.72, 0.2)),)
+        )
+        return {"body": body, "wings": Coat(dark), "head": head}
+    if kind == "owl":
+        brown, pale = vary(rng, (0.46, 0.34, 0.23)), vary(rng, (0.82, 0.72, 0.56))
+        body = Coat(pale, ((stripes(rng, (0.3, 0, 1), 4.0, 0.4, 0.3), brown),))
+        disc = spot((0.4, 0.08, 0.8), (0.48, 0.48, 0.6), mirrored=True)
+        return {
+            "body": body,
+            "wings": Coat(brown, ((patches(rng, 2.0, 0.3), pale),)),
+            "head": Coat(brown, ((disc, pale),)),
+        }
+    if kind == "duck":
+        if rng.random() < 0.5:
+            return dict.fromkeys(
+                ("body", "wings", "head"), Coat(vary(rng, rng.choice([WHITE, (0.93, 0.80, 0.30)])))
+            )
+        grey = vary(rng, (0.62, 0.60, 0.57))
+        body = Coat(grey, ((beyond((0, 0, 1), 0.45), (0.35, 0.20, 0.13)),))
+        head = Coat((0.08, 0.32, 0.18), ((beyond((0, -1, 0), 0.75), WHITE),))
+        return {"body": body, "wings": Coat((0.48, 0.42, 0.36)), "head": head}
+    palette = (
+        ((0.25, 0.40, 0.68), (0.90, 0.70, 0.35)),
+        ((0.42, 0.35, 0.28), (0.85, 0.36, 0.15)),
+        ((0.10, 0.10, 0.11), (0.92, 0.91, 0.88)),
+        ((0.45, 0.52, 0.22), (0.90, 0.82, 0.30)),
+    )
+    back, breast = (vary(rng, colour) for colour in palette[int(rng.integers(len(palette)))])
+    body = Coat(back, ((beyond((0, -1, 0.4), 0.15), breast),))
+    return {
+        "body": body,
+        "wings": Coat(back),
+        "head": Coat(back, ((spot((0, -0.6, 0.5), (0.7, 0.55, 0.8)), breast),)),
+    }
+
+
+OTHERS: tuple[Species, ...] = (
+    dog,
+    dog,
+    dog,
+    bear,
+    bear,
+    fox,
+    rabbit,
+    raccoon,
+    red_panda,
+    hoofed,
+    hoofed,
+    sheep,
+    pig,
+    koala,
+    badger,
+    elephant,
+    bird,
+    bird,
+)
+
+
+def other(rng: Rng, azimuth: float) -> Figure:
+    """An animal that is neither a giant panda nor a cat."""
+    return OTHERS[int(rng.integers(len(OTHERS)))](rng, azimuth)

@@ -1,0 +1,47 @@
+"""The drawn data set: as many pictures as asked for of pandas, cats and other animals, in one archive."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from pandacat.files import written_aside
+from pandacat.labels import LABELS, Label
+from pandacat.params import SampleParams
+
+from .drawing import draw
+
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The date of every file in the archive: the earliest that a ZIP can hold."""
+
+
+def entries(params: SampleParams) -> list[tuple[Label, int]]:
+    """Return the label and number, from 1, of every picture, in the archive's order."""
+    numbers = range(1, params.photos_per_class + 1)
+    return [(label, number) for label in sorted(LABELS) for number in numbers]
+
+
+def write_archive(archive: Path, params: SampleParams, workers: int | None = None) -> None:
+    """Write the data set as a ZIP: `panda/panda-0001.jpg` and so on.
+
+    The bytes depend on `params` alone, not on the number of worker processes, by default one for
+    each core that this process may use.
+    """
+    from tqdm import tqdm
+
+    listed = entries(params)
+    with written_aside(archive) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as out:
+        pictures = _drawn(params.seed, listed, workers or len(os.sched_getaffinity(0)))
+        progress = tqdm(pictures, total=len(listed), desc="draw", unit="photo")
+        for (label, number), jpeg in zip(listed, progress, strict=True):
+            out.writestr(zipfile.ZipInfo(f"{label}/{label}-{number:04d}.jpg", EPOCH), jpeg)
+
+
+def _drawn(seed: int, listed: list[tuple[Label, int]], workers: int) -> Iterator[bytes]:
+    labels, numbers = zip(*listed, strict=True)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(draw, labels, [seed] * len(listed), numbers, chunksize=4)

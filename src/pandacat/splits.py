@@ -1,0 +1,101 @@
+"""Near-duplicates share a group, and a group is never divided between splits."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+def group_near_duplicates(
+    fingerprints: Sequence[str], mirrored: Sequence[str], max_bits: int
+) -> np.ndarray:
+    """Return a group number for each photo, `(N,) int64`, counted from 0 in order of appearance.
+
+    Two photos share a group when a fingerprint of one and the plain or the mirrored fingerprint
+    of the other differ in at most `max_bits` bits, directly or through others.
+
+    Fingerprints so close agree exactly in at least one of `max_bits + 1` bands of bits, so only
+    photos that share a band are compared (Norouzi, Punjani and Fleet, "Fast Search in Hamming
+    Space with Multi-Index Hashing", CVPR 2012): time grows near-linearly with the photos.
+    """
+    count = len(fingerprints)
+    bits = np.concatenate([_unpacked(fingerprints), _unpacked(mirrored)])
+    words = np.packbits(bits, axis=1).view(np.uint64)
+    pairs = [np.empty((0, 2), np.int64)]
+    for band in np.array_split(np.arange(bits.shape[1]), max_bits + 1):
+        for first, second in _agreeing(np.packbits(bits[:, band], axis=1)):
+            distance = np.bitwise_count(words[first] ^ words[second]).sum(axis=1)
+            near = distance <= max_bits
+            pairs.append(np.stack([first[near] % count, second[near] % count], axis=1))
+    first, second = np.concatenate(pairs).T
+    edges = coo_array((np.ones(len(first), bool), (first, second)), shape=(count, count))
+    return connected_components(edges, directed=False)[1].astype(np.int64)
+
+
+def _unpacked(fingerprints: Sequence[str]) -> np.ndarray:
+    raw = np.frombuffer(bytes.fromhex("".join(fingerprints)), np.uint8)
+    return np.unpackbits(raw.reshape(len(fingerprints), -1), axis=1)
+
+
+def _agreeing(keys: np.ndarray, block: int = 1 << 20) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return index pairs of equal rows of `keys`, in blocks of bounded size.
+
+    Rows are sorted; each is paired with its neighbours at growing offsets while they are equal.
+    """
+    packed = np.ascontiguousarray(keys).view(f"V{keys.shape[1]}").ravel()
+    order = np.argsort(packed, kind="stable")
+    ordered = packed[order]
+    left = np.flatnonzero(ordered[1:] == ordered[:-1])
+    offset, found = 1, []
+    while len(left):
+        found += [
+            (order[part], order[part + offset])
+            for part in np.array_split(left, max(1, len(left) // block))
+        ]
+        offset += 1
+        left = left[left + offset < len(order)]
+        left = left[ordered[left] == ordered[left + offset]]
+    return found
+
+
+def assign_splits(
+    labels: Sequence[str],
+    groups: np.ndarray,
+    *,
+    validation_share: float,
+    test_share: float,
+    seed: int,
+    keys: Sequence[str],
+) -> list[Split]:
+    """Return the split of each photo; groups stay whole, labels are spread evenly.
+
+    The groups of each label are put into an order drawn from `seed` and from `keys` (the hash of
+    each photo's content), not from names or positions; the first fill the test split, the next
+    validation, the rest is for training. So a photo that is added moves few others.
+    """
+    members: dict[int, list[int]] = {}
+    for index, group in enumerate(groups.tolist()):
+        members.setdefault(group, []).append(index)
+
+    def draw(group: int) -> str:
+        key = min(keys[index] for index in members[group])
+        return hashlib.sha256(f"{seed}:{key}".encode()).hexdigest()
+
+    splits: list[Split] = ["train"] * len(labels)
+    for label in sorted(set(labels)):
+        of_label = sorted((g for g in members if labels[members[g][0]] == label), key=draw)
+        total, placed = sum(len(members[group]) for group in of_label), 0
+        for group in of_label:
+            share = placed / total
+            if share < test_share + validation_share:
+                split: Split = "test" if share < test_share else "validation"
+                for index in members[group]:
+                    splits[index] = split
+            placed += len(members[group])
+    return splits

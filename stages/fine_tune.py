@@ -1,0 +1,73 @@
+"""Adapt the pretrained network to these animals, starting from what it knows."""
+
+from dataclasses import asdict, replace
+
+from pandacat import features, fine_tuning, layout, params, saved, shards, tracking, training
+from pandacat.files import write_json, write_text
+from pandacat.networks import pretrained
+from pandacat.recogniser import Recogniser
+from pandacat.sources import provenance
+from pandacat.stage import run
+
+NAME = "fine_tune"
+
+
+def main() -> None:
+    """Write the fine-tuned network, its metrics and its curves."""
+    settings = params.load()
+    chosen = settings.fine_tune
+    index = shards.read_index(layout.PHOTOS)
+    untouched = saved.load(layout.MODELS / "pretrained")
+    network = pretrained.restore(untouched.description.backbone, untouched.tensors)
+    kept = features.read(layout.FEATURES)
+    if chosen.strategy == "head":
+        data = fine_tuning.from_features(index, kept)
+    else:
+        data = fine_tuning.from_pictures(layout.PHOTOS, network.size_px)
+    fingerprint = shards.fingerprint_of(index)
+    key = training.checkpoint_key(
+        asdict(chosen), fingerprint + untouched.sha256, [fine_tuning.__file__, pretrained.__file__]
+    )
+    checkpoint = training.Checkpoint(layout.CHECKPOINTS, NAME, key)
+
+    with tracking.run(NAME, chosen) as tracked:
+        history = fine_tuning.fine_tune(
+            network,
+            data,
+            chosen,
+            checkpoint=checkpoint,
+            on_epoch=lambda epoch: tracked.log_metrics(epoch.metrics, step=epoch.epoch),
+        )
+        description = replace(
+            untouched.description,
+            views=settings.predict_pretrained.views,
+            trained_on=fingerprint,
+            title=provenance.read(layout.PROVENANCE).title,
+        )
+        recogniser = Recogniser(saved.SavedModel(description, network.tensors()))
+        seen = features.of_split("validation", recogniser, photo_folder=layout.PHOTOS, kept=kept)
+        temperature = fine_tuning.fit_temperature(
+            recogniser.log_probabilities(seen), shards.classes_of(index, "validation")
+        )
+        saved.save(
+            layout.MODELS / "fine-tuned",
+            replace(description, temperature=temperature),
+            network.tensors(),
+        )
+        metrics = {
+            "best_epoch": history.best_epoch,
+            "epochs": history.epochs[-1].epoch,
+            "start": history.epochs[0].metrics,
+            "best": history.epochs[history.best_epoch].metrics,
+            "temperature": temperature,
+        }
+        write_json(layout.METRICS / f"{NAME}.json", metrics)
+        write_text(layout.PLOTS / f"{NAME}.csv", history.curves())
+        checkpoint.remove()
+        tracked.log_metrics(metrics)
+        tracked.log_artifact(layout.METRICS / f"{NAME}.json")
+        tracked.log_artifact(layout.PLOTS / f"{NAME}.csv")
+
+
+if __name__ == "__main__":
+    run(main)

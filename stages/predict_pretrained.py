@@ -1,0 +1,40 @@
+"""Let the ImageNet network say what it sees, without any training; keep its features."""
+
+import numpy as np
+
+from pandacat import features, layout, params, predictions, shards, tracking
+from pandacat.files import write_json, written_aside
+from pandacat.recogniser import open_model, save_pretrained
+from pandacat.stage import run
+
+
+def main() -> None:
+    """Write the network as a model, its features and its predictions on all photos."""
+    settings = params.load()
+    chosen = settings.predict_pretrained
+    with tracking.run("predict_pretrained", chosen) as tracked:
+        save_pretrained(
+            layout.MODELS / "pretrained", chosen.backbone, side_px=settings.preprocess.side_px
+        )
+        recogniser = open_model("pretrained", models=layout.MODELS, engine=chosen.engine)
+        with written_aside(layout.FEATURES) as folder:
+            folder.mkdir()
+            features.extract(
+                layout.PHOTOS,
+                folder,
+                recogniser,
+                view=chosen.views,
+                augmented=chosen.augmented_views,
+                seed=chosen.seed,
+            )
+        index = shards.read_index(layout.PHOTOS)
+        centre = features.read(layout.FEATURES).views[:, :1]
+        table = predictions.table(index, recogniser.probabilities(np.asarray(centre)))
+        predictions.write(layout.PREDICTIONS / "pretrained.csv", table)
+        metrics = predictions.figures_by_split(table)
+        write_json(layout.METRICS / "predict_pretrained.json", metrics)
+        tracked.log_metrics(metrics)
+
+
+if __name__ == "__main__":
+    run(main)

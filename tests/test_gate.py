@@ -1,0 +1,255 @@
+"""The regression gate: what it lets pass, what it catches, and what it can't judge."""
+
+import argparse
+import json
+import math
+import subprocess
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from pandacat import gate
+
+RULES = [
+    {"metric": "test.*_accuracy", "better": "higher", "tolerance": 0.002, "floor": 0.5},
+    {"metric": "test.*.log_loss", "better": "lower", "tolerance": 0.01},
+    {"metric": "speed", "better": "higher", "tolerance": 1, "ceiling": 100},
+]
+PHOTOS = 200
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A Git repository with the project's params and the rules above; the current folder."""
+    settings = YAML(typ="safe").load(Path("params.yaml"))
+    (tmp_path / "params.yaml").write_text(json.dumps({**settings, "gate": RULES}))
+    monkeypatch.chdir(tmp_path)
+    git("init", "--quiet", "--initial-branch", "main")
+    return tmp_path
+
+
+def git(*arguments):
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    subprocess.run(["git", *who, *arguments], check=True, capture_output=True)
+
+
+def write(figures, wrong=None, fingerprint="a" * 64):
+    """Write the headline; or, where `wrong` is a set of photos, predictions and their headline."""
+    Path("metrics").mkdir(exist_ok=True)
+    if wrong is not None:
+        rows = ["path,label,network,p_panda,p_cat,p_other"]
+        for photo in range(PHOTOS):
+            row = "0.2,0.8,0" if photo in wrong else "0.8,0.2,0"
+            rows.append(f"{photo}.jpg,panda,ours,{row}")
+        gate.PREDICTIONS.write_text("\n".join(rows) + "\n")
+        share = len(wrong) / PHOTOS
+        loss = -share * math.log(0.2) - (1 - share) * math.log(0.8)
+        figures = {"test": {"ours": {"two_class_accuracy": 1 - share, "log_loss": loss}}}
+    content = {"data": {"source": "sample", "fingerprint": fingerprint}, **figures}
+    gate.HEADLINE.write_text(json.dumps(content))
+
+
+def commit():
+    git("add", ".")
+    git("commit", "--quiet", "--message", "figures")
+
+
+def run(*arguments):
+    parser = argparse.ArgumentParser()
+    gate.add_arguments(parser)
+    return gate.run(parser.parse_args(arguments))
+
+
+def compare(before, after):
+    write(before)
+    commit()
+    write(after)
+    return run()
+
+
+def line_of(name, capsys):
+    return next(line for line in capsys.readouterr().out.splitlines() if name in line).rstrip()
+
+
+def accuracy(value, low=None, high=None):
+    figure = value if low is None else {"value": value, "low": low, "high": high}
+    return {"test": {"ours": {"two_class_accuracy": figure}}}
+
+
+def test_a_drop_beyond_the_tolerance_fails(project, capsys):
+    assert compare(accuracy(0.99), accuracy(0.98)) == 1
+    assert "regression" in capsys.readouterr().out
+
+
+def test_a_drop_within_the_tolerance_passes(project):
+    assert compare(accuracy(0.99), accuracy(0.9885)) == 0
+
+
+def test_an_improvement_passes(project, capsys):
+    assert compare(accuracy(0.98), accuracy(0.99)) == 0
+    assert "better" in capsys.readouterr().out
+
+
+def test_of_a_loss_lower_is_better(project):
+    loss = {"test": {"ours": {"log_loss": 0.10}}}
+    more = {"test": {"ours": {"log_loss": 0.15}}}
+    assert compare(loss, more) == 1
+    commit()
+    write(loss)
+    assert run() == 0
+
+
+def test_a_drop_that_chance_explains_passes(project, capsys):
+    write({}, wrong=set(range(5)))
+    commit()
+    write({}, wrong=set(range(5, 15)))
+    assert run() == 0
+    assert "no clear change" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("newly_wrong", "verdict"), [(5, "no clear change"), (6, "regression")])
+def test_six_photos_newly_wrong_and_none_newly_right_are_not_chance(
+    project, capsys, newly_wrong, verdict
+):
+    write({}, wrong=set())
+    commit()
+    write({}, wrong=set(range(newly_wrong)))
+    run()
+    assert line_of("two_class_accuracy", capsys).endswith(verdict)
+
+
+def test_photos_in_another_order_are_the_same_photos(project, capsys):
+    write({}, wrong={3})
+    commit()
+    header, *rows = gate.PREDICTIONS.read_text().splitlines()
+    gate.PREDICTIONS.write_text("\n".join([header, *reversed(rows)]) + "\n")
+    assert run() == 0
+    assert "-0.0250" in line_of("two_class_accuracy", capsys)
+
+
+def test_the_smallest_visible_drop_is_told(project, capsys):
+    write({}, wrong=set())
+    commit()
+    run()
+    assert f"these {PHOTOS} photos can show: {6 / PHOTOS:.4f}" in capsys.readouterr().out
+
+
+def test_predictions_that_do_not_give_the_figure_are_not_used(project):
+    write({}, wrong=set())
+    commit()
+    write(accuracy(0.98))
+    assert run() == 1
+
+
+def test_overlapping_intervals_make_no_regression(project):
+    assert compare(accuracy(0.95, 0.90, 0.98), accuracy(0.93, 0.88, 0.96)) == 0
+
+
+def test_intervals_far_apart_make_one(project):
+    assert compare(accuracy(0.95, 0.94, 0.96), accuracy(0.90, 0.89, 0.91)) == 1
+
+
+@pytest.mark.parametrize(("newly_wrong", "verdict"), [(2, "no clear change"), (20, "regression")])
+def test_a_log_loss_is_judged_photo_by_photo(project, capsys, newly_wrong, verdict):
+    write({}, wrong=set())
+    commit()
+    write({}, wrong=set(range(newly_wrong)))
+    run()
+    assert line_of("log_loss", capsys).endswith(verdict)
+
+
+def test_a_figure_that_vanished_fails(project, capsys):
+    assert compare({**accuracy(0.9), "speed": 50}, accuracy(0.9)) == 1
+    assert "vanished" in capsys.readouterr().out
+
+
+def test_a_new_figure_passes(project):
+    assert compare(accuracy(0.9), {**accuracy(0.9), "speed": 50}) == 0
+
+
+def test_figures_without_a_rule_are_left_alone(project, capsys):
+    assert compare({**accuracy(0.9), "photos": 70}, {**accuracy(0.9), "photos": 60}) == 0
+    assert "photos " not in capsys.readouterr().out.partition("\n\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("figures", "verdict"),
+    [(accuracy(0.4), "below floor"), ({"speed": 101}, "above ceiling")],
+)
+def test_a_broken_bound_fails_even_without_a_baseline(project, capsys, figures, verdict):
+    write(figures)
+    assert run() == 1
+    assert verdict in capsys.readouterr().out
+
+
+def test_an_unknown_revision_cannot_be_compared(project, capsys):
+    write(accuracy(0.9))
+    assert run("--against", "nowhere") == 2
+    assert "no Git revision nowhere" in capsys.readouterr().out
+
+
+def test_a_revision_without_figures_cannot_be_compared(project, capsys):
+    commit()
+    write(accuracy(0.9))
+    assert run() == 2
+    assert "main has no metrics/headline.json" in capsys.readouterr().out
+
+
+def test_figures_of_other_data_are_not_compared(project, capsys):
+    write(accuracy(0.9), fingerprint="a" * 64)
+    commit()
+    write(accuracy(0.8), fingerprint="b" * 64)
+    assert run() == 2
+    assert "measured on other data" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"speed": {"value": "fast"}}', "\x00"])
+def test_an_unreadable_file_is_said_to_be_so(project, capsys, content):
+    write(accuracy(0.9))
+    commit()
+    gate.HEADLINE.write_text(content)
+    assert run() == 2
+    assert "metrics/headline.json is not readable" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content", ["", "path,label\n1.jpg,panda\n", "label,p_panda,p_cat,p_other\ndog,1,0,0\n"]
+)
+def test_unreadable_predictions_are_said_to_be_so(project, capsys, content):
+    write(accuracy(0.9))
+    gate.PREDICTIONS.write_text(content)
+    assert run() == 2
+    assert "is not readable" in capsys.readouterr().err
+
+
+def test_without_a_pipeline_run_there_is_nothing_to_judge(project, capsys):
+    assert run() == 2
+    assert "run `dvc repro` first" in capsys.readouterr().err
+
+
+def test_outside_a_repository_nothing_can_be_compared(project, monkeypatch, capsys):
+    write(accuracy(0.9))
+    monkeypatch.setenv("GIT_DIR", str(project / "none"))
+    assert run() == 2
+    assert "no Git revision main" in capsys.readouterr().out
+
+
+def test_a_rule_that_matches_nothing_is_named(project, capsys):
+    compare(accuracy(0.9), accuracy(0.9))
+    assert "No figure is called speed." in capsys.readouterr().out
+
+
+def test_rules_that_match_nothing_at_all_judge_nothing(project, capsys):
+    assert compare({"photos": 1}, {"photos": 1}) == 2
+    assert "no rule" in capsys.readouterr().err
+
+
+def test_the_pull_request_gets_a_table_with_failures_in_bold(project):
+    write(accuracy(0.99))
+    commit()
+    write(accuracy(0.9))
+    run("--markdown", "gate.md")
+    table = Path("gate.md").read_text()
+    assert "| test.ours.two_class_accuracy |" in table
+    assert "**regression**" in table

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from pandacat.measure.label_errors import rank_suspects
+
+PHOTOS = 300
+
+
+@pytest.fixture
+def archive():
+    """Three well-parted labels, a mislabelled photo (7), one like no other (11), and copies."""
+    generator = np.random.default_rng(0)
+    truth = np.arange(PHOTOS) % 3
+    features = 4 * np.eye(12)[truth] + generator.normal(size=(PHOTOS, 12))
+    features[11] = 8 * np.eye(12)[9]
+    labels = truth.copy()
+    labels[7] = 0 if truth[7] else 1
+    groups = np.arange(PHOTOS)
+    zero_shot = 0.9 * np.eye(3)[truth] + 0.1 / 3
+    return features, labels, groups, zero_shot
+
+
+def test_a_wrong_label_and_a_stray_picture_come_first_each_with_its_reason(archive):
+    ranked = rank_suspects(*archive, seed=0)
+
+    assert set(ranked["photo"][:2]) == {7, 11}
+    wrong = ranked[ranked["photo"] == 7].iloc[0]
+    assert wrong["margin"] < 0
+    assert wrong["suggested"] == "cat"
+    assert wrong["reason"] == "labelled panda, but cat is likelier"
+    stray = ranked[ranked["photo"] == 11].iloc[0]
+    assert stray["reason"] == "unlike other photos labelled other"
+    assert stray["unlikeness"] > 4
+
+
+def test_every_photo_is_ranked_once_and_the_same_way_each_time(archive):
+    ranked = rank_suspects(*archive, seed=0)
+
+    assert sorted(ranked["photo"]) == list(range(PHOTOS))
+    assert ranked.equals(rank_suspects(*archive, seed=0))
+
+
+def test_copies_of_a_stray_picture_do_not_vouch_for_each_other(archive):
+    features, labels, groups, zero_shot = archive
+    copies = np.arange(11, PHOTOS, 3)[:12]
+    features[copies] = features[11]
+    groups[copies] = 11
+
+    ranked = rank_suspects(features, labels, groups, zero_shot, seed=0)
+
+    assert set(copies) < set(ranked["photo"][:30])
+
+
+def test_a_data_set_without_other_photos_is_ranked_too(archive):
+    features, labels, groups, zero_shot = archive
+    kept = labels != 2
+
+    ranked = rank_suspects(features[kept], labels[kept], groups[kept], zero_shot[kept], seed=0)
+
+    assert len(ranked) == kept.sum()

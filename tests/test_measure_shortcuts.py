@@ -1,0 +1,129 @@
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pandacat.measure.shortcuts import audit, file_properties, header_properties, warnings
+
+PHOTOS = 300
+
+
+@pytest.fixture
+def fair_table():
+    generator = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "file_bytes": generator.lognormal(10, 0.5, PHOTOS),
+            "mode": generator.choice(["L", "RGB"], PHOTOS, p=[0.1, 0.9]),
+            "quantisation": generator.choice([4.0, 9.0, 16.0], PHOTOS),
+            "red": generator.normal(120, 30, PHOTOS),
+        }
+    )
+
+
+@pytest.fixture
+def labels():
+    return np.arange(PHOTOS) % 2
+
+
+def encoded(pixels, kind, **options):
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def test_a_planted_shortcut_comes_first_and_is_warned_of_in_plain_words(fair_table, labels):
+    fair_table["quantisation"] = np.where(labels == 0, 3.0, 20.0)
+    fair_table.loc[:2, "quantisation"] = 20.0
+
+    findings = audit(fair_table, labels, np.arange(PHOTOS), seed=0)
+
+    worst = findings[0]
+    assert (worst.property, worst.first, worst.second) == ("quantisation", "panda", "cat")
+    assert worst.balanced_accuracy.low > 0.9
+    assert (
+        "One number about the file, its JPEG quantisation, tells panda from cat in 99"
+        in (warnings(findings)[0])
+    )
+
+
+def test_a_mode_that_goes_with_the_label_is_found(fair_table, labels):
+    fair_table["mode"] = np.where(labels == 0, "L", "RGB")
+
+    assert audit(fair_table, labels, np.arange(PHOTOS), seed=0)[0].property == "mode"
+
+
+def test_two_properties_that_tell_only_together_are_found(fair_table, labels):
+    high = np.random.default_rng(1).random(PHOTOS) < 0.5
+    fair_table["file_bytes"] = np.where(high, 100.0, 200.0)
+    fair_table["red"] = np.where(high == (labels == 0), 100.0, 200.0)
+
+    findings = {f.property: f for f in audit(fair_table, labels, np.arange(PHOTOS), seed=0)}
+
+    assert findings["together"].balanced_accuracy.low > 0.9
+    assert findings["red"].balanced_accuracy.low < 0.6
+
+
+def test_nothing_is_found_where_nothing_tells(fair_table, labels):
+    findings = audit(fair_table, labels, np.arange(PHOTOS), seed=0)
+
+    assert len(findings) == 5
+    assert all(f.balanced_accuracy.low < 0.5 < f.balanced_accuracy.high for f in findings)
+    assert warnings(findings) == []
+
+
+def test_copies_of_a_photo_do_not_teach_the_audit_their_label(labels):
+    groups = np.arange(PHOTOS) // 10
+    labels = groups % 2
+    table = pd.DataFrame({"file_bytes": np.random.default_rng(0).normal(size=30)[groups]})
+
+    (by_group, *_) = audit(table, labels, groups, seed=0)
+    (by_photo, *_) = audit(table, labels, np.arange(PHOTOS), seed=0)
+
+    assert by_photo.balanced_accuracy.low > 0.7
+    assert by_group.balanced_accuracy.low < 0.5
+
+
+def test_each_pair_of_labels_is_looked_at_and_a_label_too_rare_is_left_out(fair_table):
+    table, photos = fair_table[["red"]], np.arange(PHOTOS)
+
+    def pairs(labels):
+        return {(finding.first, finding.second) for finding in audit(table, labels, photos, 0)}
+
+    assert pairs(photos % 3) == {("panda", "cat"), ("panda", "other"), ("cat", "other")}
+    assert pairs(np.where(photos < 3, 2, photos % 2)) == {("panda", "cat")}
+    assert pairs(np.zeros(PHOTOS, int)) == set()
+
+
+def test_the_properties_of_a_jpeg_file():
+    pixels = np.full((20, 40, 3), [200, 100, 50], np.uint8)
+    data = encoded(pixels, "JPEG", quality=50)
+
+    properties = file_properties(data, pixels)
+
+    assert properties["file_bytes"] == len(data)
+    assert (properties["width_px"], properties["height_px"], properties["aspect"]) == (40, 20, 2)
+    assert properties["mode"] == "RGB"
+    assert (properties["red"], properties["green"], properties["blue"]) == (200, 100, 50)
+    assert properties["blur"] == 0
+
+
+def test_quantisation_rises_as_quality_falls_and_is_nought_for_png():
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    steps = [
+        header_properties(encoded(pixels, "JPEG", quality=quality))["quantisation"]
+        for quality in (95, 75, 40)
+    ]
+
+    assert 0 < steps[0] < steps[1] < steps[2]
+    assert header_properties(encoded(pixels, "PNG"))["quantisation"] == 0
+
+
+def test_blur_is_lower_for_a_smoothed_picture():
+    sharp = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    smooth = np.asarray(Image.fromarray(sharp).resize((16, 16)).resize((64, 64)))
+    data = encoded(sharp, "PNG")
+
+    assert file_properties(data, smooth)["blur"] < file_properties(data, sharp)["blur"] / 10

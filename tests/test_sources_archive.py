@@ -1,0 +1,387 @@
+"""Zips and folders, honest ones and others."""
+
+import os
+import stat
+import struct
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pandacat import sources
+from pandacat.errors import PandacatError
+from pandacat.params import FolderParams, KaggleParams, PhotosParams, SampleParams
+from pandacat.sources import archive
+from pandacat.sources.archive import EntryError, find, list_photos, open_archive, survey, take_in
+
+FOLDERS = FolderParams(panda=("panda", "großer_pandabär"), cat=("cat", "cats"), other=("dogs",))
+PHOTOS = {"panda/1.jpg": b"panda", "cat/1.jpg": b"cat"}
+
+
+@pytest.fixture
+def zipped(tmp_path: Path) -> Callable[..., Path]:
+    """Write a zip with these files and, unless told otherwise, a panda and a cat."""
+
+    def write(files: dict[str, bytes] | None = None, *, photos: bool = True) -> Path:
+        path = tmp_path / "photos.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+            for name, content in ((PHOTOS if photos else {}) | (files or {})).items():
+                packed.writestr(name, content)
+        return path
+
+    return write
+
+
+def labels(path: Path) -> dict[str, str]:
+    return {entry.name: entry.label for entry in list_photos(path, FOLDERS)}
+
+
+def test_the_nearest_folder_that_stands_for_a_label_counts(zipped: Callable[..., Path]) -> None:
+    path = zipped(
+        {
+            "a/b/cats/kittens/2.jpg": b"",
+            "cats/PANDA/2.jpg": b"",
+            "Gro\u00dfer_Pandaba\u0308r/3.jpg": b"",
+            "x\\dogs\\4.jpg": b"",
+        }
+    )
+    assert labels(path) == {
+        "panda/1.jpg": "panda",
+        "cat/1.jpg": "cat",
+        "a/b/cats/kittens/2.jpg": "cat",
+        "cats/PANDA/2.jpg": "panda",
+        "Gro\u00dfer_Pandaba\u0308r/3.jpg": "panda",
+        "x\\dogs\\4.jpg": "other",
+    }
+
+
+def test_files_are_sorted_by_name_and_read_back(zipped: Callable[..., Path]) -> None:
+    path = zipped({"cat/0.jpg": b"another"})
+    entries = list_photos(path, FOLDERS)
+    assert [entry.name for entry in entries] == ["cat/0.jpg", "cat/1.jpg", "panda/1.jpg"]
+    assert [entry.size_bytes for entry in entries] == [7, 3, 5]
+    with open_archive(path) as reader:
+        assert [reader.read(entry.name) for entry in entries] == [b"another", b"cat", b"panda"]
+
+
+def test_what_is_ignored_is_counted_by_reason(zipped: Callable[..., Path]) -> None:
+    path = zipped(
+        {
+            "birds/1.jpg": b"",
+            "birds/2.jpg": b"",
+            "readme.txt": b"",
+            "__MACOSX/cat/._1.jpg": b"",
+            "cat/.DS_Store": b"",
+            "cat/Thumbs.db": b"",
+            "cat/Icon\r": b"",
+            "cat/more.zip": b"",
+        }
+    )
+    found = survey(path, FOLDERS)
+    assert found.unlabelled == {"birds": 2, "(top)": 1}
+    assert found.counts() == {
+        "files": {"panda": 1, "cat": 1, "other": 0},
+        "ignored": {"unlabelled": 3, "nested_archives": 1, "links": 0, "hidden": 4},
+    }
+    assert "birds (2)" in str(found)
+
+
+def test_links_inside_a_zip_are_ignored(zipped: Callable[..., Path]) -> None:
+    path = zipped()
+    link = zipfile.ZipInfo("cat/link.jpg")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(path, "a") as packed:
+        packed.writestr(link, "/etc/passwd")
+    assert survey(path, FOLDERS).links == 1
+    assert "cat/link.jpg" not in labels(path)
+
+
+def test_a_missing_class_is_named_with_the_folders_found_and_the_parameter(
+    zipped: Callable[..., Path],
+) -> None:
+    path = zipped({"cats/1.jpg": b"", "ailuropoda/1.jpg": b""}, photos=False)
+    with pytest.raises(
+        PandacatError, match=r"no photos of panda;.*ailuropoda \(1\).*photos\.folders\.panda"
+    ):
+        survey(path, FOLDERS)
+
+
+def test_which_classes_are_needed_can_be_chosen(zipped: Callable[..., Path]) -> None:
+    path = zipped({"cats/1.jpg": b""}, photos=False)
+    assert len(list_photos(path, FOLDERS, needed=("cat",))) == 1
+
+
+def test_an_empty_zip_has_no_files(zipped: Callable[..., Path]) -> None:
+    with pytest.raises(PandacatError, match="no photos of panda and cat; it has no files"):
+        survey(zipped(photos=False), FOLDERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("../cat/2.jpg", "leads out"),
+        ("cat/../../2.jpg", "leads out"),
+        ("cat\\..\\..\\2.jpg", "leads out"),
+        ("/cat/2.jpg", "leads out"),
+        ("C:\\cat\\2.jpg", "leads out"),
+        ("cat/\x1b[2J.jpg", "control characters"),
+    ],
+)
+def test_deceitful_names_are_refused(zipped: Callable[..., Path], name: str, reason: str) -> None:
+    with pytest.raises(PandacatError, match=f"refused: .*{reason}.*photos\\.archive"):
+        survey(zipped({name: b""}), FOLDERS)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_one_name_for_two_files_is_refused(zipped: Callable[..., Path]) -> None:
+    path = zipped()
+    with zipfile.ZipFile(path, "a") as packed:
+        packed.writestr("cat/1.jpg", b"another")
+    with pytest.raises(PandacatError, match=r"two files named 'cat/1\.jpg'"):
+        survey(path, FOLDERS)
+
+
+def test_names_that_differ_in_case_or_spelling_are_two_files(zipped: Callable[..., Path]) -> None:
+    names = {"cat/A.jpg": b"1", "cat/a.jpg": b"2", "cat/\u00e9.jpg": b"3", "cat/e\u0301.jpg": b"4"}
+    path = zipped(names)
+    with open_archive(path) as reader:
+        assert {name: reader.read(name) for name in names} == names
+    assert set(names) < set(labels(path))
+
+
+def test_encrypted_files_are_refused(zipped: Callable[..., Path]) -> None:
+    path = zipped()
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    content[entry + 8] |= 0x1
+    path.write_bytes(content)
+    with pytest.raises(PandacatError, match=r"is encrypted.*unpack it"):
+        survey(path, FOLDERS)
+
+
+def test_files_that_share_their_bytes_are_refused(zipped: Callable[..., Path]) -> None:
+    path = zipped({"cat/2.jpg": bytes(100)})
+    content = bytearray(path.read_bytes())
+    entries = [i for i in range(len(content)) if content[i : i + 4] == b"PK\x01\x02"]
+    content[entries[2] + 42 : entries[2] + 46] = content[entries[1] + 42 : entries[1] + 46]
+    path.write_bytes(content)
+    with pytest.raises(PandacatError, match="share their bytes"):
+        survey(path, FOLDERS)
+
+
+def test_a_bomb_is_not_unpacked(zipped: Callable[..., Path]) -> None:
+    path = zipped({"cat/bomb.jpg": bytes(20 << 20)})
+    with open_archive(path) as reader:
+        with pytest.raises(EntryError, match="250 times"):
+            reader.read("cat/bomb.jpg")
+        assert reader.read("cat/1.jpg") == b"cat"
+
+
+def test_a_file_too_large_is_not_unpacked(
+    zipped: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "LARGEST_FILE_BYTES", 1 << 20)
+    path = zipped({"cat/film.mp4": os.urandom(2 << 20)})
+    with open_archive(path) as reader, pytest.raises(EntryError, match="larger than 1 MiB"):
+        reader.read("cat/film.mp4")
+
+
+@pytest.mark.parametrize("claimed", [10, 300])
+def test_a_file_of_another_size_than_it_claims_is_not_read(
+    zipped: Callable[..., Path], claimed: int
+) -> None:
+    path = zipped({"cat/2.jpg": os.urandom(200)})
+    content = bytearray(path.read_bytes())
+    entry = content.rindex(b"PK\x01\x02")
+    content[entry + 24 : entry + 28] = struct.pack("<I", claimed)
+    path.write_bytes(content)
+    with open_archive(path) as reader, pytest.raises(EntryError, match="can't be unpacked"):
+        reader.read("cat/2.jpg")
+
+
+def test_a_damaged_file_leaves_the_others_readable(zipped: Callable[..., Path]) -> None:
+    path = zipped({"cat/2.jpg": os.urandom(1000)})
+    content = bytearray(path.read_bytes())
+    start = content.index(b"cat/2.jpg") + 500
+    content[start : start + 10] = b"\xff" * 10
+    path.write_bytes(content)
+    with open_archive(path) as reader:
+        with pytest.raises(EntryError):
+            reader.read("cat/2.jpg")
+        assert reader.read("panda/1.jpg") == b"panda"
+
+
+@pytest.mark.parametrize("kept", [0, 10, 150, -1])
+def test_a_part_of_a_zip_is_refused(zipped: Callable[..., Path], kept: int) -> None:
+    path = zipped()
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(PandacatError, match=r"photos\.zip is no zip, or only a part of one"):
+        survey(path, FOLDERS)
+
+
+def test_no_mutation_of_a_zip_ends_in_anything_but_an_error_of_ours(
+    zipped: Callable[..., Path], tmp_path: Path
+) -> None:
+    original = zipped({"cat/2.jpg": bytes(range(256)) * 4}).read_bytes()
+    path = tmp_path / "mutant.zip"
+    for position in range(0, len(original), 3):
+        mutant = bytearray(original)
+        mutant[position] ^= 1 << position % 8
+        mutant[-position - 1] = position % 256
+        path.write_bytes(mutant)
+        try:
+            entries = list_photos(path, FOLDERS, needed=())
+        except PandacatError:
+            continue
+        with open_archive(path) as reader:
+            for entry in entries:
+                try:
+                    assert len(reader.read(entry.name)) == entry.size_bytes
+                except EntryError:
+                    continue
+
+
+def zip_of_empty_files(names: list[str]) -> bytes:
+    """Return a zip; a hundred times faster than `zipfile`, which is not under test here."""
+    files, index, offset = [], [], 0
+    for name in map(str.encode, names):
+        files.append(
+            b"PK\3\4" + struct.pack("<5H3L2H", 20, 0, 0, 0, 33, 0, 0, 0, len(name), 0) + name
+        )
+        facts = struct.pack(
+            "<6H3L5H2L", 20, 20, 0, 0, 0, 33, 0, 0, 0, len(name), 0, 0, 0, 0, 0, offset
+        )
+        index.append(b"PK\1\2" + facts + name)
+        offset += len(files[-1])
+    size = sum(map(len, index))
+    end64 = struct.pack("<Q2H2L4Q", 44, 45, 45, 0, 0, len(names), len(names), size, offset)
+    locator = struct.pack("<LQL", 0, offset + size, 1)
+    end = struct.pack("<4H2LH", 0, 0, 0xFFFF, 0xFFFF, size, offset, 0)
+    return b"".join([*files, *index, b"PK\6\6", end64, b"PK\6\7", locator, b"PK\5\6", end])
+
+
+def test_100_000_files_are_listed_in_seconds(tmp_path: Path) -> None:
+    folders = ("panda", "cats", "birds")
+    path = tmp_path / "many.zip"
+    path.write_bytes(zip_of_empty_files([f"{folders[i % 3]}/{i}.jpg" for i in range(100_000)]))
+    started = time.perf_counter()
+    assert len(list_photos(path, FOLDERS)) == 66_667
+    assert time.perf_counter() - started < 10
+
+
+def test_a_zip_is_taken_byte_for_byte_and_not_linked(
+    zipped: Callable[..., Path], tmp_path: Path
+) -> None:
+    given, taken = zipped(), tmp_path / "data/photos.zip"
+    take_in(given, taken)
+    assert taken.read_bytes() == given.read_bytes()
+    assert taken.stat().st_ino != given.stat().st_ino
+
+
+def folder_with(path: Path, files: dict[str, bytes]) -> Path:
+    for name, content in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
+    return path
+
+
+def test_a_packed_folder_depends_on_names_and_contents_only(tmp_path: Path) -> None:
+    files = PHOTOS | {"cat/deep/er/2.jpg": b"2"}
+    one = folder_with(tmp_path / "one", files)
+    other = folder_with(tmp_path / "other", dict(reversed(files.items())))
+    os.utime(other / "cat/1.jpg", (1, 1))
+    (other / "cat/1.jpg").chmod(0o600)
+    take_in(one, tmp_path / "one.zip")
+    take_in(other, tmp_path / "other.zip")
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "other.zip").read_bytes()
+    assert labels(tmp_path / "one.zip") == {
+        "panda/1.jpg": "panda",
+        "cat/1.jpg": "cat",
+        "cat/deep/er/2.jpg": "cat",
+    }
+
+
+def test_hidden_files_links_and_pipes_stay_out_of_a_packed_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "1.jpg").write_text("secret")
+    folder = folder_with(tmp_path / "photos", PHOTOS | {".git/cat/1": b"", "cat/.hidden": b""})
+    (folder / "cat/link.jpg").symlink_to(secret / "1.jpg")
+    (folder / "cat/linked").symlink_to(secret)
+    os.mkfifo(folder / "cat/pipe")
+    take_in(folder, tmp_path / "photos.zip")
+    with zipfile.ZipFile(tmp_path / "photos.zip") as packed:
+        assert packed.namelist() == sorted(PHOTOS)
+    assert "2 symbolic links" in capsys.readouterr().out
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PandacatError, match="empty holds no files"):
+        take_in(tmp_path / "empty", tmp_path / "photos.zip")
+
+
+def test_a_file_that_is_no_zip_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "photos.rar").write_text("Rar!")
+    with pytest.raises(PandacatError, match=r"photos\.rar is no zip"):
+        take_in(tmp_path / "photos.rar", tmp_path / "data/photos.zip")
+    assert not (tmp_path / "data").exists()
+
+
+def test_relative_paths_count_from_here_or_from_the_project_of_a_queued_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, copy = tmp_path / "project", tmp_path / "copy"
+    project.mkdir()
+    copy.mkdir()
+    (project / "my.zip").touch()
+    monkeypatch.chdir(copy)
+    with pytest.raises(PandacatError, match=r"no file or folder 'my\.zip'"):
+        find("my.zip")
+    monkeypatch.setenv("DVC_ROOT", str(project))
+    assert find("my.zip") == project / "my.zip"
+
+
+def params(given: Path) -> PhotosParams:
+    return PhotosParams(
+        source="archive",
+        sample=SampleParams(photos_per_class=1, seed=1),
+        kaggle=KaggleParams(dataset="owner/name"),
+        archive=str(given),
+        folders=FOLDERS,
+    )
+
+
+def test_the_provenance_names_no_path_of_this_machine(
+    zipped: Callable[..., Path], tmp_path: Path
+) -> None:
+    origin = sources.fetch(params(zipped()), tmp_path / "data/photos.zip")
+    assert (origin.source, origin.origin) == ("archive", "photos.zip")
+    assert str(tmp_path) not in str(origin)
+
+
+def test_a_refused_archive_leaves_the_last_one_in_place(
+    zipped: Callable[..., Path], tmp_path: Path
+) -> None:
+    taken = tmp_path / "data/photos.zip"
+    sources.fetch(params(zipped()), taken)
+    before = taken.read_bytes()
+    with pytest.raises(PandacatError, match="no photos of panda"):
+        sources.fetch(params(zipped({"cat/2.jpg": b""}, photos=False)), taken)
+    assert taken.read_bytes() == before
+    assert [path.name for path in taken.parent.iterdir()] == ["photos.zip"]
+
+
+def test_the_source_archive_needs_a_path() -> None:
+    with pytest.raises(ValueError, match=r"needs photos\.archive"):
+        replace(params(Path("photos.zip")), archive=None)
+
+
+def test_a_folder_name_has_one_label() -> None:
+    with pytest.raises(ValueError, match="a name for two labels: cats"):
+        replace(params(Path("photos.zip")), folders=replace(FOLDERS, other=("cats",)))

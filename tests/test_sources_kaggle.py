@@ -1,0 +1,358 @@
+"""Downloads through the real `kaggle` client, from a server on the loopback that plays Kaggle."""
+
+import io
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from pandacat import sources
+from pandacat.errors import PandacatError
+from pandacat.params import FolderParams, KaggleParams, PhotosParams, SampleParams
+from pandacat.sources import kaggle, transfer
+from pandacat.sources.kaggle import Facts, Patience
+from tests.kaggle_server import (
+    KaggleServer,
+    broken_after,
+    length_off_by,
+    silent_after,
+    spoiled,
+    status,
+)
+
+PROJECT = Path(__file__).parents[1]
+DATASET = "someone/animals"
+HASTY = Patience(connect_seconds=2, stall_seconds=0.3, attempts=3, pause_seconds=0.01)
+
+
+def zipped(*names: str, padding_bytes: int = 1 << 20) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in names:
+            archive.writestr(name, random.Random(name).randbytes(padding_bytes // len(names)))
+    return packed.getvalue()
+
+
+ARCHIVE = zipped("animals/panda/1.jpg", "animals/cats/1.jpg")
+PART = 10 << 15
+"""Bytes sent before a connection breaks."""
+
+
+@pytest.fixture
+def server() -> Iterator[KaggleServer]:
+    with KaggleServer(ARCHIVE) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: KaggleServer) -> Path:
+    """An empty home folder, an empty project, no credentials, and Kaggle on the loopback."""
+    for name in [name for name in os.environ if name.startswith("KAGGLE_")]:
+        monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    (home / ".kaggle").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "TEST")
+    with redirect_stdout(io.StringIO()):
+        from kaggle.api.kaggle_api_extended import KaggleApi
+    from kagglesdk import kaggle_env
+
+    monkeypatch.setattr(KaggleApi, "config", str(home / ".kaggle/kaggle.json"))
+    address = f"http://localhost:{server.server_port}"
+    monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.TEST, address)
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    return home
+
+
+def download(patience: Patience = HASTY) -> Facts:
+    return kaggle.download(DATASET, Path("photos.zip"), patience=patience)
+
+
+def downloaded() -> bytes:
+    return Path("photos.zip").read_bytes()
+
+
+def kept() -> list[str]:
+    return sorted(path.name for path in kaggle.DOWNLOADS.glob("*"))
+
+
+def authorization(server: KaggleServer) -> set[str]:
+    return {headers.get("authorization", "") for path, headers, _ in server.seen if "Data" in path}
+
+
+def test_a_public_data_set_needs_no_account(server: KaggleServer) -> None:
+    facts = download()
+    assert downloaded() == ARCHIVE
+    assert facts == Facts(title="Animals", version="3", licence="CC0: Public Domain")
+    assert authorization(server) == {""}
+    assert kept() == []
+
+
+def test_the_version_that_the_facts_name_is_the_one_downloaded(server: KaggleServer) -> None:
+    download()
+    body = next(body for path, _, body in server.seen if path.endswith("DownloadDataset"))
+    assert json.loads(body)["datasetVersionNumber"] == 3
+
+
+def test_facts_that_kaggle_does_not_give_are_unknown(server: KaggleServer) -> None:
+    server.facts = None
+    assert download() == Facts(title=DATASET, version="unknown", licence="unknown")
+    assert downloaded() == ARCHIVE
+
+
+def test_user_name_and_key_sign_in(server: KaggleServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAGGLE_USERNAME", "someone")
+    monkeypatch.setenv("KAGGLE_KEY", "secret")
+    download()
+    assert downloaded() == ARCHIVE
+    assert all(header.startswith("Basic ") for header in authorization(server))
+
+
+def test_the_key_file_signs_in(server: KaggleServer, home: Path) -> None:
+    key_file = home / ".kaggle/kaggle.json"
+    key_file.write_text('{"username": "someone", "key": "secret"}')
+    key_file.chmod(0o600)
+    download()
+    assert all(header.startswith("Basic ") for header in authorization(server))
+
+
+def test_a_token_signs_in(server: KaggleServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "secret")
+    download()
+    assert authorization(server) == {"Bearer secret"}
+
+
+def test_empty_credentials_are_none(server: KaggleServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN"):
+        monkeypatch.setenv(name, "")
+    download()
+    assert authorization(server) == {""}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"username": "someone"}'])
+def test_a_malformed_key_file_is_named_with_the_ways_to_sign_in(home: Path, content: str) -> None:
+    (home / ".kaggle/kaggle.json").write_text(content)
+    with pytest.raises(PandacatError, match=r"(?s)kaggle\.json.*need no account.*KAGGLE_API_TOKEN"):
+        download()
+
+
+def test_a_user_name_without_a_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAGGLE_USERNAME", "someone")
+    with pytest.raises(PandacatError, match="malformed: KAGGLE_USERNAME"):
+        download()
+
+
+def test_a_broken_download_is_resumed_to_the_same_bytes(server: KaggleServer) -> None:
+    server.transfers = [broken_after(PART), broken_after(PART)]
+    download()
+    assert downloaded() == ARCHIVE
+    assert server.ranges() == ["", f"bytes={PART}-", f"bytes={2 * PART}-"]
+
+
+def test_a_later_run_goes_on_where_the_last_one_stopped(server: KaggleServer) -> None:
+    server.transfers = [broken_after(PART), *[status(503)] * 3]
+    with pytest.raises(PandacatError, match="503"):
+        download()
+    assert not Path("photos.zip").exists()
+    download()
+    assert downloaded() == ARCHIVE
+    assert server.ranges()[-1] == f"bytes={PART}-"
+
+
+def test_a_server_that_can_not_resume_sends_everything_again(server: KaggleServer) -> None:
+    server.resumes = False
+    server.transfers = [broken_after(PART)]
+    download()
+    assert downloaded() == ARCHIVE
+
+
+def test_a_part_of_an_older_version_is_not_continued(server: KaggleServer) -> None:
+    server.transfers = [broken_after(PART), *[status(503)] * 3]
+    with pytest.raises(PandacatError):
+        download()
+    server.archive = zipped("animals/panda/2.jpg", "animals/cats/2.jpg")
+    download()
+    assert downloaded() == server.archive
+
+
+def test_progress_renews_the_patience(server: KaggleServer) -> None:
+    server.transfers = [broken_after(100_000)] * 8
+    download()
+    assert downloaded() == ARCHIVE
+
+
+def test_a_stalled_download_is_resumed(server: KaggleServer) -> None:
+    server.transfers = [silent_after(PART)]
+    download()
+    assert downloaded() == ARCHIVE
+
+
+def test_a_server_that_stays_silent_is_left_after_some_attempts(server: KaggleServer) -> None:
+    server.transfers = [silent_after(0)] * 3
+    with pytest.raises(PandacatError, match=r"fell silent.*run it again.*photos\.archive"):
+        download()
+
+
+def test_passing_trouble_of_the_server_is_waited_out(server: KaggleServer) -> None:
+    server.downloads = [status(500)]
+    server.transfers = [status(502)]
+    download()
+    assert downloaded() == ARCHIVE
+
+
+def test_lasting_trouble_of_the_server_is_a_sentence(server: KaggleServer) -> None:
+    server.downloads = [status(500)] * 3
+    with pytest.raises(PandacatError, match=r"Kaggle has trouble itself \(500\): run it again"):
+        download()
+    assert not Path("photos.zip").exists()
+
+
+def test_too_many_requests_are_answered_by_the_pause_asked_for(
+    server: KaggleServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(transfer.time, "sleep", pauses.append)
+    server.downloads = [status(429, {"Retry-After": "7"})]
+    download()
+    assert downloaded() == ARCHIVE
+    assert pauses == [7]
+
+
+def test_a_pause_too_long_is_told_not_waited(server: KaggleServer) -> None:
+    server.downloads = [status(429, {"Retry-After": "3600"})]
+    with pytest.raises(PandacatError, match="run it again in 60 minutes"):
+        download()
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (401, r"wants an account.*KAGGLE_API_TOKEN.*photos\.archive"),
+        (403, r"anyone without an account.*terms.*kaggle\.com/datasets/someone/animals.*sign in"),
+        (404, r"knows no data set someone/animals.*photos\.kaggle\.dataset"),
+        (418, r"refuses the download of someone/animals \(418\)"),
+    ],
+)
+def test_a_refusal_without_an_account_says_what_to_do(
+    server: KaggleServer, code: int, sentence: str
+) -> None:
+    server.downloads = [status(code)] * 9
+    with pytest.raises(PandacatError, match=sentence):
+        download()
+    assert len(server.downloads) == 8, "a refusal is not asked for twice"
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [(401, "does not accept your credentials"), (403, "to your account"), (404, "it is private")],
+)
+def test_a_refusal_with_an_account_says_what_to_do(
+    server: KaggleServer, monkeypatch: pytest.MonkeyPatch, code: int, sentence: str
+) -> None:
+    monkeypatch.setenv("KAGGLE_USERNAME", "someone")
+    monkeypatch.setenv("KAGGLE_KEY", "wrong")
+    server.downloads = [status(code)]
+    with pytest.raises(PandacatError, match=sentence):
+        download()
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+def test_more_bytes_announced_than_sent_is_found_out(server: KaggleServer, resumes: bool) -> None:
+    server.announces_md5, server.resumes = False, resumes
+    server.transfers = [length_off_by(1000)] * 2
+    download()
+    assert downloaded() == ARCHIVE
+
+
+def test_fewer_bytes_announced_than_there_are_is_found_out(server: KaggleServer) -> None:
+    server.transfers = [length_off_by(-1000)]
+    download()
+    assert downloaded() == ARCHIVE
+
+
+@pytest.mark.parametrize("content", [ARCHIVE[:-2000], b"<!DOCTYPE html>", b""])
+def test_what_is_no_whole_zip_is_thrown_away(server: KaggleServer, content: bytes) -> None:
+    server.archive = content
+    with pytest.raises(PandacatError, match=r"no zip, or only a part.*try again.*photos\.archive"):
+        download()
+    assert kept() == []
+    assert not Path("photos.zip").exists()
+
+
+def test_an_unreachable_server_is_a_sentence(server: KaggleServer) -> None:
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(PandacatError, match="can't be reached"):
+        download()
+
+
+def test_bytes_other_than_the_announced_hash_are_fetched_again(server: KaggleServer) -> None:
+    server.transfers = [spoiled]
+    download()
+    assert downloaded() == ARCHIVE
+
+
+def photos_params(**folders: tuple[str, ...]) -> PhotosParams:
+    names = {"panda": ("panda",), "cat": ("cats",), "other": ("dogs",)} | folders
+    return PhotosParams(
+        source="kaggle",
+        sample=SampleParams(photos_per_class=1, seed=1),
+        kaggle=KaggleParams(dataset=DATASET),
+        archive=None,
+        folders=FolderParams(**names),
+    )
+
+
+def test_the_provenance_names_page_version_licence_and_hash() -> None:
+    origin = sources.fetch(photos_params(), Path("data/photos.zip"))
+    assert Path("data/photos.zip").read_bytes() == ARCHIVE
+    assert origin.origin == "https://www.kaggle.com/datasets/someone/animals"
+    assert (origin.version, origin.licence) == ("3", "CC0: Public Domain")
+    assert len(origin.sha256) == 64
+    assert not origin.drawn
+
+
+def test_an_archive_without_a_needed_class_is_kept_for_corrected_folder_names(
+    server: KaggleServer,
+) -> None:
+    with pytest.raises(
+        PandacatError, match=r"no photos of cat.*animals/cats.*photos\.folders\.cat"
+    ):
+        sources.fetch(photos_params(cat=("felines",)), Path("data/photos.zip"))
+    assert not Path("data/photos.zip").exists()
+    sources.fetch(photos_params(), Path("data/photos.zip"))
+    assert Path("data/photos.zip").read_bytes() == ARCHIVE
+    assert server.ranges() == ["", f"bytes={len(ARCHIVE)}-"], "nothing is sent twice"
+
+
+def test_the_stage_downloads_with_the_client_in_a_process_of_its_own(tmp_path: Path) -> None:
+    try:
+        with socket.create_connection(("localhost", 7777), timeout=0.2):
+            pytest.skip("port 7777, where the client looks for its test server, is in use")
+    except OSError:
+        pass
+    config = (PROJECT / "params.yaml").read_text().replace("source: sample", "source: kaggle")
+    Path("params.yaml").write_text(config)
+    with KaggleServer(ARCHIVE, port=7777):
+        done = subprocess.run(
+            [sys.executable, PROJECT / "stages/fetch_photos.py"],
+            env={**os.environ, "PYTHONPATH": str(PROJECT / "src")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert Path("data/raw/photos.zip").read_bytes() == ARCHIVE
+    assert json.loads(Path("data/raw/provenance.json").read_text())["source"] == "kaggle"
+    assert json.loads(Path("metrics/fetch_photos.json").read_text())["files"]["panda"] == 1
+    assert "Authentication required" not in done.stdout

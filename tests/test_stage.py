@@ -1,0 +1,52 @@
+"""How a stage ends when it can't go on."""
+
+import errno
+import sys
+
+import pytest
+
+from pandacat.errors import PandacatError
+from pandacat.stage import run
+
+
+def failing_with(error: BaseException) -> SystemExit:
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        run(main)
+    return ended.value
+
+
+@pytest.fixture(autouse=True)
+def no_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["stage.py"])
+
+
+def test_arguments_reach_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(sys, "argv", ["stage.py", "mnist"])
+    run(lambda dataset: seen.append(dataset))
+    assert seen == ["mnist"]
+
+
+def test_an_error_for_the_user_is_a_sentence() -> None:
+    # A text as exit code is written to stderr and stands for 1.
+    assert failing_with(PandacatError("do this.")).code == "error: do this."
+
+
+def test_a_full_disk_is_a_sentence() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "data/photos")
+    assert failing_with(full).code == "error: data/photos: No space left on device."
+
+
+def test_ctrl_c_ends_with_130() -> None:
+    assert failing_with(KeyboardInterrupt()).code == 130
+
+
+def test_a_mistake_of_ours_keeps_its_traceback() -> None:
+    def main() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(main)

@@ -1,0 +1,328 @@
+"""Runs reach MLflow once, and a result never depends on it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pandacat import tracking
+from pandacat.errors import PandacatError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    epochs: int = 2
+    folders: tuple[str, ...] = ("cat", "cats")
+    archive: str | None = None
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    """An empty folder as the project, without settings from outside."""
+    for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI", "PANDACAT_TRACKING", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in tracking.MLFLOW_SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv(
+        "PYTHONPATH", f"{Path(tracking.__file__).parents[1]}:{Path(__file__).parent}"
+    )
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def stage():
+    with tracking.run("train", {"train": Recipe()}) as run:
+        for epoch in (1, 2):
+            run.log_metrics({"loss": 1 / epoch, "validation": {"accuracy": 0.9}}, step=epoch)
+        Path("plots").mkdir(exist_ok=True)
+        Path("plots/curve.csv").write_text("epoch,loss\n")
+        run.log_artifact(Path("plots/curve.csv"))
+        run.set_tags({"data": "sample"})
+
+
+def journals(project):
+    return sorted((project / tracking.JOURNALS).glob("*"))
+
+
+def runs_in(uri):
+    """Return MLflow's client and all runs of the project."""
+    client, experiment = tracking._open_store(uri)
+    return client, client.search_runs([experiment])
+
+
+def local_store(project):
+    return f"sqlite:///{project / 'mlflow.db'}"
+
+
+def assert_whole(client, run):
+    """Everything that `stage` logs is there, once."""
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {
+        "train.epochs": "2",
+        "train.folders": '["cat", "cats"]',
+        "train.archive": "null",
+    }
+    losses = client.get_metric_history(run.info.run_id, "loss")
+    assert [(loss.step, loss.value) for loss in losses] == [(1, 1.0), (2, 0.5)]
+    assert run.data.metrics["validation.accuracy"] == 0.9
+    assert run.data.metrics["seconds"] >= 0
+    assert run.data.tags["stage"] == "train"
+    assert run.data.tags["data"] == "sample"
+    artifacts = client.list_artifacts(run.info.run_id, "plots")
+    assert [artifact.path for artifact in artifacts] == ["plots/curve.csv"]
+
+
+def test_a_stage_reaches_mlflow_and_leaves_the_journal_empty(project, monkeypatch, capfd):
+    monkeypatch.setenv("DVC_EXP_NAME", "brave-panda")
+    stage()
+    client, (run,) = runs_in(local_store(project))
+    assert_whole(client, run)
+    assert run.data.tags["DVC_EXP_NAME"] == "brave-panda"
+    assert run.info.artifact_uri.startswith((project / "mlruns").as_uri())
+    assert journals(project) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_stages_do_not_load_mlflow(monkeypatch):
+    monkeypatch.setenv("PANDACAT_TRACKING", "later")
+    code = "import sys, test_tracking; test_tracking.stage(); sys.exit('mlflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_experiment_in_a_copy_is_tracked_in_the_original(project, monkeypatch):
+    original = project / "original"
+    original.mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(original))
+    monkeypatch.setenv("PANDACAT_TRACKING", "later")
+    stage()
+    assert len(journals(original)) == 1
+    assert not (project / ".pandacat").exists()
+
+
+@contextmanager
+def refused():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        yield f"http://someone:secret@127.0.0.1:{unused.getsockname()[1]}"
+
+
+@contextmanager
+def silent():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@contextmanager
+def read_only():
+    tracking._create_database(Path("locked.db").absolute())
+    yield f"sqlite:///file:{Path('locked.db').absolute()}?mode=ro&uri=true"
+
+
+def test_stores_that_fail_cost_one_warning_each_and_get_the_runs_later(project, monkeypatch, capfd):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    reasons = {refused: "refused", silent: "timed out", read_only: "readonly database"}
+    for store, reason in reasons.items():
+        with store() as uri:
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+            stage()
+        warning = capfd.readouterr().err
+        assert warning.count("\n") == 1
+        assert reason in warning
+        assert "`pandacat tracking sync` sends it" in warning
+        assert "secret" not in warning
+    assert len(journals(project)) == 3
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert tracking.sync() == 3
+    assert tracking.sync() == 0
+    client, runs = runs_in(local_store(project))
+    assert len(runs) == 3
+    for run in runs:
+        assert_whole(client, run)
+
+
+def test_sync_without_a_store_says_what_is_left(project, monkeypatch):
+    monkeypatch.setenv("PANDACAT_TRACKING", "later")
+    stage()
+    stage()
+    with refused() as uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with pytest.raises(PandacatError, match=r"2 of 2 runs could not be sent.*refused"):
+            tracking.sync()
+    assert len(journals(project)) == 2
+
+
+class Dying:
+    """A client whose connection breaks after so many calls."""
+
+    def __init__(self, client, calls):
+        self.client, self.calls = client, calls
+
+    def __getattr__(self, name):
+        def call(*args, **kwargs):
+            self.calls -= 1
+            if self.calls < 0:
+                raise ConnectionError
+            answer = getattr(self.client, name)(*args, **kwargs)
+            if self.calls == 0:
+                raise ConnectionError  # done over there, but the answer got lost
+            return answer
+
+        return call
+
+
+def test_a_run_cut_off_anywhere_is_completed_and_not_doubled(project, monkeypatch):
+    monkeypatch.setenv("PANDACAT_TRACKING", "later")
+    client, experiment = tracking._open_store(local_store(project))
+    for calls in range(1, 7):
+        stage()
+        (journal,) = journals(project)
+        with pytest.raises(ConnectionError):
+            tracking._deliver(Dying(client, calls), experiment, journal)
+        tracking._deliver(client, experiment, journal)
+        runs = client.search_runs([experiment])
+        assert len(runs) == calls
+        assert_whole(client, runs[0])
+    stage()
+    tracking._deliver(Dying(client, 7), experiment, journals(project)[0])
+
+
+def test_more_than_mlflow_takes_at_once_is_sent_in_parts(project, monkeypatch):
+    monkeypatch.setenv("PANDACAT_TRACKING", "later")
+    many = {f"p{number}": "x" * 7000 for number in range(130)}
+    with tracking.run("train", many) as run:
+        run.set_tags({"long": "y" * 9000, "odd/name?": "z"})
+        for step in range(1200):
+            run.log_metrics({"loss": step}, step=step)
+    client, experiment = tracking._open_store(local_store(project))
+    tracking._deliver(client, experiment, journals(project)[0])
+    (sent,) = client.search_runs([experiment])
+    assert len(sent.data.params) == 130
+    assert len(client.get_metric_history(sent.info.run_id, "loss")) == 1200
+    assert sent.data.tags["odd/name_"] == "z"
+
+
+def test_a_stage_that_raises_is_logged_as_failed(project, monkeypatch):
+    monkeypatch.setenv("PANDACAT_TRACKING", "later")
+    with pytest.raises(ZeroDivisionError), tracking.run("train", {}):
+        _ = 1 / 0
+    client, experiment = tracking._open_store(local_store(project))
+    tracking._deliver(client, experiment, journals(project)[0])
+    assert [run.info.status for run in client.search_runs([experiment])] == ["FAILED"]
+
+
+def test_a_killed_stage_is_sent_as_killed_and_a_living_one_left_alone(project, monkeypatch):
+    script = (
+        "import os, signal\n"
+        "from pandacat import tracking\n"
+        "with tracking.run('train', {}) as run:\n"
+        "    run.log_metrics({'loss': 1})\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False)
+    (killed,) = journals(project)
+    monkeypatch.setenv("PANDACAT_TRACKING", "later")
+    with tracking.run("train", {}):
+        assert tracking._finished(project) == [killed]
+    client, experiment = tracking._open_store(local_store(project))
+    tracking._deliver(client, experiment, killed)
+    (run,) = client.search_runs([experiment])
+    assert run.info.status == "KILLED"
+    assert run.data.metrics["loss"] == 1
+
+
+def test_a_journal_that_cannot_be_written_costs_one_warning(project, capfd):
+    (project / ".pandacat").write_text("in the way")
+    stage()
+    warning = capfd.readouterr().err
+    assert warning.count("\n") == 1
+    assert "the stage goes on" in warning
+    assert Path("plots/curve.csv").exists()
+
+
+def test_a_missing_artifact_costs_a_warning_and_the_rest_is_kept(project, monkeypatch, capfd):
+    monkeypatch.setenv("PANDACAT_TRACKING", "later")
+    with tracking.run("train", {}) as run:
+        run.log_artifact(Path("nothing.csv"))
+        run.log_metrics({"loss": 1})
+    assert "nothing.csv" in capfd.readouterr().err
+    assert any(record["kind"] == "metrics" for record in tracking._read(journals(project)[0]))
+
+
+def test_four_stages_at_once_on_a_fresh_store_all_arrive(project):
+    code = "import test_tracking; test_tracking.stage()"
+    stages = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
+    assert [process.wait(timeout=120) for process in stages] == [0, 0, 0, 0]
+    client, runs = runs_in(local_store(project))
+    assert len(runs) == 4
+    for run in runs:
+        assert_whole(client, run)
+    assert journals(project) == []
+
+
+@contextmanager
+def server(project, port):
+    """Run MLflow's own server on loopback; the process group is killed at the end."""
+    store = project / "server.db"
+    tracking._create_database(store)
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"),
+            *("--port", str(port), "--workers", "1", "--backend-store-uri", f"sqlite:///{store}"),
+            *("--artifacts-destination", str(project / "artifacts")),
+        ],
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+    def kill():
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
+                break
+            except OSError:
+                assert process.poll() is None
+                time.sleep(0.1)
+        yield kill
+    finally:
+        kill()
+
+
+def test_a_real_server_that_dies_in_the_middle_gets_the_run_when_it_is_back(
+    project, monkeypatch, capfd
+):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    with server(project, port) as kill, tracking.run("train", {"train": Recipe()}) as run:
+        run.log_metrics({"loss": 1.0}, step=1)
+        kill()
+        run.log_metrics({"loss": 0.5}, step=2)
+        Path("report.md").write_text("done")
+        run.log_artifact(Path("report.md"))
+    assert "refused" in capfd.readouterr().err
+    with server(project, port):
+        assert tracking.sync() == 1
+        client, (sent,) = runs_in(f"http://127.0.0.1:{port}")
+        assert sent.info.status == "FINISHED"
+        assert len(client.get_metric_history(sent.info.run_id, "loss")) == 2
+        assert [file.path for file in client.list_artifacts(sent.info.run_id)] == ["report.md"]
