@@ -1,13 +1,15 @@
 """The official 70,000 handwritten digits."""
 
-from pandacat import layout
+from pandacat import layout, tracking
 from pandacat.sources import mnist
 from pandacat.stage import run
 
 
 def main() -> None:
     """Write the four IDX files and their provenance."""
-    mnist.fetch(layout.MNIST)
+    with tracking.run("fetch_mnist", {}) as tracked:
+        mnist.fetch(layout.MNIST)
+        tracked.log_artifact(layout.MNIST / "provenance.json")
 
 
 if __name__ == "__main__":

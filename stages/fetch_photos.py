@@ -1,8 +1,8 @@
 """One archive of photos, as it came, and where it came from."""
 
-from pandacat import layout, params, sources
+from pandacat import layout, params, tracking
 from pandacat.files import write_json
-from pandacat.sources import provenance
+from pandacat.sources import fetching, provenance
 from pandacat.sources.archive import survey
 from pandacat.stage import run
 
@@ -10,11 +10,14 @@ from pandacat.stage import run
 def main() -> None:
     """Write the archive, its provenance, and the number of files by label."""
     photos = params.load().photos
-    origin = sources.fetch(photos, layout.ARCHIVE)
-    provenance.write(layout.PROVENANCE, origin)
+    with tracking.run("fetch_photos", photos) as tracked:
+        origin = fetching.fetch(photos, layout.ARCHIVE)
+        provenance.write(layout.PROVENANCE, origin)
 
-    found = survey(layout.ARCHIVE, photos.folders)
-    write_json(layout.METRICS / "fetch_photos.json", found.counts())
+        found = survey(layout.ARCHIVE, photos.folders)
+        write_json(layout.METRICS / "fetch_photos.json", found.counts())
+        tracked.log_metrics(found.counts())
+        tracked.log_artifact(layout.PROVENANCE)
     print(f"{origin.title} ({origin.origin}): {found}")
 
 

@@ -42,7 +42,7 @@ def main() -> None:
             untouched.description,
             views=settings.predict_pretrained.views,
             trained_on=fingerprint,
-            title=provenance.read(layout.PROVENANCE).title,
+            title=provenance.read(layout.PHOTOS / "provenance.json").title,
         )
         recogniser = Recogniser(saved.SavedModel(description, network.tensors()))
         seen = features.of_split("validation", recogniser, photo_folder=layout.PHOTOS, kept=kept)

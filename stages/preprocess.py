@@ -3,6 +3,7 @@
 from pandacat import layout, params, tracking
 from pandacat.files import write_json
 from pandacat.preprocess import preprocess
+from pandacat.sources import provenance
 from pandacat.stage import run
 
 
@@ -11,10 +12,15 @@ def main() -> None:
     settings = params.load()
     with tracking.run("preprocess", settings.preprocess) as tracked:
         summary = preprocess(
-            layout.ARCHIVE, layout.PHOTOS, settings.photos.folders, settings.preprocess
+            layout.ARCHIVE,
+            provenance.read(layout.PROVENANCE),
+            layout.PHOTOS,
+            settings.photos.folders,
+            settings.preprocess,
         )
         write_json(layout.METRICS / "preprocess.json", summary)
         tracked.log_metrics(summary)
+        tracked.log_artifact(layout.PHOTOS / "quarantine.csv")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from pandacat import augment, layout, params, photos, saved, shards, tracking, training
+from pandacat import augment, layout, params, saved, shards, tracking, training
 from pandacat.errors import PandacatError
 from pandacat.files import write_json, write_text
 from pandacat.labels import LABELS
@@ -74,7 +74,7 @@ def main(dataset: str = "") -> None:
             kind="scratch",
             backbone="scratch",
             labels=data.labels,
-            views="centre",
+            views="square",
             size_px=recipe.side_px,
             temperature=1.0,
             side_px=settings.preprocess.side_px,
@@ -109,11 +109,13 @@ def digits() -> Data:
 def animals(side_px: int) -> Data:
     """Return the photos to learn from and those for validation, in squares of `side_px`."""
     splits = {
-        split: Examples(*photos.load_tensor(layout.PHOTOS, split, side_px))
+        split: Examples(*map(torch.from_numpy, shards.load_squares(layout.PHOTOS, split, side_px)))
         for split in ("train", "validation")
     }
     fingerprint = shards.fingerprint_of(shards.read_index(layout.PHOTOS))
-    return Data(provenance.read(layout.PROVENANCE).title, fingerprint, LABELS, splits)
+    return Data(
+        provenance.read(layout.PHOTOS / "provenance.json").title, fingerprint, LABELS, splits
+    )
 
 
 def train(
@@ -121,7 +123,7 @@ def train(
     data: Data,
     *,
     checkpoint: Checkpoint | None = None,
-    on_epoch: Callable[[EpochRecord], None] | None = None,
+    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
 ) -> tuple[ScratchNetwork, History]:
     """Return the trained network, on the CPU, and how it went."""
     training.make_deterministic()

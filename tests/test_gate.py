@@ -22,7 +22,7 @@ PHOTOS = 200
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A Git repository with the project's params and the rules above; the current folder."""
-    settings = YAML(typ="safe").load(Path("params.yaml"))
+    settings = YAML(typ="safe").load(Path(__file__).parents[1] / "params.yaml")
     (tmp_path / "params.yaml").write_text(json.dumps({**settings, "gate": RULES}))
     monkeypatch.chdir(tmp_path)
     git("init", "--quiet", "--initial-branch", "main")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pandacat import sources
+from pandacat.sources import fetching
 from pandacat.errors import PandacatError
 from pandacat.params import FolderParams, KaggleParams, PhotosParams, SampleParams
 from pandacat.sources import archive
@@ -360,7 +360,7 @@ def params(given: Path) -> PhotosParams:
 def test_the_provenance_names_no_path_of_this_machine(
     zipped: Callable[..., Path], tmp_path: Path
 ) -> None:
-    origin = sources.fetch(params(zipped()), tmp_path / "data/photos.zip")
+    origin = fetching.fetch(params(zipped()), tmp_path / "data/photos.zip")
     assert (origin.source, origin.origin) == ("archive", "photos.zip")
     assert str(tmp_path) not in str(origin)
 
@@ -369,10 +369,10 @@ def test_a_refused_archive_leaves_the_last_one_in_place(
     zipped: Callable[..., Path], tmp_path: Path
 ) -> None:
     taken = tmp_path / "data/photos.zip"
-    sources.fetch(params(zipped()), taken)
+    fetching.fetch(params(zipped()), taken)
     before = taken.read_bytes()
     with pytest.raises(PandacatError, match="no photos of panda"):
-        sources.fetch(params(zipped({"cat/2.jpg": b""}, photos=False)), taken)
+        fetching.fetch(params(zipped({"cat/2.jpg": b""}, photos=False)), taken)
     assert taken.read_bytes() == before
     assert [path.name for path in taken.parent.iterdir()] == ["photos.zip"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pandacat import sources
+from pandacat.sources import fetching
 from pandacat.errors import PandacatError
 from pandacat.params import FolderParams, KaggleParams, PhotosParams, SampleParams
 from pandacat.sources import kaggle, transfer
@@ -314,7 +314,7 @@ def photos_params(**folders: tuple[str, ...]) -> PhotosParams:
 
 
 def test_the_provenance_names_page_version_licence_and_hash() -> None:
-    origin = sources.fetch(photos_params(), Path("data/photos.zip"))
+    origin = fetching.fetch(photos_params(), Path("data/photos.zip"))
     assert Path("data/photos.zip").read_bytes() == ARCHIVE
     assert origin.origin == "https://www.kaggle.com/datasets/someone/animals"
     assert (origin.version, origin.licence) == ("3", "CC0: Public Domain")
@@ -328,9 +328,9 @@ def test_an_archive_without_a_needed_class_is_kept_for_corrected_folder_names(
     with pytest.raises(
         PandacatError, match=r"no photos of cat.*animals/cats.*photos\.folders\.cat"
     ):
-        sources.fetch(photos_params(cat=("felines",)), Path("data/photos.zip"))
+        fetching.fetch(photos_params(cat=("felines",)), Path("data/photos.zip"))
     assert not Path("data/photos.zip").exists()
-    sources.fetch(photos_params(), Path("data/photos.zip"))
+    fetching.fetch(photos_params(), Path("data/photos.zip"))
     assert Path("data/photos.zip").read_bytes() == ARCHIVE
     assert server.ranges() == ["", f"bytes={len(ARCHIVE)}-"], "nothing is sent twice"
 

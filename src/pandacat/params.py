@@ -208,6 +208,16 @@ class FineTuneParams:
 
 
 @dataclass(frozen=True, config=_checked)
+class EvaluateParams:
+    """How the networks are measured."""
+
+    field_test: str | None
+    """Labelled photos from elsewhere: a zip or folder, with `photos.folders`; never trained on."""
+    mistakes_shown: Count
+    seed: Seed
+
+
+@dataclass(frozen=True, config=_checked)
 class Params:
     """All of `params.yaml`."""
 
@@ -216,6 +226,7 @@ class Params:
     train_scratch: TrainScratchParams
     predict_pretrained: PredictPretrainedParams
     fine_tune: FineTuneParams
+    evaluate: EvaluateParams
     gate: tuple[GateRule, ...]
     """The first rule that matches a figure counts."""
 

@@ -16,7 +16,7 @@ DECIMALS = 6
 
 
 def table(index: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
-    """Return a row per photo: `path`, `label` (the true one), `split`, `p_panda`, `p_cat`, `p_other`.
+    """Return a row per photo: `path`, the true `label`, `split`, `p_panda`, `p_cat`, `p_other`.
 
     `probabilities` is `(N, 3)`, in the order of the index.
     """

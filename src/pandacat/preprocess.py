@@ -16,8 +16,10 @@ from pandacat.labels import LABELS
 from pandacat.parallel import ordered_map
 from pandacat.params import FolderParams, PreprocessParams
 from pandacat.sources import archive as archives
+from pandacat.sources import provenance
+from pandacat.sources.provenance import Provenance
 
-QUARANTINE = "quarantine.csv"
+QUARANTINE, PROVENANCE = "quarantine.csv", "provenance.json"
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,16 @@ class Row:
 
 
 def preprocess(
-    archive: Path, target: Path, folders: FolderParams, params: PreprocessParams
+    archive: Path,
+    origin: Provenance,
+    target: Path,
+    folders: FolderParams,
+    params: PreprocessParams,
 ) -> dict[str, Any]:
     """Write the photos of `archive` to the folder `target`; return the counts.
 
-    `target` gets shards of JPEG bytes, `index.parquet` and `quarantine.csv` (name, label, reason)
-    of what can't be read.
+    `target` gets shards of JPEG bytes, `index.parquet`, `provenance.json` and `quarantine.csv`
+    (name, label, reason) of what can't be read.
 
     Raises:
         PandacatError: a label that the archive has keeps fewer than `min_photos_per_label`.
@@ -66,6 +72,7 @@ def preprocess(
         _require_enough(rows, rejected, params.min_photos_per_label)
         index = _grouped_and_split(pd.DataFrame([asdict(row) for row in rows]), params)
         shards.write_index(aside, index)
+        provenance.write(aside / PROVENANCE, origin)
     return _summary(index, quarantine)
 
 

@@ -1,7 +1,7 @@
 """A saved model at work: photos in, verdicts out."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ class Recogniser:
         return self._engine(images)
 
     def log_probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Return `(…, 3)` log-probabilities, not yet tempered, for each view's features `(…, D)`."""
+        """Return `(…, 3)` log-probabilities, not yet tempered, for features `(…, D)`."""
         if self._head_weight is None:
             return _log_softmax(features.astype(np.float64))
         logits = features @ self._head_weight.T + self._head_bias
@@ -81,10 +81,6 @@ class Recogniser:
         """
         tempered = self.log_probabilities(features) / self.description.temperature
         return average_views(tempered)
-
-    def judge(self, image: Image.Image) -> np.ndarray:
-        """Return the three probabilities for one RGB photo."""
-        return self.probabilities(self.features(self.cut(image)))
 
     def recognise(self, items: Iterable[tuple[str, Callable[[], bytes]]]) -> Iterator[Verdict]:
         """Yield a verdict for each (name, function that returns the file's bytes), in order.
@@ -102,9 +98,28 @@ class Recogniser:
                 return Verdict(name, None, str(error))
             except OSError as error:
                 return Verdict(name, None, error.strerror or "can't be opened")
-            return Verdict(name, tuple(self.judge(photo.image).tolist()))
+            return Verdict(name, tuple(judge(photo.image, [self])[0].tolist()))
 
         return ordered_map(verdict, items)
+
+
+def judge(image: Image.Image, recognisers: Sequence[Recogniser]) -> list[np.ndarray]:
+    """Return the three probabilities that each recogniser gives for one RGB photo.
+
+    Recognisers that share a trunk share one pass through it.
+    """
+    features: dict[str, np.ndarray] = {}
+    for recogniser in sorted(recognisers, key=_view_count, reverse=True):
+        if recogniser.trunk_key not in features:
+            features[recogniser.trunk_key] = recogniser.features(recogniser.cut(image))
+    return [
+        recogniser.probabilities(features[recogniser.trunk_key][: _view_count(recogniser)])
+        for recogniser in recognisers
+    ]
+
+
+def _view_count(recogniser: Recogniser) -> int:
+    return views.view_count(recogniser.description.views)
 
 
 def group_log_probabilities(logits: np.ndarray) -> np.ndarray:
@@ -124,7 +139,7 @@ def group_log_probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def average_views(log_probabilities: np.ndarray) -> np.ndarray:
-    """Return `(…, 3)` probabilities from `(…, V, 3)` logits of each view: the mean over the views."""
+    """Return `(…, 3)` probabilities, the mean over the views, from logits `(…, V, 3)`."""
     mean: np.ndarray = np.exp(_log_softmax(log_probabilities)).mean(axis=-2)
     return mean / mean.sum(axis=-1, keepdims=True)
 
@@ -147,9 +162,15 @@ def _trunk_key(tensors: Mapping[str, np.ndarray]) -> str:
 def _trunk_maker(model: SavedModel) -> Callable[[], Any]:
     def make() -> Any:
         if model.description.kind == "scratch":
+            import torch
+
             from pandacat.networks import scratch
 
-            return scratch.Trunk(model.description.architecture, model.tensors)
+            state = {
+                name.removeprefix("trunk."): torch.from_numpy(values.copy())
+                for name, values in model.tensors.items()
+            }
+            return scratch.ScratchTrunk(scratch.from_state(model.description.architecture, state))
         from pandacat.networks import pretrained
 
         return pretrained.restore(model.description.backbone, model.tensors).trunk

@@ -1,8 +1,8 @@
 """Runs in MLflow, by way of a journal on disk, so that no result waits for a server or needs one.
 
-A stage writes to its journal. Meanwhile a process of its own, at low priority, loads MLflow (some
-seconds) and waits; when the stage ends, it sends the journal and removes it. What it can't send
-stays in the journal until `sync`.
+A stage writes to its journal. Meanwhile another process loads MLflow, which takes seconds, and
+waits; when the stage ends, it sends the journal and removes it. What it can't send stays in the
+journal until `sync`. MLflow may hang, crash or print: it does so over there.
 
 Every step of sending can be repeated without effect: a run carries the name of its journal as a
 tag and is found by it, and MLflow keeps one of several equal metrics, params and tags. So a run
@@ -98,15 +98,15 @@ def run(stage: str, params: Any) -> Iterator[Run]:
     journal = root / JOURNALS / f"{time.time_ns() // 1_000_000}-{uuid.uuid4().hex[:12]}"
     tracked = Run(journal)
     lock = FileLock(journal / "lock")
+    later = os.environ.get("PANDACAT_TRACKING") == "later"
     try:
         journal.mkdir(parents=True)
         lock.acquire()
+        sender = None if later else _start_sender(root)
     except OSError as error:
         _warn(f"this run is not recorded, the stage goes on: {error}.")
         yield tracked
         return
-    later = os.environ.get("PANDACAT_TRACKING") == "later"
-    sender = None if later else _start_sender(root)
     tracked._write("start", stage=stage, params=_texts(params))
     tracked.set_tags(_origin(stage))
     began = time.perf_counter()
@@ -231,7 +231,8 @@ def _start_sender(root: Path) -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         start_new_session=True,
     )
 
@@ -258,8 +259,6 @@ def _send(
 
 def _sender() -> None:
     """Read the names of journals until the input closes; print `[name, reason]` for each."""
-    if hasattr(os, "nice"):
-        os.nice(10)
     answers, sys.stdout = sys.stdout, sys.stderr
     root = Path.cwd()
     uri = _tracking_uri(root)

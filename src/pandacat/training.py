@@ -233,12 +233,13 @@ def checkpoint_key(params: Mapping[str, Any], data: str, source_files: Iterable[
     """Return a hash over everything that a training depends on.
 
     `params` is JSON content, `data` the fingerprint of the inputs, `source_files` the code that
-    decides the result (beside this module's). The release of torch and the number of threads count
-    in, too: both change the last bits.
+    decides the result, beside this module's. The release of torch, the device and the number of
+    threads count in, too: they change the last bits.
     """
     digest = hashlib.sha256()
     digest.update(json.dumps(params, sort_keys=True).encode())
-    digest.update(f"{data} {torch.__version__} {torch.get_num_threads()}".encode())
+    machine = f"{torch.__version__} {torch.get_num_threads()} {pick_compute()}"
+    digest.update(f"{data} {machine}".encode())
     for source in (__file__, *source_files):
         digest.update(Path(source).read_bytes())
     return digest.hexdigest()
@@ -259,7 +260,7 @@ def fit(
     patience: int | None = None,
     start_may_stay: bool = False,
     checkpoint: Checkpoint | None = None,
-    on_epoch: Callable[[EpochRecord], None] | None = None,
+    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
 ) -> History:
     """Train `network` and leave it with the weights of its best epoch.
 
@@ -280,10 +281,10 @@ def fit(
         patience: stop after so many epochs in a row without a better score; None: never.
         start_may_stay: validate the network as it came, too, as epoch 0.
         checkpoint: where the state is kept after each epoch; resumed from where there is one.
-        on_epoch: called after each epoch is safely kept, not again for epochs resumed from.
+        on_epoch: called after each epoch, when it is safely kept; first for epochs resumed from.
 
     Raises:
-        PandacatError: the loss is no longer a finite number.
+        PandacatError: a loss or score is no longer a finite number.
     """
     for group in optimizer.param_groups:
         group.setdefault("initial_lr", group["lr"])
@@ -296,7 +297,9 @@ def fit(
         optimizer.load_state_dict(saved["optimizer"])
         records = [EpochRecord(**record) for record in saved["records"]]
         best_epoch, best_score, best_state = saved["best"]
-        tell(f"resumed after epoch {records[-1].epoch} of {epochs}")
+        tell(f"resumed after epoch {records[-1].epoch}/{epochs}")
+        for record in records:
+            on_epoch(record)
 
     first = records[-1].epoch + 1 if records else (0 if start_may_stay else 1)
     for epoch in range(first, epochs + 1):
@@ -316,7 +319,9 @@ def fit(
             metrics = validate(network)
         record = EpochRecord(epoch, optimizer.param_groups[0]["lr"], train_loss, metrics)
         records.append(record)
-        if (epoch_score := score(metrics)) > best_score:
+        epoch_score = score(metrics)
+        _refuse_infinite(epoch_score, "score on the validation split", epoch)
+        if epoch_score > best_score:
             best_epoch, best_score, best_state = epoch, epoch_score, _copy(network)
         if checkpoint:
             checkpoint.save(
@@ -328,8 +333,7 @@ def fit(
                 }
             )
         tell(_line(record, epochs, count / seconds))
-        if on_epoch:
-            on_epoch(record)
+        on_epoch(record)
 
     network.load_state_dict(best_state)
     network.eval()
@@ -367,12 +371,16 @@ def _train_epoch(
             count += size
             bar.update(size)
     mean = loss_sum.item() / count
-    if not math.isfinite(mean):
-        raise PandacatError(
-            f"The training loss became {mean} in epoch {epoch}: lower the learning_rate of this"
-            " stage in params.yaml."
-        )
+    _refuse_infinite(mean, "training loss", epoch)
     return mean, count
+
+
+def _refuse_infinite(value: float, what: str, epoch: int) -> None:
+    if not math.isfinite(value):
+        raise PandacatError(
+            f"The {what} became {value} in epoch {epoch}: lower the learning rate of this training"
+            " in params.yaml."
+        )
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from pandacat.labels import LABELS
 from pandacat.measure.arrays import FloatArray, IntArray
-from pandacat.measure.neighbours import neighbour_similarity
+from pandacat.measure.neighbours import neighbour_similarity, unit_length
 
 FOLDS = 5
 NEIGHBOURS = 10
@@ -83,7 +83,7 @@ def rank_suspects(
 
 
 def _out_of_fold(features: FloatArray, labels: IntArray, groups: IntArray, seed: int) -> FloatArray:
-    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    unit = unit_length(features)
     probabilities = np.zeros((len(labels), len(LABELS)))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     for learn, test in folds.split(unit, labels, groups):

@@ -26,8 +26,8 @@ def neighbour_similarity(
 
     Source: Sun et al., Out-of-distribution detection with deep nearest neighbors, ICML 2022.
     """
-    queries = _unit_length(queries)
-    references = _unit_length(references)
+    queries = unit_length(queries)
+    references = unit_length(references)
     rank = min(neighbours, len(references))
     similarities = np.empty(len(queries))
     for start in range(0, len(queries), BLOCK):
@@ -39,6 +39,7 @@ def neighbour_similarity(
     return similarities
 
 
-def _unit_length(features: FloatArray) -> FloatArray:
+def unit_length(features: FloatArray) -> FloatArray:
+    """Return `(N, D)` features scaled to length 1; those of length 0 stay."""
     length = np.linalg.norm(features, axis=1, keepdims=True)
     return np.asarray(features / np.maximum(length, 1e-12))

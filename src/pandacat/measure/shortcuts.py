@@ -67,7 +67,7 @@ def header_properties(data: bytes) -> dict[str, float | str]:
         OSError: Pillow knows no such image format.
     """
     with Image.open(io.BytesIO(data)) as image:
-        luma_steps = image.quantization[0] if isinstance(image, JpegImageFile) else [0]
+        luma_steps = image.quantization.get(0, [0]) if isinstance(image, JpegImageFile) else [0]
         return {
             "file_bytes": len(data),
             "width_px": image.width,

@@ -1,4 +1,4 @@
-"""The drawn data set: as many pictures as asked for of pandas, cats and other animals, in one archive."""
+"""The drawn data set: pictures of pandas, cats and other animals, in one archive."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from pathlib import Path
 from pandacat.files import written_aside
 from pandacat.labels import LABELS, Label
 from pandacat.params import SampleParams
-
-from .drawing import draw
+from pandacat.sources.drawing import draw
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every file in the archive: the earliest that a ZIP can hold."""

@@ -1,8 +1,9 @@
 """Pictures of pandas, cats and other animals, drawn from a seed.
 
-An animal (`species`) is a set of ellipsoids and horns in a pose (`poses`) with a coat (`coats`);
-`render` grows its hair and lights it, `scenes` puts something behind and in front of it, and `photo`
-takes the picture. Everything but the animal is chosen without knowing the label.
+An animal (`panda`, `cat`, `others`) is a set of ellipsoids and horns (`figure`) in a pose (`poses`)
+with a coat (`coats`), put together from common parts (`anatomy`). `render` grows its hair and
+lights it, `scenes` puts something behind and in front of it, and `photo` takes the picture.
+Everything but the animal is chosen without knowing the label.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import numpy as np
 
 from pandacat.labels import LABELS, Label
-
-from .photo import photograph, plan
-from .species import Species, cat, other, panda
+from pandacat.sources.drawing.anatomy import Species
+from pandacat.sources.drawing.cat import cat
+from pandacat.sources.drawing.others import other
+from pandacat.sources.drawing.panda import panda
+from pandacat.sources.drawing.photo import photograph, plan
 
 EMPTY_SHARE = 0.04
 """Of the pictures of `other`, how many show no animal."""
@@ -21,7 +24,7 @@ SPECIES: dict[Label, Species] = {"panda": panda, "cat": cat, "other": other}
 
 
 def draw(label: Label, seed: int, number: int) -> bytes:
-    """Returns the drawn picture of this number as a JPEG, 200 to 460 px a side.
+    """Return the drawn picture of this number as a JPEG, 200 to 460 px a side.
 
     The same arguments give the same bytes. Pictures of the same number share their `Shot` whatever
     their label; animal and background are their own.

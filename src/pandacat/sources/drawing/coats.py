@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .space import Array, Point, turn, vector
+from pandacat.sources.drawing.space import Array, Point, turn, vector
 
 Colour = tuple[float, float, float]
 Cover = Callable[[Array], Array]
@@ -22,11 +22,11 @@ class Coat:
     paints: tuple[tuple[Cover, Colour], ...] = ()
 
     def with_paint(self, cover: Cover, colour: Colour) -> Coat:
-        """Returns this coat with one more paint on top."""
+        """Return this coat with one more paint on top."""
         return Coat(self.base, (*self.paints, (cover, colour)))
 
     def colours(self, places: Array) -> Array:
-        """Returns the (3, N) colours at (3, N) places."""
+        """Return the (3, N) colours at (3, N) places."""
         rgb = np.empty_like(places)
         rgb[:] = vector(self.base)[:, None]
         for cover, colour in self.paints:
@@ -34,9 +34,22 @@ class Coat:
         return rgb
 
 
+def dimmed(colour: Colour, factor: float) -> Colour:
+    """Return a colour made darker (`factor` below 1) or lighter."""
+    r, g, b = (min(channel * factor, 1.0) for channel in colour)
+    return r, g, b
+
+
+def blended(first: Colour, second: Colour, share: float) -> Colour:
+    """Return a colour between two, with a `share` of the second."""
+    r, g, b = (a + share * (z - a) for a, z in zip(first, second, strict=True))
+    return r, g, b
+
+
 def ramp(value: Array, edge: float, softness: float) -> Array:
-    """Returns 0 below `edge`, 1 above it, linear over `softness` around it."""
-    return np.clip((value - edge) / softness + 0.5, 0, 1)
+    """Return 0 below `edge`, 1 above it, linear over `softness` around it."""
+    share: Array = np.clip((value - edge) / softness + 0.5, 0, 1)
+    return share
 
 
 def spot(
@@ -47,7 +60,7 @@ def spot(
     *,
     mirrored: bool = False,
 ) -> Cover:
-    """Covers an ellipsoid; `mirrored` also covers its mirror image on the other side of the body."""
+    """Cover an ellipsoid; `mirrored` also covers its mirror image on the other side of the body."""
     to_unit = (turn(roll=roll) / vector(radii)).T
 
     def cover(places: Array) -> Array:
@@ -62,13 +75,13 @@ def spot(
 
 
 def beyond(direction: Point, edge: float, softness: float = 0.2) -> Cover:
-    """Covers everything further along `direction` than `edge`."""
+    """Cover everything further along `direction` than `edge`."""
     along = vector(direction)
     return lambda places: ramp(along @ places, edge, softness)
 
 
 def between(direction: Point, low: float, high: float, softness: float = 0.15) -> Cover:
-    """Covers a band across `direction`."""
+    """Cover a band across `direction`."""
     along = vector(direction)
 
     def cover(places: Array) -> Array:
@@ -79,7 +92,7 @@ def between(direction: Point, low: float, high: float, softness: float = 0.15) -
 
 
 def waves(rng: np.random.Generator, frequency: float, count: int = 4) -> Callable[[Array], Array]:
-    """Returns a smooth random function of the place, about -1 to 1, with some `frequency` waves per unit."""
+    """Return a smooth random function of the place, about −1 to 1, `frequency` waves a unit."""
     directions = rng.normal(size=(count, 3)).astype(np.float32)
     directions *= frequency * 2 * np.pi / np.linalg.norm(directions, axis=1, keepdims=True)
     phases = rng.uniform(0, 2 * np.pi, (count, 1)).astype(np.float32)
@@ -93,7 +106,7 @@ def stripes(
     share: float = 0.45,
     wobble: float = 0.5,
 ) -> Cover:
-    """Covers wavy stripes across `direction`, `frequency` a unit, over a `share` of the place."""
+    """Cover wavy stripes across `direction`, `frequency` a unit, over a `share` of the place."""
     along = vector(direction) * np.float32(2 * np.pi * frequency)
     bend = waves(rng, frequency / 4)
     phase = rng.uniform(0, 2 * np.pi)
@@ -108,16 +121,16 @@ def stripes(
 def patches(
     rng: np.random.Generator, frequency: float, edge: float = 0.1, softness: float = 0.15
 ) -> Cover:
-    """Covers irregular patches."""
+    """Cover irregular patches."""
     field = waves(rng, frequency, count=5)
     return lambda places: ramp(field(places), edge, softness)
 
 
 def both(first: Cover, second: Cover) -> Cover:
-    """Covers what both cover."""
+    """Cover what both cover."""
     return lambda places: first(places) * second(places)
 
 
 def faint(cover: Cover, share: float) -> Cover:
-    """Covers the same with less paint."""
+    """Cover the same with less paint."""
     return lambda places: cover(places) * np.float32(share)

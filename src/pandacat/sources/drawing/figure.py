@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .coats import Coat, Colour
-from .space import Array, Frame, Point, axes_along, turn, vector
+from pandacat.sources.drawing.coats import Coat, Colour
+from pandacat.sources.drawing.space import Array, Frame, Point, axes_along, turn, vector
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Solid:
 
     @property
     def is_horn(self) -> bool:
-        """Returns whether this is a horn."""
+        """Return whether this is a horn."""
         return self.roundness is not None
 
 
@@ -53,11 +53,11 @@ class Region:
     solids: list[Solid] = field(default_factory=list)
 
     def blob(self, centre: Point, radii: Point, tilt: Array | None = None) -> None:
-        """Adds an ellipsoid."""
+        """Add an ellipsoid."""
         self.solids.append(ellipsoid(self.frame, centre, radii, tilt))
 
     def pair(self, centre: Point, radii: Point, *, roll: float = 0.0, yaw: float = 0.0) -> None:
-        """Adds an ellipsoid on the left and its mirror image on the right."""
+        """Add an ellipsoid on the left and its mirror image on the right."""
         x, y, z = centre
         self.blob((x, y, z), radii, turn(yaw, 0, roll))
         self.blob((-x, y, z), radii, turn(-yaw, 0, -roll))
@@ -65,12 +65,12 @@ class Region:
     def horn(
         self, base: Point, radii: Point, tilt: Array | None = None, roundness: float = 0.2
     ) -> None:
-        """Adds a horn that rises along y; `radii` are its half-width, height and half-thickness."""
+        """Add a horn that rises along y; `radii` are its half-width, height and half-thickness."""
         solid = ellipsoid(self.frame, base, radii, tilt)
         self.solids.append(Solid(solid.centre, solid.shape, roundness))
 
     def bone(self, start: Array, end: Array, thickness: float) -> None:
-        """Adds an ellipsoid that reaches a little over both of its world points."""
+        """Add an ellipsoid that reaches a little over both of its world points."""
         along = end - start
         half = float(np.linalg.norm(along)) / 2 + 0.7 * thickness
         shape = axes_along(along) * vector((thickness, half, thickness))
@@ -78,7 +78,7 @@ class Region:
 
 
 def ellipsoid(frame: Frame, centre: Point, radii: Point, tilt: Array | None = None) -> Solid:
-    """Returns an ellipsoid given in the coordinates of `frame`."""
+    """Return an ellipsoid given in the coordinates of `frame`."""
     axes = frame.axes if tilt is None else frame.axes @ tilt
     return Solid(frame.at(centre), axes * (frame.scale * vector(radii)))
 
@@ -95,11 +95,11 @@ class Figure:
     woolly: bool = False
 
     def region(self, frame: Frame, coat: Coat, flow: Point, hair: float) -> Region:
-        """Returns a new, empty region of this figure."""
+        """Return a new, empty region of this figure."""
         region = Region(frame, coat, flow, hair)
         self.regions.append(region)
         return region
 
     def solids(self) -> list[Solid]:
-        """Returns all solids with hair on them."""
+        """Return all solids with hair on them."""
         return [solid for region in self.regions for solid in region.solids]

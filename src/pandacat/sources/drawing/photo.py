@@ -1,4 +1,4 @@
-"""The photographer and the camera: framing, exposure, noise and JPEG, none of which knows the label."""
+"""The photographer and the camera: framing, exposure, noise, JPEG. Neither knows the label."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter, laplace
 
-from .figure import Figure, Solid, ellipsoid
-from .render import Camera, Light, bounds, ground_shadow, render
-from .scenes import SCENES, Scene, background, foreground
-from .space import Array, turn, unit, vector
-from .species import Species
+from pandacat.sources.drawing.anatomy import Species
+from pandacat.sources.drawing.figure import Figure, Solid, ellipsoid
+from pandacat.sources.drawing.render import Camera, Light, bounds, ground_shadow, render
+from pandacat.sources.drawing.scenes import SCENES, Scene, background, foreground
+from pandacat.sources.drawing.space import Array, turn, unit, vector
 
-SUPERSAMPLING = 2
 LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 MAX_POWER, MAX_STRETCH, MAX_TINT, MAX_SHARPENING = 1.8, 1.7, 1.1, 2.0
 
@@ -33,7 +32,7 @@ class Shot:
     framing: str
     """`whole`, `face` or `far`."""
     fill: float
-    """How much of the picture the animal (or its face) takes, as a share of the side that limits it."""
+    """How much of the picture the animal or its face takes, as a share of the limiting side."""
     offset: tuple[float, float]
     """Where in the free space the animal stands, −1 to 1 in x and y."""
     empty_draw: float
@@ -58,7 +57,7 @@ class Shot:
 
 
 def plan(rng: np.random.Generator) -> Shot:
-    """Returns a random shot; the same distribution for every label."""
+    """Return a random shot; the same distribution for every label."""
     long_side = int(rng.integers(230, 460))
     aspect = float(rng.choice((1.0, 4 / 3, 3 / 4, 3 / 2, 2 / 3, 5 / 4, 4 / 5)))
     short_side = max(round(long_side * min(aspect, 1 / aspect)), 200)
@@ -86,7 +85,7 @@ def plan(rng: np.random.Generator) -> Shot:
 
 
 def aim(shot: Shot, figure: Figure, size: tuple[int, int]) -> Camera:
-    """Returns a camera that shows the figure as planned in a picture of `size` (w, h) px."""
+    """Return a camera that shows the figure as planned in a picture of `size` (w, h) px."""
     width, height = size
     rotation = turn(shot.azimuth, shot.pitch).T
     subject: list[Solid] = figure.solids() + [detail.solid for detail in figure.details]
@@ -104,7 +103,7 @@ def aim(shot: Shot, figure: Figure, size: tuple[int, int]) -> Camera:
 
 
 def illuminate(rng: np.random.Generator, scene: Scene) -> Light:
-    """Returns a light from above and in front, tinted by the scene."""
+    """Return a light from above and in front, tinted by the scene."""
     direction = unit((rng.uniform(-0.9, 0.9), rng.uniform(0.35, 1.0), rng.uniform(0.3, 1.0)))
     warmth = rng.normal(0, 0.05)
     key = rng.uniform(0.45, 0.75) * vector((1 + warmth, 1, 1 - warmth))
@@ -115,18 +114,22 @@ def illuminate(rng: np.random.Generator, scene: Scene) -> Light:
 def photograph(
     species: Species, rng: np.random.Generator, shot: Shot, *, empty: bool = False
 ) -> bytes:
-    """Returns a JPEG of one animal of the species, or of its place without it."""
+    """Return a JPEG of one animal of the species, or of its place without it."""
     width, height = shot.size
-    large = (width * SUPERSAMPLING, height * SUPERSAMPLING)
+    large = (2 * width, 2 * height)
     figure = species(rng, shot.azimuth)
     camera = aim(shot, figure, large)
     feet = camera.pixel(vector((0, 0, -1.5)))[1] / large[1]
     horizon = float(np.clip(feet - rng.uniform(0.02, 0.25), 0.12, 0.85))
-    scene = background(shot.scene, rng, shot.size, horizon, rng.uniform(0, 0.012) * max(width, height))
+    scene = background(
+        shot.scene, rng, shot.size, horizon, rng.uniform(0, 0.012) * max(width, height)
+    )
     light = illuminate(rng, scene)
     picture = scene.backdrop
     if not empty:
-        shadow = ground_shadow(figure, camera.scaled(1 / SUPERSAMPLING), camera.rotation.T @ light.direction, shot.size)
+        shadow = ground_shadow(
+            figure, camera.scaled(0.5), camera.rotation.T @ light.direction, shot.size
+        )
         colours, opacity = render(figure, camera, light, large, rng)
         picture = picture * (1 - shadow) * (1 - shrink(opacity)) + shrink(colours)
     if rng.random() < 0.3:
@@ -136,13 +139,14 @@ def photograph(
 
 
 def shrink(pixels: Array) -> Array:
-    """Returns (…, h, w) pixels averaged down from the supersampled size."""
-    rows = sum(pixels[..., i::SUPERSAMPLING, :] for i in range(SUPERSAMPLING))
-    return sum(rows[..., i::SUPERSAMPLING] for i in range(SUPERSAMPLING)) / np.float32(SUPERSAMPLING**2)
+    """Return (…, h, w) pixels averaged two by two."""
+    rows = pixels[..., ::2, :] + pixels[..., 1::2, :]
+    small: Array = (rows[..., ::2] + rows[..., 1::2]) * np.float32(0.25)
+    return small
 
 
 def develop(picture: Array, reference: Array, rng: np.random.Generator, shot: Shot) -> bytes:
-    """Returns the (3, h, w) picture as a JPEG.
+    """Return the (3, h, w) picture as a JPEG.
 
     Brightness, contrast and sharpness are brought to those of the shot, the mean tint to that of
     `reference`, the background alone: so none of them says anything about the animal.
@@ -152,7 +156,9 @@ def develop(picture: Array, reference: Array, rng: np.random.Generator, shot: Sh
     picture = expose(np.clip(picture, 0, 1), wanted, shot.contrast)
     picture = focus(picture, shot.sharpness)
     picture += shot.noise * rng.standard_normal(picture.shape, dtype=np.float32)
-    image = Image.fromarray((np.clip(picture, 0, 1).transpose(1, 2, 0) * 255 + 0.5).astype(np.uint8))
+    image = Image.fromarray(
+        (np.clip(picture, 0, 1).transpose(1, 2, 0) * 255 + 0.5).astype(np.uint8)
+    )
     if shot.mirrored:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     buffer = io.BytesIO()
@@ -161,20 +167,23 @@ def develop(picture: Array, reference: Array, rng: np.random.Generator, shot: Sh
 
 
 def expose(picture: Array, wanted: Array, contrast: float) -> Array:
-    """Returns the picture with the wanted mean colour and standard deviation of its luma, where it can be.
+    """Return the picture with the wanted mean colour and standard deviation of its luma.
 
-    Gamma sets the brightness, gains within MAX_TINT the colour, a stretch within MAX_STRETCH the contrast.
+    Gamma sets the brightness, gains the colour and a stretch the contrast, each within its limit.
     """
     small = picture[:, ::3, ::3]
     power, stretch, gains = 1.0, 1.0, np.ones((3, 1, 1), np.float32)
     middle = float(LUMA @ wanted)
 
     def apply(pixels: Array) -> Array:
-        return np.clip((pixels**power * gains - middle) * stretch + middle, 0, 1)
+        exposed: Array = np.clip((pixels**power * gains - middle) * stretch + middle, 0, 1)
+        return exposed
 
     for _ in range(5):
         luma = np.tensordot(LUMA, apply(small), 1)
-        stretch = float(np.clip(stretch * contrast / max(luma.std(), 0.02), 1 / MAX_STRETCH, MAX_STRETCH))
+        stretch = float(
+            np.clip(stretch * contrast / max(luma.std(), 0.02), 1 / MAX_STRETCH, MAX_STRETCH)
+        )
         mean = apply(small).mean((1, 2))
         level = float(np.clip(LUMA @ mean, 0.02, 0.98))
         power = float(np.clip(power * np.log(middle) / np.log(level), 1 / MAX_POWER, MAX_POWER))
@@ -184,17 +193,22 @@ def expose(picture: Array, wanted: Array, contrast: float) -> Array:
 
 
 def focus(picture: Array, sharpness: float) -> Array:
-    """Returns the picture blurred or sharpened so that its luma's Laplacian has this standard deviation."""
+    """Return the picture blurred or sharpened until its luma's Laplacian has the wanted deviation.
+
+    `sharpness` is that standard deviation; sharpening ends at its limit.
+    """
     luma = np.tensordot(LUMA, picture, 1)
     now = laplace(luma)
     if now.std() > sharpness:
         sigmas = (0.0, 0.4, 0.6, 0.9, 1.3, 1.8)
         values = [now.std()] + [laplace(gaussian_filter(luma, s)).std() for s in sigmas[1:]]
         sigma = float(np.interp(-np.log(sharpness), -np.log(values), sigmas))
-        return gaussian_filter(picture, (0, sigma, sigma))
+        softer: Array = gaussian_filter(picture, (0, sigma, sigma))
+        return softer
     blurred = gaussian_filter(picture, (0, 1, 1))
     edges = picture - blurred
     gained = laplace(np.tensordot(LUMA, edges, 1))
     a, b, c = gained.var(), (now * gained).mean(), now.var() - sharpness**2
     amount = float((np.sqrt(max(b * b - a * c, 0)) - b) / max(a, 1e-9))
-    return picture + min(amount, MAX_SHARPENING) * edges
+    sharper: Array = picture + min(amount, MAX_SHARPENING) * edges
+    return sharper

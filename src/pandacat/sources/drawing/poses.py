@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .space import Array, Frame, WORLD, turn, vector
+from pandacat.sources.drawing.space import WORLD, Array, Frame, turn, vector
 
 POSES = ("stand", "walk", "sit", "slump", "lie")
 
@@ -60,50 +60,53 @@ class Skeleton:
 
 
 def pose(build: Build, name: str, azimuth: float, rng: np.random.Generator) -> Skeleton:
-    """Returns a skeleton in the named pose; the head turns some way to a viewer at `azimuth` (degrees)."""
-    make = {"stand": _upright, "walk": _upright, "sit": _sit, "slump": _slump, "lie": _lie}[name]
-    trunk, legs = make(build, rng, name == "walk")
-    neck = (
-        build.neck_up * rng.uniform(0.7, 1.15)
-        if name != "lie"
-        else build.neck_up * rng.uniform(0.2, 1)
-    )
-    shoulder = trunk.at((0, 0.1, 0.85))
-    forward = vector((0, 0, 1)) * build.neck_ahead
-    rise = vector((0, neck, 0))
+    """Return a skeleton in the named pose; its head turns to a viewer at `azimuth` (degrees)."""
+    make = {"stand": _stand, "walk": _walk, "sit": _sit, "slump": _slump, "lie": _lie}[name]
+    trunk, legs = make(build, rng)
+    lowest, highest = (0.2, 1.0) if name == "lie" else (0.7, 1.15)
+    neck = vector((0, build.neck_up * rng.uniform(lowest, highest), build.neck_ahead))
     if name == "slump":
-        rise, forward = vector((0, build.head * 0.55, 0)), vector((0, 0, 0.16))
+        neck = vector((0, build.head * 0.55, 0.16))
     gaze = np.clip(azimuth * rng.uniform(0.45, 1.0) + rng.normal(0, 8), -75, 75)
     axes = turn(gaze, rng.normal(-2, 8), rng.normal(0, 7))
-    head = Frame(shoulder + rise + forward, axes, build.head)
-    if head.origin[1] < build.head * 0.85:
-        head = Frame(vector((head.origin[0], build.head * 0.85, head.origin[2])), axes, build.head)
-    return Skeleton(trunk, head, legs, _tail(build, trunk, name, rng))
+    middle = trunk.at((0, 0.1, 0.85)) + neck
+    middle[1] = max(middle[1], build.head * 0.85)
+    return Skeleton(trunk, Frame(middle, axes, build.head), legs, _tail(build, trunk, name, rng))
 
 
-def _upright(
-    build: Build, rng: np.random.Generator, walking: bool
-) -> tuple[Frame, tuple[Leg, ...]]:
+Stance = tuple[Frame, tuple[Leg, ...]]
+"""Trunk and legs."""
+
+
+def _stand(build: Build, rng: np.random.Generator) -> Stance:
+    return _upright(build, rng, stride=0.06)
+
+
+def _walk(build: Build, rng: np.random.Generator) -> Stance:
+    return _upright(build, rng, stride=0.32 * build.leg)
+
+
+def _upright(build: Build, rng: np.random.Generator, stride: float) -> Stance:
     height = build.leg + build.belly[1] * 0.75
     trunk = WORLD.inside((0, height, 0), turn(0, rng.normal(0, 2)))
     legs = []
-    swing = 0.32 * build.leg if walking else 0.06
     for side in (1, -1):
         for front in (True, False):
             half_width = (build.chest if front else build.rump)[0]
             top = trunk.at(
                 (side * (half_width - build.thickness * 0.8), -0.15, 0.62 if front else -0.66)
             )
-            step = rng.uniform(0.6, 1) * swing * (side if front else -side)
+            step = rng.uniform(0.6, 1) * stride * (side if front else -side)
             foot = vector((top[0] * 0.95, build.thickness * 0.6, top[2] + step))
-            lift = max(step, 0) * (0.35 if walking else 0)
-            bend = vector((0, 0, 0.10 if front else 0.16)) * (1 if not front else -0.3)
-            knee = (top + foot) / 2 + bend * build.leg
-            legs.append(Leg(top, knee, foot + vector((0, lift, 0)), front, vector((0, 0, 1))))
+            lift = 0.35 * max(step - 0.06, 0)
+            knee = (top + foot) / 2 + vector((0, 0, -0.03 if front else 0.16)) * build.leg
+            legs.append(
+                Leg(top, knee, foot + vector((0, lift, 0)), front=front, toes=vector((0, 0, 1)))
+            )
     return trunk, tuple(legs)
 
 
-def _sit(build: Build, rng: np.random.Generator, _: bool) -> tuple[Frame, tuple[Leg, ...]]:
+def _sit(build: Build, rng: np.random.Generator) -> Stance:
     steep = rng.uniform(50, 64)
     trunk = WORLD.inside((0, 0, 0), turn(0, steep))
     lift = build.rump[1] * 0.95 - trunk.at((0, 0, -0.62))[1]
@@ -114,17 +117,16 @@ def _sit(build: Build, rng: np.random.Generator, _: bool) -> tuple[Frame, tuple[
         foot = vector(
             (side * max(abs(top[0]) * 0.75, build.thickness), build.thickness * 0.6, top[2] + 0.02)
         )
-        legs.append(
-            Leg(top, (top + foot) / 2 + vector((0, 0, -0.04)), foot, True, vector((0, 0, 1)))
-        )
+        knee = (top + foot) / 2 + vector((0, 0, -0.04))
+        legs.append(Leg(top, knee, foot, front=True, toes=vector((0, 0, 1))))
         hip = trunk.at((side * build.rump[0] * 0.8, 0.0, -0.55))
         foot = vector((side * (build.rump[0] + 0.1), build.thickness * 0.6, hip[2] + 0.62))
         knee = vector((side * (build.rump[0] + 0.08), build.rump[1] * 0.95, hip[2] + 0.42))
-        legs.append(Leg(hip, knee, foot, False, vector((side * 0.25, 0, 1))))
+        legs.append(Leg(hip, knee, foot, front=False, toes=vector((side * 0.25, 0, 1))))
     return trunk, tuple(legs)
 
 
-def _slump(build: Build, rng: np.random.Generator, _: bool) -> tuple[Frame, tuple[Leg, ...]]:
+def _slump(build: Build, rng: np.random.Generator) -> Stance:
     steep = rng.uniform(74, 86)
     trunk = WORLD.inside((0, 0, 0), turn(rng.normal(0, 4), steep))
     lift = build.rump[1] * 0.8 - trunk.at((0, 0, -0.66))[1]
@@ -135,17 +137,17 @@ def _slump(build: Build, rng: np.random.Generator, _: bool) -> tuple[Frame, tupl
         top = trunk.at((side * build.chest[0] * 0.88, -0.05, 0.58))
         foot = top + vector((side * rng.uniform(-0.3, 0.12), -0.75 + 0.6 * height, reach))
         knee = (top + foot) / 2 + vector((side * 0.16, -0.16, 0.0))
-        legs.append(Leg(top, knee, foot, True, vector((-side * 0.3, 0.3, 1))))
+        legs.append(Leg(top, knee, foot, front=True, toes=vector((-side * 0.3, 0.3, 1))))
         hip = trunk.at((side * build.rump[0] * 0.62, -0.1, -0.66))
         foot = vector(
             (side * rng.uniform(0.55, 0.9), build.thickness * 1.1, hip[2] + rng.uniform(0.75, 1.0))
         )
         knee = (hip + foot) / 2 + vector((side * 0.08, 0.12, 0))
-        legs.append(Leg(hip, knee, foot, False, vector((side * 0.25, 1, 0.15))))
+        legs.append(Leg(hip, knee, foot, front=False, toes=vector((side * 0.25, 1, 0.15))))
     return trunk, tuple(legs)
 
 
-def _lie(build: Build, rng: np.random.Generator, _: bool) -> tuple[Frame, tuple[Leg, ...]]:
+def _lie(build: Build, rng: np.random.Generator) -> Stance:
     trunk = WORLD.inside((0, build.belly[1] * 0.9, 0), turn(0, rng.uniform(0, 10)))
     legs = []
     for side in (1, -1):
@@ -159,16 +161,16 @@ def _lie(build: Build, rng: np.random.Generator, _: bool) -> tuple[Frame, tuple[
                 top[2] + 0.15 + reach,
             )
         )
-        legs.append(Leg(top, elbow, foot, True, vector((0, 0, 1))))
+        legs.append(Leg(top, elbow, foot, front=True, toes=vector((0, 0, 1))))
         hip = trunk.at((side * build.rump[0] * 0.85, -0.05, -0.6))
-        knee = vector((side * (build.rump[0] + 0.1), build.rump[1] * 0.8, hip[2] + 0.4))
-        foot = vector((side * (build.rump[0] + 0.14), build.thickness * 0.6, hip[2] + 0.5))
-        legs.append(Leg(hip, knee, foot, False, vector((side * 0.2, 0, 1))))
+        knee = vector((side * (build.rump[0] + 0.1), build.rump[1] * 0.6, hip[2] + 0.45))
+        foot = vector((side * (build.rump[0] + 0.12), build.thickness * 0.6, hip[2] + 0.62))
+        legs.append(Leg(hip, knee, foot, front=False, toes=vector((side * 0.2, 0, 1))))
     return trunk, tuple(legs)
 
 
 def _tail(build: Build, trunk: Frame, name: str, rng: np.random.Generator) -> tuple[Array, ...]:
-    """Returns points along the tail: raised or hanging when upright, around the body when on the ground."""
+    """Return points along the tail: in the air when upright, else around the body on the ground."""
     if build.tail == 0:
         return ()
     root = trunk.at((0, 0.2, -1.0))

@@ -10,19 +10,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from .figure import Detail, Figure, Region, Solid
-from .space import Array, unit, vector
+from pandacat.sources.drawing.figure import Detail, Figure, Solid
+from pandacat.sources.drawing.space import Array, unit, vector
 
 BLEND = 0.035
 """How softly touching solids flow into each other, in world units."""
 
 ANGLES, TILE_PX = 16, 256
-
-HAIR_PX = 3.0
-STRANDS = 0.2
-RELIEF = 0.2
-OVERLAP = 1.0
-RUFFLE = 1.0
+"""Directions of hair in the half-circle, and the side of each one's tile of noise."""
+HAIR_PX, CURL_PX = 3.0, 1.2
+"""How far noise is combed to become hair, or wool."""
+STRANDS, RELIEF = 0.2, 0.2
+"""How much hairs differ in brightness, and in how they face the light."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,10 @@ class Light:
 
 @dataclass(frozen=True)
 class Camera:
-    """Looks at `target` from `distance` away; `rotation` takes world to view (x right, y up, z to us).
+    """Looks at `target` from `distance` away.
 
-    `scale` is pixels per world unit at the target, which appears at pixel `centre` (x, y).
+    `rotation` takes the world to the view (x right, y up, z to us). `scale` is pixels per world
+    unit at the target, which appears at pixel `centre` (x, y).
     """
 
     rotation: Array
@@ -49,31 +49,34 @@ class Camera:
     centre: tuple[float, float]
 
     def view(self, point: Array) -> tuple[Array, float]:
-        """Returns a world point in view space after perspective, and its magnification."""
+        """Return a world point in view space after perspective, and its magnification."""
         x, y, z = self.rotation @ (point - self.target)
         zoom = self.distance / max(self.distance - z, 0.2 * self.distance)
         return vector((x * zoom, y * zoom, z)), float(zoom)
 
     def pixel(self, point: Array) -> tuple[float, float]:
-        """Returns the pixel (x, y) at which a world point appears."""
+        """Return the pixel (x, y) at which a world point appears."""
         (x, y, _), _ = self.view(point)
         return self.centre[0] + self.scale * float(x), self.centre[1] - self.scale * float(y)
 
     def scaled(self, factor: float) -> Camera:
-        """Returns this camera with a picture `factor` times as large."""
+        """Return this camera with a picture `factor` times as large."""
         x, y = self.centre
         return replace(self, scale=self.scale * factor, centre=(x * factor, y * factor))
 
     def world(self, x: Array, y: Array, z: Array) -> Array:
-        """Returns the (3, N) world points that are seen at view coordinates x, y and depth z."""
+        """Return the (3, N) world points that are seen at view coordinates x, y and depth z."""
         shrink = 1 - z / np.float32(self.distance)
-        return self.rotation.T @ np.stack([x * shrink, y * shrink, z]) + self.target[:, None]
+        seen = np.stack([x * shrink, y * shrink, z])
+        place: Array = self.rotation.T @ seen + self.target[:, None]
+        return place
 
 
 def lengths(vectors: Array) -> Array:
-    """Returns the lengths of (3, …) vectors."""
+    """Return the lengths of (3, …) vectors."""
     x, y, z = vectors
-    return np.sqrt(x * x + y * y + z * z)
+    result: Array = np.sqrt(x * x + y * y + z * z)
+    return result
 
 
 Box = tuple[slice, slice]
@@ -103,7 +106,7 @@ class Canvas:
         self.y = (-(np.arange(top, top + height) + 0.5 - cy) / camera.scale).astype(np.float32)
 
     def box(self, x: float, y: float, half_width: float, half_height: float) -> Box | None:
-        """Returns the pixels around a place in view coordinates; None where they are off the canvas."""
+        """Return the pixels around a place in view coordinates; None if they are off the canvas."""
         left, right = np.searchsorted(self.x, (x - half_width, x + half_width))
         top, bottom = np.searchsorted(-self.y, (-y - half_height, -y + half_height))
         if right <= left or bottom <= top:
@@ -111,7 +114,7 @@ class Canvas:
         return slice(int(top), int(bottom)), slice(int(left), int(right))
 
     def cast(self, solid: Solid, *, with_place: bool = False) -> Hit | None:
-        """Returns where the rays through this canvas meet a solid; None if it lies outside."""
+        """Return where the rays through this canvas meet a solid; None if it lies outside."""
         centre, zoom = self.camera.view(solid.centre)
         axes = self.camera.rotation @ solid.shape * vector((zoom, zoom, 1))[:, None]
         half_x, half_y, _ = np.abs(axes).sum(1) if solid.is_horn else np.linalg.norm(axes, axis=1)
@@ -141,7 +144,7 @@ def _meet_ellipsoid(solid: Solid, inverse: Array, dx: Array, dy: Array) -> tuple
 
 
 def _meet_horn(solid: Solid, inverse: Array, dx: Array, dy: Array) -> tuple[Array, Array]:
-    """Solves x² + z² = (1 − t)(1 − y)² + t(1 − y) with roundness t along each ray, for 0 ≤ y ≤ 1."""
+    """Solve x² + z² = (1 − t)(1 − y)² + t(1 − y) with roundness t along each ray, for 0 ≤ y ≤ 1."""
     t = np.float32(solid.roundness or 0.0)
     signs = np.array([1, t - 1, 1], np.float32)
     slope = (2 - t) * inverse[1]
@@ -180,7 +183,7 @@ class Surface:
 
 
 def skin(canvas: Canvas, figure: Figure) -> Surface:
-    """Casts all of a figure's hairy solids and lets neighbours flow into each other."""
+    """Cast all of a figure's hairy solids and lets neighbours flow into each other."""
     nearest = np.full(canvas.shape, -np.inf, np.float32)
     hits: list[tuple[int, Hit]] = []
     for index, region in enumerate(figure.regions):
@@ -207,7 +210,7 @@ def skin(canvas: Canvas, figure: Figure) -> Surface:
 
 @lru_cache(maxsize=2)
 def hair_tiles(length_px: float) -> Array:
-    """Returns (ANGLES, TILE_PX, TILE_PX) noise combed in each direction of the half-circle, in [0, 1]."""
+    """Return (ANGLES, TILE_PX, TILE_PX) noise in [0, 1], combed in each direction."""
     rng = np.random.Generator(np.random.PCG64(7))
     noise = np.fft.rfft2(rng.normal(size=(TILE_PX, TILE_PX)))
     fy, fx = np.meshgrid(np.fft.fftfreq(TILE_PX), np.fft.rfftfreq(TILE_PX), indexing="ij")
@@ -226,7 +229,7 @@ def hair_tiles(length_px: float) -> Array:
 def comb_hair(
     canvas: Canvas, figure: Figure, surface: Surface, rng: np.random.Generator
 ) -> tuple[Array, Array, Array, Array]:
-    """Returns the hair's brightness in [0, 1], its direction on the screen (x, y), and its length in px."""
+    """Return the hair's brightness in [0, 1], its screen direction (x, y) and its length in px."""
     flow = np.zeros((3, *canvas.shape), np.float32)
     length = np.zeros(canvas.shape, np.float32)
     for region, share in zip(figure.regions, surface.shares, strict=True):
@@ -240,14 +243,14 @@ def comb_hair(
     oy, ox = rng.integers(0, TILE_PX, 2)
     rows = (np.arange(canvas.shape[0]) + oy) % TILE_PX
     columns = (np.arange(canvas.shape[1]) + ox) % TILE_PX
-    tiles = hair_tiles(1.2 if figure.woolly else HAIR_PX)
+    tiles = hair_tiles(CURL_PX if figure.woolly else HAIR_PX)
     streak = tiles.reshape(-1)[(bins * TILE_PX + rows[:, None]) * TILE_PX + columns]
     size = np.sqrt(along_x * along_x + along_y * along_y) + np.float32(1e-3)
     return streak, along_x / size, along_y / size, length
 
 
 def paint(canvas: Canvas, figure: Figure, surface: Surface, streak: Array) -> Array:
-    """Returns the (3, h, w) colours of the coat; the hair carries each colour a little over its edge."""
+    """Return the (3, h, w) colours of the coat; hair carries each colour a little over its edge."""
     rgb = np.zeros((3, *canvas.shape), np.float32)
     x, y = np.broadcast_to(canvas.x, canvas.shape), np.broadcast_to(canvas.y[:, None], canvas.shape)
     for region, share in zip(figure.regions, surface.shares, strict=True):
@@ -257,7 +260,7 @@ def paint(canvas: Canvas, figure: Figure, surface: Surface, streak: Array) -> Ar
         world = canvas.camera.world(x.flat[index], y.flat[index], surface.depth.flat[index])
         frame = region.frame
         places = frame.axes.T @ (world - frame.origin[:, None]) / np.float32(frame.scale)
-        reach = region.hair / frame.scale * OVERLAP * (streak.flat[index] - 0.5)
+        reach = region.hair / frame.scale * (streak.flat[index] - 0.5)
         places -= unit(region.flow)[:, None] * reach
         colours = region.coat.colours(places) * share.flat[index]
         for channel in range(3):
@@ -266,7 +269,7 @@ def paint(canvas: Canvas, figure: Figure, surface: Surface, streak: Array) -> Ar
 
 
 def shade(surface: Surface, rgb: Array, streak: Array, light: Light, scale: float) -> Array:
-    """Returns the colours under the light, with darker folds and a soft sheen at the rim."""
+    """Return the colours under the light, with darker folds and a soft sheen at the rim."""
     _, ny, nz = surface.normal
     facing = np.tensordot(light.direction, surface.normal, 1) + (streak - 0.5) * RELIEF
     key = np.clip((facing + 0.35) / 1.35, 0, 1)
@@ -287,23 +290,24 @@ def shade(surface: Surface, rgb: Array, streak: Array, light: Light, scale: floa
 
 
 def smooth(values: Array, radius_px: float) -> Array:
-    """Returns (h, w) values under a broad blur, computed on a coarser grid."""
+    """Return (h, w) values under a broad blur, computed on a coarser grid."""
     height, width = values.shape
     step = max(1, int(radius_px / 2.5))
-    coarse = gaussian_filter(values[step // 2 :: step, step // 2 :: step], radius_px / step, truncate=2)
-    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR))
+    coarse = gaussian_filter(
+        values[step // 2 :: step, step // 2 :: step], radius_px / step, truncate=2
+    )
+    fine = Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(fine)
 
 
-def outline(surface: Surface, streak: Array, length: Array) -> Array:
-    """Returns the (h, w) opacity: ends of hairs at the edge instead of a smooth line."""
+def outline(surface: Surface, length: Array, streak: Array) -> Array:
+    """Return the (h, w) opacity: ends of hairs at the edge instead of a smooth line."""
     width = float(np.clip(np.median(length[surface.mask]) if surface.mask.any() else 1, 1, 9))
-    inner = uniform_filter(
-        uniform_filter(surface.mask.astype(np.float32), int(width) | 1), int(width) | 1
-    )
-    return (
-        np.clip(((inner - 0.5) * 2.2 - 1.1 * (streak - 0.25)) * width * 0.9 + 0.3, 0, 1)
-        * surface.mask
-    )
+    side = int(width) | 1
+    inner = uniform_filter(uniform_filter(surface.mask.astype(np.float32), side), side)
+    cover = ((inner - 0.5) * 2.2 - 1.1 * (streak - 0.25)) * width * 0.9 + 0.3
+    opacity: Array = np.clip(cover, 0, 1) * surface.mask
+    return opacity
 
 
 def ruffle(
@@ -314,9 +318,9 @@ def ruffle(
     along_y: Array,
     length: Array,
 ) -> Array:
-    """Returns the picture with each pixel fetched from a little further along its hair."""
+    """Return the picture with each pixel fetched from a little further along its hair."""
     height, width = rgb.shape[1:]
-    shift = np.clip(length, 0, 9) * (streak - 0.5) * RUFFLE
+    shift = np.clip(length, 0, 9) * (streak - 0.5)
     rows = np.clip(np.arange(height)[:, None] + (shift * along_y).astype(np.intp), 0, height - 1)
     columns = np.clip(np.arange(width) - (shift * along_x).astype(np.intp), 0, width - 1)
     index = rows * width + columns
@@ -329,7 +333,7 @@ def ruffle(
 def add_detail(
     canvas: Canvas, detail: Detail, surface: Surface, light: Light, rgb: Array, alpha: Array
 ) -> None:
-    """Paints an eye, a nose or the like over the fur, where it is not hidden."""
+    """Paint an eye, a nose or the like over the fur, where it is not hidden."""
     hit = canvas.cast(detail.solid, with_place=True)
     if hit is None or hit.place is None:
         return
@@ -357,7 +361,7 @@ def add_detail(
 
 
 def whisker_mask(figure: Figure, camera: Camera, size: tuple[int, int], stroke: int) -> Image.Image:
-    """Returns a mask, `size` (w, h) in px, on which the whiskers are drawn."""
+    """Return a mask, `size` (w, h) in px, on which the whiskers are drawn."""
     mask = Image.new("L", size)
     pen = ImageDraw.Draw(mask)
     steps = np.linspace(0, 1, 7)[:, None]
@@ -372,7 +376,7 @@ def whisker_mask(figure: Figure, camera: Camera, size: tuple[int, int], stroke: 
 def ground_shadow(
     figure: Figure, camera: Camera, light_world: Array, size: tuple[int, int]
 ) -> Array:
-    """Returns the (h, w) shadow that the figure casts on the ground, 0 to 1; `size` is (w, h) in px."""
+    """Return the figure's (h, w) shadow on the ground, 0 to 1; `size` is (w, h) in px."""
     mask = Image.new("L", size)
     contact = Image.new("L", size)
     slant = light_world[[0, 2]] / max(float(light_world[1]), 0.45)
@@ -402,7 +406,7 @@ def _ellipse(
 def render(
     figure: Figure, camera: Camera, light: Light, size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Draws a figure on nothing.
+    """Draw a figure on nothing.
 
     Returns its (3, h, w) colours, premultiplied, and (h, w) opacity; `size` is (w, h) in px.
     """
@@ -412,7 +416,7 @@ def render(
     streak, along_x, along_y, length = comb_hair(canvas, figure, surface, rng)
     rgb = shade(surface, paint(canvas, figure, surface, streak), streak, light, camera.scale)
     rgb = ruffle(rgb, surface.mask, streak, along_x, along_y, length)
-    alpha = outline(surface, streak, length)
+    alpha = outline(surface, length, streak)
     for detail in figure.details:
         add_detail(canvas, detail, surface, light, rgb, alpha)
     colour_all = np.zeros((3, height, width), np.float32)
@@ -438,7 +442,7 @@ def _canvas_around(figure: Figure, camera: Camera, size: tuple[int, int]) -> Can
 
 
 def bounds(solids: list[Solid], camera: Camera) -> tuple[float, float, float, float]:
-    """Returns left, top, right, bottom in px of all solids together."""
+    """Return left, top, right, bottom in px of all solids together."""
     boxes = []
     for solid in solids:
         centre, zoom = camera.view(solid.centre)

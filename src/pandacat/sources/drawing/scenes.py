@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .coats import Colour
-from .space import Array, vector
+from pandacat.sources.drawing.coats import Colour, dimmed
+from pandacat.sources.drawing.space import Array, vector
 
 Rng = np.random.Generator
 
@@ -29,7 +29,7 @@ class Scene:
 def clouds(
     rng: Rng, size: tuple[int, int], cells: float, octaves: int = 4, stretch: float = 1.0
 ) -> Array:
-    """Returns (h, w) smooth noise in [0, 1] with `cells` features across; `stretch` makes them wide."""
+    """Return (h, w) smooth noise in [0, 1] with `cells` features across; `stretch` widens them."""
     width, height = size
     total, weight = np.zeros((height, width), np.float32), 0.0
     for octave in range(octaves):
@@ -38,13 +38,15 @@ def clouds(
         grid = Image.fromarray(rng.random((down + 2, across + 2), dtype=np.float32))
         total += 0.55**octave * np.asarray(grid.resize(size, Image.Resampling.BICUBIC), np.float32)
         weight += 0.55**octave
-    return np.clip((total / weight - 0.5) * 1.8 + 0.5, 0, 1)
+    noise: Array = np.clip((total / weight - 0.5) * 1.8 + 0.5, 0, 1)
+    return noise
 
 
 def mix(low: Colour, high: Colour, share: Array) -> Array:
-    """Returns (3, h, w): `low` where `share` is 0, `high` where it is 1."""
+    """Return (3, h, w): `low` where `share` is 0, `high` where it is 1."""
     a, b = vector(low)[:, None, None], vector(high)[:, None, None]
-    return a + (b - a) * share
+    mixed: Array = a + (b - a) * share
+    return mixed
 
 
 def _rows(size: tuple[int, int]) -> Array:
@@ -55,7 +57,8 @@ def _join(above: Array, below: Array, horizon: float, softness: float = 0.01) ->
     height = above.shape[1]
     rows = np.linspace(0, 1, height, dtype=np.float32)[None, :, None]
     share = np.clip((rows - horizon) / softness + 0.5, 0, 1)
-    return above + (below - above) * share
+    joined: Array = above + (below - above) * share
+    return joined
 
 
 def _picture(image: Image.Image) -> Array:
@@ -70,7 +73,7 @@ def _colour(colour: Colour | Array, shift: float = 0.0) -> tuple[int, int, int]:
 def _blades(
     rng: Rng, size: tuple[int, int], top: float, colour: Colour, count: int, length: float
 ) -> Image.Image:
-    """Returns a picture of blades of grass that grow longer towards the bottom."""
+    """Return a picture of blades of grass that grow longer towards the bottom."""
     width, height = size
     image = Image.new("RGB", size, _colour(colour, -0.08))
     pen = ImageDraw.Draw(image)
@@ -139,7 +142,7 @@ def heaven(rng: Rng, size: tuple[int, int], horizon: float) -> Scene:
     """A hilltop or beach under a wide sky."""
     tone = rng.uniform(0.5, 0.78)
     dry: Colour = (tone, tone * rng.uniform(0.8, 0.95), tone * rng.uniform(0.55, 0.75))
-    ground = mix(tuple(0.65 * np.array(dry)), dry, clouds(rng, size, 8, 4, 3))
+    ground = mix(dimmed(dry, 0.65), dry, clouds(rng, size, 8, 4, 3))
     return Scene(_join(_sky(rng, size), ground, horizon, 0.02), (0.95, 1.0, 1.1), (1.0, 0.95, 0.8))
 
 
@@ -149,15 +152,13 @@ def rocks(rng: Rng, size: tuple[int, int], horizon: float) -> Scene:
     warm = rng.uniform(-0.04, 0.06)
     light: Colour = (tone + warm, tone, tone - warm)
     ridges = 1 - np.abs(clouds(rng, size, 4, 4) * 2 - 1)
-    wall = mix(tuple(0.35 * np.array(light)), tuple(1.25 * np.array(light)), 1 - ridges**2 * 0.8)
-    floor = mix(
-        tuple(0.55 * np.array(light)), tuple(1.2 * np.array(light)), clouds(rng, size, 14, 3, 2.5)
-    )
+    wall = mix(dimmed(light, 0.35), dimmed(light, 1.25), 1 - ridges**2 * 0.8)
+    floor = mix(dimmed(light, 0.55), dimmed(light, 1.2), clouds(rng, size, 14, 3, 2.5))
     return Scene(_join(wall, floor, horizon, 0.03), (1, 1, 1), (0.9, 0.88, 0.84))
 
 
 def indoors(rng: Rng, size: tuple[int, int], horizon: float) -> Scene:
-    """A room: papered or plain wall, skirting, floorboards or a carpet, perhaps a picture or a sofa."""
+    """A room: papered or plain wall, skirting, floorboards, perhaps a picture or a sofa."""
     width, height = size
     wall = rng.uniform(0.45, 0.9) + rng.normal(0, 0.05, 3)
     floor = np.array(
@@ -177,7 +178,11 @@ def indoors(rng: Rng, size: tuple[int, int], horizon: float) -> Scene:
         row = y + share * (height - y)
         pen.line((0, row, width, row), fill=_colour(floor, -0.10), width=1 + round(2 * share))
     pen.rectangle((0, y - 0.03 * height, width, y), fill=_colour(wall, rng.choice([-0.2, 0.15])))
-    grain = _join(0.94 + 0.12 * clouds(rng, size, 1, 2)[None], 0.86 + 0.28 * clouds(rng, size, 3, 4, 6)[None], horizon)
+    grain = _join(
+        0.94 + 0.12 * clouds(rng, size, 1, 2)[None],
+        0.86 + 0.28 * clouds(rng, size, 3, 4, 6)[None],
+        horizon,
+    )
     return Scene(_picture(image) * grain, (1.05, 1.0, 0.92), (1.0, 0.9, 0.8))
 
 
@@ -224,13 +229,13 @@ def forest(rng: Rng, size: tuple[int, int], horizon: float) -> Scene:
         pen.rectangle((x - half, 0, x + half, height), fill=_colour(bark))
         pen.rectangle((x - half, 0, x - 0.3 * half, height), fill=_colour(bark, 0.07))
     leaf: Colour = (rng.uniform(0.4, 0.6), rng.uniform(0.32, 0.42), rng.uniform(0.15, 0.25))
-    floor = mix(tuple(0.4 * np.array(leaf)), leaf, clouds(rng, size, 14, 3, 2))
+    floor = mix(dimmed(leaf, 0.4), leaf, clouds(rng, size, 14, 3, 2))
     return Scene(_join(_picture(image), floor, horizon, 0.05), (0.95, 1.0, 0.85), (0.9, 0.85, 0.6))
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of scene: how it is painted from a generator, a size and a horizon, and its mean luma."""
+    """A kind of scene: how it is painted (from generator, size, horizon), and its mean luma."""
 
     paint: Callable[[Rng, tuple[int, int], float], Scene]
     brightness: float
@@ -249,7 +254,7 @@ SCENES: dict[str, Kind] = {
 
 
 def background(kind: str, rng: Rng, size: tuple[int, int], horizon: float, blur_px: float) -> Scene:
-    """Returns a scene out of focus by `blur_px`; `horizon` is its height as a share from the top."""
+    """Return a scene out of focus by `blur_px`; `horizon` is its height as a share from the top."""
     scene = SCENES[kind].paint(rng, size, horizon)
     pixels = (np.clip(scene.backdrop, 0, 1).transpose(1, 2, 0) * 255).astype(np.uint8)
     blurred = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(blur_px))
@@ -260,7 +265,7 @@ def background(kind: str, rng: Rng, size: tuple[int, int], horizon: float, blur_
 
 
 def stalk(image: Image.Image, rng: Rng, across: float, half_width: float) -> None:
-    """Draws a stalk of bamboo over the whole height; its place and half-width are shares of the width."""
+    """Draw a stalk of bamboo from top to bottom; place and half-width are shares of the width."""
     width, height = image.size
     green = np.array(
         (rng.uniform(0.35, 0.6), rng.uniform(0.5, 0.68), rng.uniform(0.15, 0.3))
@@ -346,7 +351,7 @@ OCCLUDERS = (_grass_in_front, _stalks_in_front, _fence_in_front, _leaves_in_fron
 
 
 def foreground(rng: Rng, size: tuple[int, int], blur_px: float) -> tuple[Array, Array]:
-    """Returns (3, h, w) premultiplied colours and (h, w) opacity of one thing in front of the animal."""
+    """Return (3, h, w) premultiplied colours and (h, w) opacity of a thing before the animal."""
     image = Image.new("RGBA", size)
     OCCLUDERS[int(rng.integers(len(OCCLUDERS)))](image, rng)
     pixels = (

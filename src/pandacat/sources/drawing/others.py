@@ -1,438 +1,47 @@
-"""The animals: each function builds one figure, in a random pose, from a random generator."""
+"""Animals that are neither giant pandas nor cats, black-and-white ones among them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
 from dataclasses import replace
 
 import numpy as np
 
-from .coats import Coat, Colour, beyond, between, both, faint, patches, spot, stripes
-from .figure import Detail, Figure, Region, Solid, ellipsoid
-from .poses import Build, Leg, Skeleton, pose
-from .space import Array, Frame, axes_along, turn, unit, vector
-
-Rng = np.random.Generator
-Species = Callable[[Rng, float], Figure]
-"""From a generator and the viewer's azimuth (degrees, 0 is in front) to a figure."""
-
-WHITE: Colour = (0.93, 0.91, 0.86)
-CREAM: Colour = (0.86, 0.76, 0.60)
-BLACK: Colour = (0.075, 0.07, 0.075)
-NOSE: Colour = (0.05, 0.045, 0.05)
-PINK: Colour = (0.80, 0.52, 0.50)
-DARK_EYE: Colour = (0.16, 0.09, 0.05)
-ROUND_PUPIL = (0.62, 0.62)
-
-
-def vary(rng: Rng, colour: Colour, amount: float = 0.03) -> Colour:
-    """Returns a colour a little lighter or darker, warmer or cooler."""
-    shift = rng.normal(0, amount) + rng.normal(0, amount / 3, 3)
-    r, g, b = np.clip(np.array(colour) + shift, 0.03, 0.96)
-    return float(r), float(g), float(b)
-
-
-# ---- what all four-legged animals share
-
-
-def trunk(figure: Figure, bones: Skeleton, build: Build, coat: Coat, hair: float) -> Region:
-    """Adds chest, belly, rump and neck."""
-    region = figure.region(bones.trunk, coat, (0, -0.5, -1), hair)
-    girths = np.array([build.rump, build.belly, build.chest])
-    for z in np.linspace(-0.55, 0.5, 8):
-        wide, high = (float(np.interp(z, (-0.55, 0.0, 0.5), girths[:, i])) for i in range(2))
-        region.blob((0, -0.05 * (1 - abs(z)), z), (wide, high, 0.55))
-    start, end = bones.trunk.at((0, 0.12, 0.6)), bones.head.at((0, -0.15, -0.35))
-    for share, width in ((0.0, 0.85), (0.5, 0.78), (1.0, 0.72)):
-        centre = start + share * (end - start)
-        thick = width * min(build.chest[0], 1.15 * build.head)
-        region.solids.append(
-            ellipsoid(Frame(centre, np.eye(3, dtype=np.float32)), (0, 0, 0), (thick,) * 3)
-        )
-    return region
-
-
-def legs(
-    figure: Figure,
-    bones: Skeleton,
-    build: Build,
-    front: Coat,
-    hind: Coat,
-    hair: float,
-    *,
-    hoofs: bool = False,
-) -> None:
-    """Adds four legs with paws or hoofs. In a coat's coordinates, y is 0 at the trunk and −1 at the foot."""
-    for leg in bones.legs:
-        length = float(np.linalg.norm(leg.foot - leg.top))
-        frame = Frame(leg.top, axes_along(leg.top - leg.foot), length)
-        region = figure.region(frame, front if leg.front else hind, (0, -1, 0.1), hair)
-        upper = build.thickness * (1.25 if leg.front else 1.6)
-        region.bone(leg.top, leg.knee, upper)
-        region.bone(leg.knee, leg.foot, build.thickness)
-        if hoofs:
-            solid = ellipsoid(
-                Frame(leg.foot, frame.axes), (0, -0.06, 0), (build.thickness * 1.05,) * 3
-            )
-            figure.details.append(Detail(solid, (0.12, 0.10, 0.09), 0.1))
-        else:
-            _paw(region, leg, build.thickness)
-
-
-def _paw(region: Region, leg: Leg, size: float) -> None:
-    towards = unit(leg.toes)
-    axes = (
-        np.stack([np.cross((0, 1, 0), towards), (0, 1, 0), towards], axis=1)
-        if towards[1] < 0.8
-        else turn()
-    )
-    frame = Frame(leg.foot + towards * size * 0.45, axes.astype(np.float32), size)
-    region.solids.append(
-        ellipsoid(frame, (0, -0.05, 0), (1.15, 0.75 if towards[1] < 0.8 else 1.5, 1.3))
-    )
-    for x in (-0.62, 0.0, 0.62):
-        region.solids.append(
-            ellipsoid(frame, (x, -0.15, 0.95 if towards[1] < 0.8 else 0.3), (0.4, 0.45, 0.5))
-        )
-
-
-def tail(
-    figure: Figure, bones: Skeleton, coats: list[Coat], thickness: tuple[float, ...], hair: float
-) -> None:
-    """Adds a tail; the coats take turns along it, the thickness is given at equal steps."""
-    points = bones.tail
-    if not points:
-        return
-    at = np.linspace(0, 1, len(thickness))
-    regions = [
-        figure.region(Frame(points[0], turn()), coat, points[-1] - points[0], hair)
-        for coat in coats
-    ]
-    for i, (start, end) in enumerate(zip(points[:-1], points[1:], strict=True)):
-        radius = float(np.interp((i + 0.5) / (len(points) - 1), at, thickness))
-        regions[i % len(coats)].bone(start, end, radius)
-
-
-def eyes(
-    figure: Figure,
-    centre: tuple[float, float, float],
-    radii: tuple[float, float, float],
-    colour: Colour,
-    pupil: tuple[float, float] = ROUND_PUPIL,
-    *,
-    roll: float = 0.0,
-    yaw: float = 18.0,
-) -> None:
-    """Adds a pair of eyes in the coordinates of the head."""
-    x, y, z = centre
-    for side in (1, -1):
-        solid = ellipsoid(figure.head, (side * x, y, z), radii, turn(side * yaw, 0, side * roll))
-        figure.details.append(Detail(solid, colour, 1.0, pupil))
-
-
-def nose(
-    figure: Figure,
-    centre: tuple[float, float, float],
-    radii: tuple[float, float, float],
-    colour: Colour,
-) -> None:
-    """Adds the bare tip of a nose."""
-    figure.details.append(Detail(ellipsoid(figure.head, centre, radii), colour, 0.5))
-
-
-def mouth(
-    figure: Figure, top: tuple[float, float, float], width: float, drop: float, back: float
-) -> None:
-    """Adds a closed mouth: a line down from the nose, then one to each side."""
-    line = Region(figure.head, Coat(NOSE), (0, -1, 0), 0)
-    x, y, z = top
-    fork = figure.head.at((x, y - drop, z - 0.02))
-    line.bone(figure.head.at(top), fork, 0.014 * figure.head.scale)
-    for side in (1, -1):
-        middle = figure.head.at((side * width * 0.5, y - drop * 1.35, z - back * 0.3))
-        end = figure.head.at((side * width, y - drop * 0.75, z - back))
-        line.bone(fork, middle, 0.018 * figure.head.scale)
-        line.bone(middle, end, 0.018 * figure.head.scale)
-    figure.details.extend(Detail(solid, (0.10, 0.06, 0.06)) for solid in line.solids)
-
-
-def ears(
-    figure: Figure,
-    coat: Coat,
-    base: tuple[float, float, float],
-    radii: tuple[float, float, float],
-    hair: float,
-    *,
-    roll: float,
-    yaw: float = 0.0,
-    pitch: float = 0.0,
-    roundness: float | None = None,
-) -> None:
-    """Adds a pair of ears: ellipsoids, or horns where `roundness` is given.
-
-    In a coat's coordinates, x is outward, y up the ear, z out of its opening; the unit is its height.
-    """
-    for side in (1, -1):
-        axes = turn(side * yaw, pitch, -side * roll)
-        frame = figure.head.inside((side * base[0], base[1], base[2]), axes, radii[1])
-        region = figure.region(frame, coat, (0, 1, 0), hair)
-        size = (radii[0] / radii[1], 1.0, radii[2] / radii[1])
-        if roundness is None:
-            region.blob((0, 0, 0), size)
-        else:
-            region.horn((0, 0, 0), size, roundness=roundness)
-
-
-def whiskers(figure: Figure, rng: Rng, root: tuple[float, float, float], length: float) -> None:
-    """Adds four whiskers on each side."""
-    x, y, z = root
-    for side in (1, -1):
-        for row in np.linspace(-1, 1, 4):
-            start = (side * x, y + 0.06 * row, z)
-            reach = length * rng.uniform(0.8, 1.1)
-            bend = (side * (x + reach * 0.55), y + 0.16 * row + 0.10, z + 0.05)
-            tip = (side * (x + reach), y + 0.30 * row - 0.08, z - 0.25)
-            figure.whiskers.append(
-                (figure.head.at(start), figure.head.at(bend), figure.head.at(tip))
-            )
-
-
-def choose_pose(rng: Rng, build: Build, azimuth: float) -> Skeleton:
-    """Returns a skeleton in one of the poses that the build allows."""
-    return pose(build, str(rng.choice(build.poses)), azimuth, rng)
-
-
-# ---- pandas
-
-
-def panda(rng: Rng, azimuth: float) -> Figure:
-    """A giant panda: round white head, black ears, eye patches, limbs and shoulder band."""
-    plump = rng.uniform(0.92, 1.1)
-    build = Build(
-        head=0.56 * rng.uniform(0.94, 1.08),
-        chest=(0.56 * plump, 0.56 * plump),
-        belly=(0.64 * plump, 0.62 * plump),
-        rump=(0.60 * plump, 0.58 * plump),
-        leg=0.42,
-        thickness=0.215,
-        neck_up=0.16,
-        neck_ahead=0.48,
-        poses=("stand", "walk", "slump", "slump", "slump", "sit", "lie"),
-    )
-    bones = choose_pose(rng, build, azimuth)
-    white, black = Coat(vary(rng, WHITE, 0.02)), Coat(vary(rng, BLACK, 0.012))
-    figure = Figure(bones.head)
-    band = between((0, 0.12, 1), 0.30, 0.78, 0.08)
-    trunk(figure, bones, build, white.with_paint(band, black.base), 0.075)
-    legs(figure, bones, build, black, black, 0.05)
-    head = white
-    droop = rng.uniform(30, 44)
-    size = rng.uniform(0.92, 1.12)
-    head = head.with_paint(
-        spot((0.40, 0.02, 0.75), (0.185 * size, 0.275 * size, 0.5), droop, 0.3, mirrored=True),
-        black.base,
-    )
-    face = figure.region(figure.head, head, (0, 0.15, -1), 0.05)
-    face.blob((0, 0.04, 0), (1.0, 0.86, 0.86))
-    face.pair((0.62, -0.24, 0.10), (0.50, 0.46, 0.52))
-    face.blob((0, -0.34, 0.58), (0.40, 0.31, 0.46))
-    face.blob((0, 0.25, 0.45), (0.5, 0.40, 0.4))
-    ears(figure, black, (0.74, 0.80, -0.10), (0.34, 0.33, 0.16), 0.05, roll=38, yaw=12)
-    eyes(figure, (0.365, 0.065, 0.775), (0.085, 0.09, 0.07), DARK_EYE)
-    nose(figure, (0, -0.22, 1.02), (0.17, 0.115, 0.09), NOSE)
-    mouth(figure, (0, -0.32, 1.02), 0.24, 0.12, 0.10)
-    if bones.tail == ():
-        stump = figure.region(bones.trunk, white, (0, -1, -0.5), 0.06)
-        stump.blob((0, 0.1, -1.08), (0.16, 0.14, 0.16))
-    return figure
-
-
-# ---- cats
-
-CAT_COATS = ("tabby", "ginger", "black", "white", "grey", "siamese", "tuxedo", "cow", "calico")
-
-
-def cat_coats(rng: Rng, kind: str) -> dict[str, Coat]:
-    """Returns the coats of a cat's trunk, head, front and hind legs, tail and ears."""
-    if kind in ("tabby", "ginger"):
-        return _striped(rng, kind)
-    if kind == "siamese":
-        return _pointed(rng)
-    if kind in ("tuxedo", "cow", "calico"):
-        return _pied(rng, kind)
-    base = vary(
-        rng, {"black": (0.09, 0.085, 0.09), "white": WHITE, "grey": (0.46, 0.48, 0.52)}[kind]
-    )
-    coat = Coat(base)
-    return dict.fromkeys(("trunk", "head", "front", "hind", "tail", "ears"), coat)
-
-
-def _striped(rng: Rng, kind: str) -> dict[str, Coat]:
-    base, dark = {
-        "tabby": ((0.56, 0.49, 0.41), (0.20, 0.16, 0.13)),
-        "ginger": ((0.86, 0.58, 0.32), (0.66, 0.36, 0.16)),
-    }[kind]
-    if kind == "tabby" and rng.random() < 0.5:
-        base, dark = (0.60, 0.61, 0.62), (0.22, 0.22, 0.24)
-    base, dark = vary(rng, base), vary(rng, dark, 0.02)
-    pale = tuple(0.35 * np.array(base) + 0.65 * np.array(WHITE))
-    white = rng.random() < 0.5
-    trunk_coat = Coat(
-        base,
-        ((stripes(rng, (0, 0.15, 1), 2.3, 0.42, 0.35), dark), (beyond((0, -1, 0.2), 0.30), pale)),
-    )
-    forehead = both(stripes(rng, (1, 0.2, 0), 1.7, 0.4, 0.12), beyond((0, 1, 0), 0.2))
-    cheeks = both(stripes(rng, (0.25, 1, 0), 2.0, 0.38, 0.2), beyond((0, 0, -1), -0.35))
-    muzzle: Colour = WHITE if white else pale
-    head = Coat(
-        base, ((forehead, dark), (cheeks, dark), (spot((0, -0.42, 0.8), (0.5, 0.36, 0.6)), muzzle))
-    )
-    rings = Coat(
-        base, ((both(stripes(rng, (0, 1, 0), 3.2, 0.4, 0.15), beyond((0, 1, 0), -0.8)), dark),)
-    )
-    if white:
-        rings = rings.with_paint(beyond((0, -1, 0), 0.75), WHITE)
-        trunk_coat = trunk_coat.with_paint(spot((0, -0.45, 0.9), (0.3, 0.45, 0.6)), WHITE)
-    banded = Coat(base, ((stripes(rng, (0.3, 0.3, 0.9), 3.0, 0.45, 0.1), dark),))
-    return {
-        "trunk": trunk_coat,
-        "head": head,
-        "front": rings,
-        "hind": rings,
-        "tail": banded,
-        "ears": Coat(base),
-    }
-
-
-def _pointed(rng: Rng) -> dict[str, Coat]:
-    base, dark = vary(rng, (0.85, 0.78, 0.68)), vary(rng, (0.24, 0.17, 0.14), 0.02)
-    head = Coat(base, ((spot((0, -0.12, 0.75), (0.5, 0.55, 0.6), softness=0.8), dark),))
-    leg = Coat(base, ((beyond((0, -1, 0), 0.6, 0.5), dark),))
-    return {
-        "trunk": Coat(base),
-        "head": head,
-        "front": leg,
-        "hind": leg,
-        "tail": Coat(dark),
-        "ears": Coat(dark),
-    }
-
-
-def _pied(rng: Rng, kind: str) -> dict[str, Coat]:
-    dark, white = Coat(vary(rng, (0.09, 0.085, 0.09), 0.02)), vary(rng, WHITE)
-    if kind == "tuxedo":
-        body = dark.with_paint(spot((0, -0.5, 0.75), (0.32, 0.5, 0.6)), white)
-        blaze = spot((0, -0.1, 0.9), (0.12, 0.55, 0.5))
-        head = dark.with_paint(blaze, white).with_paint(
-            spot((0, -0.45, 0.8), (0.42, 0.34, 0.6)), white
-        )
-        sock = dark.with_paint(beyond((0, -1, 0), rng.uniform(0.55, 0.8)), white)
-        return {
-            "trunk": body,
-            "head": head,
-            "front": sock,
-            "hind": sock,
-            "tail": dark,
-            "ears": dark,
-        }
-    marks = Coat(white, ((patches(rng, 0.55, -0.1), dark.base),))
-    if kind == "calico":
-        marks = marks.with_paint(patches(rng, 0.5, 0.25), (0.80, 0.50, 0.25))
-    cap = Coat(
-        white,
-        (
-            (
-                both(
-                    spot((0.5, 0.6, 0.2), (0.5, 0.75, 1.2), 10, mirrored=True),
-                    beyond((0, 1, 0), -0.2),
-                ),
-                dark.base,
-            ),
-        ),
-    )
-    return {"trunk": marks, "head": cap, "front": marks, "hind": marks, "tail": dark, "ears": dark}
-
-
-def cat(rng: Rng, azimuth: float) -> Figure:
-    """A domestic cat: pointed ears, almond eyes, whiskers, a small nose and a long tail."""
-    build = Build(
-        head=0.40 * rng.uniform(0.95, 1.1),
-        chest=(0.31, 0.36),
-        belly=(0.33, 0.35),
-        rump=(0.35, 0.38),
-        leg=0.62,
-        thickness=0.105,
-        neck_up=0.30,
-        neck_ahead=0.24,
-        tail=1.5,
-        poses=("stand", "walk", "sit", "sit", "sit", "lie", "lie"),
-    )
-    bones = choose_pose(rng, build, azimuth)
-    kind = str(rng.choice(CAT_COATS))
-    coats = cat_coats(rng, kind)
-    hair = rng.uniform(0.03, 0.055)
-    figure = Figure(bones.head)
-    trunk(figure, bones, build, coats["trunk"], hair)
-    legs(figure, bones, build, coats["front"], coats["hind"], hair * 0.8)
-    tail(figure, bones, [coats["tail"]], (0.10, 0.095, 0.08), hair * 1.2)
-    face = figure.region(figure.head, coats["head"], (0, 0.2, -1), hair * 0.8)
-    face.blob((0, 0.06, 0), (0.95, 0.80, 0.82))
-    face.pair((0.46, -0.25, 0.22), (0.42, 0.36, 0.44))
-    face.pair((0.17, -0.34, 0.74), (0.22, 0.17, 0.20))
-    face.blob((0, -0.18, 0.66), (0.18, 0.26, 0.24))
-    face.blob((0, -0.50, 0.60), (0.18, 0.14, 0.18))
-    inner = spot((0, 0.15, 0.3), (0.30, 0.62, 0.35), softness=0.5)
-    pink = faint(inner, 0.85)
-    ears(
-        figure,
-        coats["ears"].with_paint(pink, (0.78, 0.56, 0.52)),
-        (0.58, 0.50, 0.02),
-        (0.40, 0.68, 0.22),
-        hair * 0.6,
-        roll=rng.uniform(14, 24),
-        yaw=20,
-        roundness=0.22,
-    )
-    iris = (0.30, 0.50, 0.82) if kind == "siamese" else _cat_iris(rng)
-    slit = (rng.uniform(0.14, 0.5), 0.86)
-    rim = 1.22
-    eyes(
-        figure,
-        (0.40, 0.06, 0.66),
-        (0.215 * rim, 0.155 * rim, 0.10),
-        (0.05, 0.04, 0.04),
-        None,
-        roll=14,
-        yaw=24,
-    )
-    eyes(figure, (0.405, 0.06, 0.685), (0.205, 0.15, 0.105), iris, slit, roll=14, yaw=24)
-    pink_nose = PINK if kind not in ("black", "grey") or rng.random() < 0.3 else (0.16, 0.13, 0.13)
-    nose(figure, (0, -0.19, 0.90), (0.095, 0.065, 0.05), pink_nose)
-    mouth(figure, (0, -0.24, 0.95), 0.20, 0.11, 0.04)
-    whiskers(figure, rng, (0.24, -0.34, 0.88), 0.95)
-    return figure
-
-
-def _cat_iris(rng: Rng) -> Colour:
-    greens = ((0.62, 0.72, 0.25), (0.45, 0.66, 0.35), (0.85, 0.66, 0.20), (0.80, 0.48, 0.15))
-    return vary(rng, greens[int(rng.integers(len(greens)))], 0.04)
-
-
-# ---- other animals
-
-
-def snout(face: Region, length: float, width: float, height: float, drop: float = 0.25) -> None:
-    """Adds a muzzle that narrows towards the nose; in units of the head."""
-    for share in (0.0, 0.5, 1.0):
-        narrow = 1 - 0.28 * share
-        centre = (0, -drop - 0.06 * share, 0.55 + (length - 0.2) * share)
-        face.blob(centre, (width * narrow, height * narrow, 0.34))
-
-
-def tongue(figure: Figure, centre: tuple[float, float, float]) -> None:
-    """Adds a tongue that hangs out."""
-    solid = ellipsoid(figure.head, centre, (0.13, 0.24, 0.07), turn(0, -12))
-    figure.details.append(Detail(solid, (0.86, 0.42, 0.45), 0.3))
+from pandacat.sources.drawing.anatomy import (
+    BLACK,
+    DARK_EYE,
+    NOSE,
+    PINK,
+    WHITE,
+    Rng,
+    Species,
+    choose_pose,
+    ears,
+    eyes,
+    legs,
+    mouth,
+    nose,
+    snout,
+    tail,
+    tongue,
+    trunk,
+    vary,
+    whiskers,
+)
+from pandacat.sources.drawing.coats import (
+    Coat,
+    Colour,
+    between,
+    beyond,
+    both,
+    dimmed,
+    patches,
+    spot,
+    stripes,
+)
+from pandacat.sources.drawing.figure import Detail, Figure, Region, Solid, ellipsoid
+from pandacat.sources.drawing.poses import Build, Skeleton
+from pandacat.sources.drawing.space import Frame, turn, unit, vector
 
 
 def bear(rng: Rng, azimuth: float) -> Figure:
@@ -525,9 +134,7 @@ def dog(rng: Rng, azimuth: float) -> Figure:
     face.blob((0, 0.08, 0), (0.84, 0.80, 0.85))
     face.pair((0.34, -0.22, 0.2), (0.40, 0.38, 0.45))
     snout(face, rng.uniform(0.8, 1.05), 0.36, 0.30)
-    flap = (
-        Coat(tuple(0.85 * np.array(coat.base))) if kind != "spotted" else Coat((0.10, 0.09, 0.09))
-    )
+    flap = Coat(dimmed(coat.base, 0.85)) if kind != "spotted" else Coat((0.10, 0.09, 0.09))
     ears(figure, flap, (0.80, 0.08, -0.02), (0.15, 0.56, 0.34), hair * 0.7, roll=-10, yaw=6)
     eyes(figure, (0.34, 0.14, 0.76), (0.115, 0.115, 0.08), (0.34, 0.19, 0.09))
     face_length = 1.40
@@ -539,7 +146,7 @@ def dog(rng: Rng, azimuth: float) -> Figure:
 
 
 def fox(rng: Rng, azimuth: float) -> Figure:
-    """A red fox: narrow muzzle, white cheeks and chest, black stockings, a brush with a white tip."""
+    """A red fox: narrow muzzle, white cheeks and chest, black stockings, a white-tipped brush."""
     build = Build(
         head=0.36,
         chest=(0.30, 0.36),
@@ -1042,7 +649,7 @@ def elephant(rng: Rng, azimuth: float) -> Figure:
         figure.head.at((0, -0.25 - 0.42 * i, 0.75 + 0.12 * i + 0.05 * curl * i * i))
         for i in range(6)
     ]
-    for i, (start, end) in enumerate(zip(points[:-1], points[1:], strict=True)):
+    for i, (start, end) in enumerate(itertools.pairwise(points)):
         face.bone(start, end, figure.head.scale * (0.40 - 0.05 * i))
     tusks = figure.region(figure.head, Coat((0.90, 0.86, 0.74)), (0, 1, 0), 0.003)
     for side in (1, -1):

@@ -1,0 +1,40 @@
+"""Gather the figures that count in files that lie in Git, where the regression gate finds them."""
+
+from pandacat import layout, predictions, shards, tracking
+from pandacat.files import read_json, write_json
+from pandacat.gate import HEADLINE, PREDICTIONS
+from pandacat.sources import provenance
+from pandacat.stage import run
+
+
+def main() -> None:
+    """Write the headline figures and the predictions on the test split."""
+    with tracking.run("report", {}) as tracked:
+        origin = provenance.read(layout.PHOTOS / "provenance.json")
+        measured = read_json(layout.METRICS / "evaluate.json")
+        digits = read_json(layout.METRICS / "train_scratch_mnist.json")["test"]
+        headline = {
+            "data": {
+                "title": origin.title,
+                "source": origin.source,
+                "drawn": origin.drawn,
+                "fingerprint": shards.fingerprint_of(shards.read_index(layout.PHOTOS)),
+            },
+            "mnist": {
+                "scratch": {
+                    "accuracy": {
+                        "value": digits["accuracy"],
+                        "low": digits["low"],
+                        "high": digits["high"],
+                    }
+                }
+            },
+            **measured,
+        }
+        write_json(HEADLINE, headline)
+        predictions.write(PREDICTIONS, predictions.read(layout.PREDICTIONS / "test.csv"))
+        tracked.log_artifact(HEADLINE)
+
+
+if __name__ == "__main__":
+    run(main)
