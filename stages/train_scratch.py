@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -70,20 +71,8 @@ def main(dataset: str = "") -> None:
             "parameters": sum(weights.numel() for weights in network.parameters()),
             "multiply_adds": scratch.multiply_adds(network),
         }
-        description = saved.Description(
-            kind="scratch",
-            backbone="scratch",
-            labels=data.labels,
-            views="square",
-            size_px=recipe.side_px,
-            temperature=1.0,
-            side_px=settings.preprocess.side_px,
-            trained_on=data.fingerprint,
-            title=data.title,
-            architecture=asdict(network.spec),
-        )
-        tensors = {f"trunk.{key}": value.numpy() for key, value in network.state_dict().items()}
-        saved.save(layout.MODELS / f"scratch-{dataset}", description, tensors)
+        model = layout.MODELS / f"scratch-{dataset}"
+        save(model, network, data, side_px=settings.preprocess.side_px)
         write_json(metrics_file, metrics)
         write_text(curves_file, history.curves())
         checkpoint.remove()
@@ -142,7 +131,7 @@ def train(
     network.to(compute.device)
 
     def batches(epoch: int) -> ShuffledBatches:
-        generator = training.generator_for(recipe.seed, epoch)
+        generator = training.generator_for("batches", recipe.seed, epoch)
 
         def change(images: Tensor) -> Tensor:
             changed = augment.augmented(images.float() / 255, recipe.augment, generator)
@@ -184,6 +173,24 @@ def train(
         on_epoch=on_epoch,
     )
     return network.cpu(), history
+
+
+def save(folder: Path, network: ScratchNetwork, data: Data, *, side_px: int) -> None:
+    """Write the network as a saved model, for photos shrunk to `side_px` before they are cut."""
+    description = saved.Description(
+        kind="scratch",
+        backbone="scratch",
+        labels=data.labels,
+        views="square",
+        size_px=network.spec.side_px,
+        temperature=1.0,
+        side_px=side_px,
+        trained_on=data.fingerprint,
+        title=data.title,
+        architecture=asdict(network.spec),
+    )
+    tensors = {f"trunk.{name}": value.numpy() for name, value in network.state_dict().items()}
+    saved.save(folder, description, tensors)
 
 
 @torch.inference_mode()

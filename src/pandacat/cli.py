@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from pandacat import layout
+from pandacat import gate, layout, tracking
 from pandacat.errors import PandacatError
 from pandacat.files import written_aside
 from pandacat.labels import LABELS
@@ -83,7 +83,27 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, metavar="FILE", help="write a .csv or .json file instead of lines"
     )
     predict.set_defaults(run=_predict)
+
+    compare = commands.add_parser(
+        "gate",
+        help="compare the figures with those of a Git revision",
+        description="Exit 1 where a figure got worse than params.yaml allows, 2 where none can be "
+        "compared.",
+    )
+    gate.add_arguments(compare)
+    compare.set_defaults(run=gate.run)
+
+    track = commands.add_parser("tracking", help="what MLflow does not have yet")
+    actions = track.add_subparsers(required=True, metavar="ACTION")
+    sync = actions.add_parser("sync", help="send the runs that could not be sent when they ran")
+    sync.set_defaults(run=_sync)
     return parser
+
+
+def _sync(_: argparse.Namespace) -> int:
+    sent = tracking.sync()
+    print(f"{sent} runs sent." if sent else "MLflow has all runs.")
+    return 0
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -114,17 +114,18 @@ def make_deterministic() -> None:
     """Let two runs on one machine give the same bits; call it before anything is calculated."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(mode=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time; nobody reads it
+    # Filling memory that is about to be overwritten costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
 
 
-def generator_for(*seeds: int) -> torch.Generator:
-    """Return a generator of its own for this combination of seeds, e.g. (seed, epoch)."""
-    return torch.Generator().manual_seed(_mixed(*seeds))
+def generator_for(*parts: str | int) -> torch.Generator:
+    """Return a generator of its own for this combination, e.g. ("batches", seed, epoch)."""
+    return torch.Generator().manual_seed(_mixed(*parts))
 
 
-def _mixed(*seeds: int) -> int:
-    digest = hashlib.sha256(",".join(map(str, seeds)).encode()).digest()
+def _mixed(*parts: str | int) -> int:
+    digest = hashlib.sha256(" ".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
@@ -277,7 +278,7 @@ def fit(
         validate: metrics of the network, which is in evaluation mode, on the validation split.
         score: how good these metrics are; the highest score wins, the earlier epoch on a tie.
         compute: device and precision.
-        seed: of everything random.
+        seed: of what is random inside the network, such as dropout.
         patience: stop after so many epochs in a row without a better score; None: never.
         start_may_stay: validate the network as it came, too, as epoch 0.
         checkpoint: where the state is kept after each epoch; resumed from where there is one.
@@ -305,7 +306,7 @@ def fit(
     for epoch in range(first, epochs + 1):
         if patience is not None and epoch - 1 - max(best_epoch, 0) >= patience:
             break
-        torch.manual_seed(_mixed(seed, epoch))
+        torch.manual_seed(_mixed("network", seed, epoch))
         started = time.perf_counter()
         if epoch == 0:
             train_loss, count = None, 0

@@ -1,9 +1,9 @@
 """Pictures of pandas, cats and other animals, drawn from a seed.
 
-An animal (`panda`, `cat`, `others`) is a set of ellipsoids and horns (`figure`) in a pose (`poses`)
-with a coat (`coats`), put together from common parts (`anatomy`). `render` grows its hair and
-lights it, `scenes` puts something behind and in front of it, and `photo` takes the picture.
-Everything but the animal is chosen without knowing the label.
+An animal (`giant_panda`, `domestic_cat`, `other_animals`) is a set of ellipsoids and horns
+(`figure`) in a pose (`poses`) with a coat (`coats`), put together from common parts (`anatomy`).
+`render` grows its hair and lights it, `scenes` puts something behind and in front of it, and
+`photo` takes the picture. Everything but the animal is chosen without knowing the label.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy as np
 
 from pandacat.labels import LABELS, Label
 from pandacat.sources.drawing.anatomy import Species
-from pandacat.sources.drawing.cat import cat
-from pandacat.sources.drawing.others import other
-from pandacat.sources.drawing.panda import panda
+from pandacat.sources.drawing.domestic_cat import cat
+from pandacat.sources.drawing.giant_panda import panda
+from pandacat.sources.drawing.other_animals import other
 from pandacat.sources.drawing.photo import photograph, plan
 
 EMPTY_SHARE = 0.04

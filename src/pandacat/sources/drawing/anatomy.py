@@ -97,20 +97,25 @@ def _paw(region: Region, leg: Leg, size: float) -> None:
 
 
 def tail(
-    figure: Figure, bones: Skeleton, coats: list[Coat], thickness: tuple[float, ...], hair: float
+    figure: Figure,
+    bones: Skeleton,
+    coats: list[Coat],
+    thickness: tuple[float, ...],
+    hair: float,
+    tip: Coat | None = None,
 ) -> None:
     """Add a tail; the coats take turns along it, the thickness is given at equal steps."""
     points = bones.tail
     if not points:
         return
+    frame, flow = Frame(points[0], turn()), points[-1] - points[0]
+    rings = [figure.region(frame, coat, flow, hair) for coat in coats]
+    end_ring = figure.region(frame, tip or coats[0], flow, hair)
     at = np.linspace(0, 1, len(thickness))
-    regions = [
-        figure.region(Frame(points[0], turn()), coat, points[-1] - points[0], hair)
-        for coat in coats
-    ]
     for i, (start, end) in enumerate(itertools.pairwise(points)):
         radius = float(np.interp((i + 0.5) / (len(points) - 1), at, thickness))
-        regions[i % len(coats)].bone(start, end, radius)
+        ring = end_ring if tip and i >= len(points) - 4 else rings[i % len(rings)]
+        ring.bone(start, end, radius)
 
 
 def eyes(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pandacat.sources.drawing.space import Array, Point, turn, vector
+from pandacat.sources.drawing.space import Array, Point, dot, transform, turn, vector
 
 Colour = tuple[float, float, float]
 Cover = Callable[[Array], Array]
@@ -68,7 +68,7 @@ def spot(
         if mirrored:
             x = np.abs(x) if centre[0] >= 0 else -np.abs(x)
         offset = np.stack([x - centre[0], y - centre[1], z - centre[2]])
-        x, y, z = to_unit @ offset
+        x, y, z = transform(to_unit, offset)
         return ramp(-np.sqrt(x * x + y * y + z * z), -1, softness)
 
     return cover
@@ -76,16 +76,14 @@ def spot(
 
 def beyond(direction: Point, edge: float, softness: float = 0.2) -> Cover:
     """Cover everything further along `direction` than `edge`."""
-    along = vector(direction)
-    return lambda places: ramp(along @ places, edge, softness)
+    return lambda places: ramp(dot(direction, places), edge, softness)
 
 
 def between(direction: Point, low: float, high: float, softness: float = 0.15) -> Cover:
     """Cover a band across `direction`."""
-    along = vector(direction)
 
     def cover(places: Array) -> Array:
-        value = along @ places
+        value = dot(direction, places)
         return ramp(value, low, softness) * ramp(-value, -high, softness)
 
     return cover
@@ -96,7 +94,9 @@ def waves(rng: np.random.Generator, frequency: float, count: int = 4) -> Callabl
     directions = rng.normal(size=(count, 3)).astype(np.float32)
     directions *= frequency * 2 * np.pi / np.linalg.norm(directions, axis=1, keepdims=True)
     phases = rng.uniform(0, 2 * np.pi, (count, 1)).astype(np.float32)
-    return lambda places: np.sin(directions @ places + phases).sum(0) * np.float32(1.4 / count)
+    return lambda places: (
+        np.sin(transform(directions, places) + phases).sum(0) * np.float32(1.4 / count)
+    )
 
 
 def stripes(
@@ -113,7 +113,9 @@ def stripes(
     edge = float(np.cos(np.pi * share))
 
     def cover(places: Array) -> Array:
-        return ramp(np.cos(along @ places + phase + 2 * np.pi * wobble * bend(places)), edge, 0.7)
+        return ramp(
+            np.cos(dot(along, places) + phase + 2 * np.pi * wobble * bend(places)), edge, 0.7
+        )
 
     return cover
 

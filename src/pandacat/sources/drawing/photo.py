@@ -13,7 +13,7 @@ from pandacat.sources.drawing.anatomy import Species
 from pandacat.sources.drawing.figure import Figure, Solid, ellipsoid
 from pandacat.sources.drawing.render import Camera, Light, bounds, ground_shadow, render
 from pandacat.sources.drawing.scenes import SCENES, Scene, background, foreground
-from pandacat.sources.drawing.space import Array, turn, unit, vector
+from pandacat.sources.drawing.space import Array, dot, turn, unit, vector
 
 LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 MAX_POWER, MAX_STRETCH, MAX_TINT, MAX_SHARPENING = 1.8, 1.7, 1.1, 2.0
@@ -180,7 +180,7 @@ def expose(picture: Array, wanted: Array, contrast: float) -> Array:
         return exposed
 
     for _ in range(5):
-        luma = np.tensordot(LUMA, apply(small), 1)
+        luma = dot(LUMA, apply(small))
         stretch = float(
             np.clip(stretch * contrast / max(luma.std(), 0.02), 1 / MAX_STRETCH, MAX_STRETCH)
         )
@@ -197,17 +197,19 @@ def focus(picture: Array, sharpness: float) -> Array:
 
     `sharpness` is that standard deviation; sharpening ends at its limit.
     """
-    luma = np.tensordot(LUMA, picture, 1)
+    luma = dot(LUMA, picture)
     now = laplace(luma)
     if now.std() > sharpness:
-        sigmas = (0.0, 0.4, 0.6, 0.9, 1.3, 1.8)
-        values = [now.std()] + [laplace(gaussian_filter(luma, s)).std() for s in sigmas[1:]]
+        sigmas, values = [0.0], [now.std()]
+        while values[-1] > sharpness and sigmas[-1] < 2:
+            sigmas.append(1.4 * sigmas[-1] + 0.35)
+            values.append(laplace(gaussian_filter(luma, sigmas[-1])).std())
         sigma = float(np.interp(-np.log(sharpness), -np.log(values), sigmas))
         softer: Array = gaussian_filter(picture, (0, sigma, sigma))
         return softer
     blurred = gaussian_filter(picture, (0, 1, 1))
     edges = picture - blurred
-    gained = laplace(np.tensordot(LUMA, edges, 1))
+    gained = laplace(dot(LUMA, edges))
     a, b, c = gained.var(), (now * gained).mean(), now.var() - sharpness**2
     amount = float((np.sqrt(max(b * b - a * c, 0)) - b) / max(a, 1e-9))
     sharper: Array = picture + min(amount, MAX_SHARPENING) * edges

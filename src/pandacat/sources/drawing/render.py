@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from pandacat.sources.drawing.figure import Detail, Figure, Solid
-from pandacat.sources.drawing.space import Array, unit, vector
+from pandacat.sources.drawing.space import Array, dot, transform, unit, vector
 
 BLEND = 0.035
 """How softly touching solids flow into each other, in world units."""
@@ -68,7 +68,7 @@ class Camera:
         """Return the (3, N) world points that are seen at view coordinates x, y and depth z."""
         shrink = 1 - z / np.float32(self.distance)
         seen = np.stack([x * shrink, y * shrink, z])
-        place: Array = self.rotation.T @ seen + self.target[:, None]
+        place: Array = transform(self.rotation.T, seen) + self.target[:, None]
         return place
 
 
@@ -128,7 +128,7 @@ class Canvas:
         place = None
         if with_place:
             offset = np.stack(np.broadcast_arrays(dx, dy, np.where(np.isfinite(depth), depth, 0)))
-            place = np.tensordot(inverse, offset, 1)
+            place = transform(inverse, offset)
         return Hit(box, depth + centre[2], normal, place)
 
 
@@ -259,7 +259,7 @@ def paint(canvas: Canvas, figure: Figure, surface: Surface, streak: Array) -> Ar
             continue
         world = canvas.camera.world(x.flat[index], y.flat[index], surface.depth.flat[index])
         frame = region.frame
-        places = frame.axes.T @ (world - frame.origin[:, None]) / np.float32(frame.scale)
+        places = transform(frame.axes.T, world - frame.origin[:, None]) / np.float32(frame.scale)
         reach = region.hair / frame.scale * (streak.flat[index] - 0.5)
         places -= unit(region.flow)[:, None] * reach
         colours = region.coat.colours(places) * share.flat[index]
@@ -271,7 +271,7 @@ def paint(canvas: Canvas, figure: Figure, surface: Surface, streak: Array) -> Ar
 def shade(surface: Surface, rgb: Array, streak: Array, light: Light, scale: float) -> Array:
     """Return the colours under the light, with darker folds and a soft sheen at the rim."""
     _, ny, nz = surface.normal
-    facing = np.tensordot(light.direction, surface.normal, 1) + (streak - 0.5) * RELIEF
+    facing = dot(light.direction, surface.normal) + (streak - 0.5) * RELIEF
     key = np.clip((facing + 0.35) / 1.35, 0, 1)
     up = 0.5 + 0.5 * ny
     folds = np.ones_like(key)
@@ -348,12 +348,12 @@ def add_detail(
         colour *= (1.15 - 0.45 * np.clip(y, -1, 1)) * (0.75 + 0.35 * radius)
         pupil = (x / detail.pupil[0]) ** 2 + (y / detail.pupil[1]) ** 2
         colour *= np.clip((pupil - 1) * 3 + 0.5, 0.02, 1) * np.clip((0.93 - radius) * 9, 0.06, 1)
-    facing = np.tensordot(light.direction, hit.normal, 1)
+    facing = dot(light.direction, hit.normal)
     lit = colour * (
         light.sky[:, None, None] + light.key[:, None, None] * np.clip((facing + 0.3) / 1.3, 0, 1)
     )
     half = unit(light.direction + vector((0, 0, 1.2)))
-    shine = np.clip(np.tensordot(half, hit.normal, 1), 0, 1)
+    shine = np.clip(dot(half, hit.normal), 0, 1)
     lit += detail.gloss * np.clip((shine - 0.955) * 40, 0, 1) + 0.12 * detail.gloss * shine**8
     target = rgb[(slice(None), *hit.box)]
     np.copyto(target, lit, where=shown)

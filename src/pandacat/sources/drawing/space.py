@@ -24,6 +24,22 @@ def unit(direction: Point) -> Array:
     return v / max(float(np.linalg.norm(v)), 1e-9)
 
 
+def dot(direction: Point, vectors: Array) -> Array:
+    """Return the dot products (…) of one direction with (3, …) vectors.
+
+    Written out, so that no linear-algebra library shares the sum among threads.
+    """
+    a, b, c = (np.float32(part) for part in direction)
+    x, y, z = vectors
+    products: Array = a * x + b * y + c * z
+    return products
+
+
+def transform(matrix: Array, vectors: Array) -> Array:
+    """Return (n, …): the (n, 3) matrix times (3, …) vectors."""
+    return np.stack([dot(row, vectors) for row in matrix])
+
+
 def turn(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Array:
     """Return the (3, 3) rotation that rolls, then looks up by `pitch`, then turns left by `yaw`.
 

@@ -152,7 +152,7 @@ def cat(rng: Rng, azimuth: float) -> Figure:
     bones = choose_pose(rng, build, azimuth)
     kind = str(rng.choice(CAT_COATS))
     coats = cat_coats(rng, kind)
-    hair = rng.uniform(0.03, 0.055)
+    hair = rng.uniform(0.02, 0.045)
     figure = Figure(bones.head)
     trunk(figure, bones, build, coats["trunk"], hair)
     legs(figure, bones, build, coats["front"], coats["hind"], hair * 0.8)
@@ -160,7 +160,7 @@ def cat(rng: Rng, azimuth: float) -> Figure:
     face = figure.region(figure.head, coats["head"], (0, 0.2, -1), hair * 0.8)
     face.blob((0, 0.06, 0), (0.95, 0.80, 0.82))
     face.pair((0.46, -0.25, 0.22), (0.42, 0.36, 0.44))
-    face.pair((0.17, -0.34, 0.74), (0.22, 0.17, 0.20))
+    face.pair((0.19, -0.34, 0.77), (0.26, 0.20, 0.23))
     face.blob((0, -0.18, 0.66), (0.18, 0.26, 0.24))
     face.blob((0, -0.50, 0.60), (0.18, 0.14, 0.18))
     inner = spot((0, 0.15, 0.3), (0.30, 0.62, 0.35), softness=0.5)
@@ -169,7 +169,7 @@ def cat(rng: Rng, azimuth: float) -> Figure:
         figure,
         coats["ears"].with_paint(pink, (0.78, 0.56, 0.52)),
         (0.58, 0.50, 0.02),
-        (0.40, 0.68, 0.22),
+        (0.39, 0.82, 0.22),
         hair * 0.6,
         roll=rng.uniform(14, 24),
         yaw=20,
@@ -177,17 +177,9 @@ def cat(rng: Rng, azimuth: float) -> Figure:
     )
     iris = (0.30, 0.50, 0.82) if kind == "siamese" else _cat_iris(rng)
     slit = (rng.uniform(0.14, 0.5), 0.86)
-    rim = 1.22
-    eyes(
-        figure,
-        (0.40, 0.06, 0.66),
-        (0.215 * rim, 0.155 * rim, 0.10),
-        (0.05, 0.04, 0.04),
-        None,
-        roll=14,
-        yaw=24,
-    )
-    eyes(figure, (0.405, 0.06, 0.685), (0.205, 0.15, 0.105), iris, slit, roll=14, yaw=24)
+    lids, tilt = (0.05, 0.04, 0.04), 11
+    eyes(figure, (0.40, 0.06, 0.68), (0.24, 0.185, 0.10), lids, None, roll=tilt, yaw=24)
+    eyes(figure, (0.405, 0.06, 0.705), (0.20, 0.155, 0.105), iris, slit, roll=tilt, yaw=24)
     pink_nose = PINK if kind not in ("black", "grey") or rng.random() < 0.3 else (0.16, 0.13, 0.13)
     nose(figure, (0, -0.19, 0.90), (0.095, 0.065, 0.05), pink_nose)
     mouth(figure, (0, -0.24, 0.95), 0.20, 0.11, 0.04)

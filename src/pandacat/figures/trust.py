@@ -1,0 +1,210 @@
+"""How far the networks can be relied on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from scipy.special import logit
+
+from pandacat.figures.judged import by_network, verdicts
+from pandacat.figures.style import (
+    FAINT,
+    INK,
+    LABEL_COLORS,
+    PALE,
+    WRONG,
+    figure,
+    frames,
+    in_percent,
+    in_words,
+    looks,
+    percent,
+)
+from pandacat.measure import calibration, open_set
+from pandacat.measure.accuracy import CAT, PANDA
+from pandacat.measure.shortcuts import CHANCE, IN_WORDS, NOTABLE, TOGETHER, Finding
+from pandacat.predictions import arrays
+
+_SCORE_TICKS = (0.0001, 0.01, 0.5, 0.99, 0.9999)
+_SCORE_EDGES = np.linspace(-10, 10, 41)
+"""In log-odds; scores beyond fall into the outermost bins."""
+
+
+def _sureness(judged: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probability of each verdict, and whether it is right."""
+    labels, probabilities = arrays(judged)
+    said = verdicts(judged)
+    return probabilities[np.arange(len(said)), said], said == labels
+
+
+def reliability(path: Path, judged: pd.DataFrame, *, title: str, drawn: bool) -> None:
+    """Draw, for each network, how often it is right when so sure, and how sure it is how often.
+
+    Where points lie on the diagonal, "90 %" is right nine times in ten. The bars are 95 %
+    intervals. `judged` is a table of predictions with a column `network`.
+    """
+    networks = by_network(judged)
+    with figure(path, title, 1.4 + 9.0 / max(3, len(networks)), drawn=drawn) as drawing:
+        grid = drawing.subplots(
+            2, len(networks), squeeze=False, sharex=True, sharey="row", height_ratios=(3.2, 1)
+        )
+        for (curve, mass), (network, (color, marker)) in zip(
+            grid.T, looks(networks).items(), strict=True
+        ):
+            sure, right = _sureness(networks[network])
+            table = calibration.reliability(sure, right)
+            error = calibration.expected_calibration_error(sure, right)
+            curve.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
+            curve.vlines(table.confidence, table.low, table.high, color=color, alpha=0.5)
+            curve.plot(table.confidence, table.accuracy, marker, color=color, markersize=5)
+            curve.set(xlim=(0.3, 1.02), ylim=(0, 1.03))
+            curve.set_title(f"{in_words(network)}: error {percent(error)}")
+            weights = np.full(len(sure), 1 / len(sure))
+            mass.hist(sure, bins=np.linspace(0.3, 1, 29), weights=weights, color=color)
+            mass.set_xlabel("probability of the verdict")
+            in_percent(curve.yaxis, mass.yaxis, mass.xaxis)
+        grid[0, 0].set_ylabel("right")
+        grid[1, 0].set_ylabel("photos")
+
+
+def risk_coverage(path: Path, judged: pd.DataFrame, *, title: str, drawn: bool) -> None:
+    """Draw how many verdicts are wrong when a network may decline the photos it is unsure of.
+
+    `judged` is a table of predictions with a column `network`.
+    """
+    networks = by_network(judged)
+    with figure(path, title, 4.2, drawn=drawn) as drawing:
+        axes = drawing.subplots()
+        for network, (color, _) in looks(networks).items():
+            sure, right = _sureness(networks[network])
+            curve = open_set.risk_coverage(sure, right)
+            area = open_set.area_under_risk_coverage(sure, right)
+            axes.plot(
+                curve.coverage,
+                curve.risk,
+                color=color,
+                label=f"{in_words(network)}: {percent(area, 2)} on average",
+            )
+        axes.set_yscale("function", functions=(lambda y: np.sqrt(np.maximum(y, 0)), np.square))
+        ticks = np.array([0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1])
+        axes.set_yticks(ticks[ticks <= axes.get_ylim()[1]])
+        axes.set(xlim=(0, 1.005), ylim=(0, None))
+        axes.set_xlabel("photos answered, the surest first")
+        axes.set_ylabel("wrong among them")
+        in_percent(axes.xaxis, axes.yaxis)
+        axes.legend(loc="upper left")
+
+
+def open_set_scores(path: Path, judged: pd.DataFrame, *, title: str, drawn: bool) -> None:
+    """Draw how probable each network finds "panda or cat", for these and for all other photos.
+
+    The line is where 95 % of pandas and cats pass. `judged` is a table of predictions with a column
+    `network`.
+    """
+    networks = by_network(judged)
+    with figure(path, title, 0.9 + 1.6 * len(networks), drawn=drawn) as drawing:
+        column = drawing.subplots(len(networks), 1, squeeze=False, sharex=True)[:, 0]
+        for axes, (network, rows) in zip(column, networks.items(), strict=True):
+            labels, probabilities = arrays(rows)
+            scores = probabilities[:, [PANDA, CAT]].sum(axis=1)
+            known = (labels == PANDA) | (labels == CAT)
+            axes.set_title(in_words(network))
+            _score_histogram(axes, scores[known], LABEL_COLORS["cat"], "panda, cat")
+            _score_histogram(axes, scores[~known], LABEL_COLORS["other"], "other")
+            if known.any() and not known.all():
+                threshold = open_set.threshold_at_recall(scores[known])
+                passing = open_set.pass_rate(scores[~known], threshold)
+                axes.axvline(_clipped(np.array(threshold)), color=INK, linewidth=1, linestyle="--")
+                axes.set_title(
+                    f"{in_words(network)}: {percent(passing.value)} of other pass where 95 % of"
+                    " pandas and cats do"
+                )
+            in_percent(axes.yaxis)
+        column[0].legend(loc="upper center")
+        column[-1].set_xticks(logit(_SCORE_TICKS), [f"{100 * tick:g} %" for tick in _SCORE_TICKS])
+        column[-1].set_xlabel("probability of panda or cat")
+
+
+def _score_histogram(axes: Axes, scores: np.ndarray, color: str, label: str) -> None:
+    weights = np.full(len(scores), 1 / max(1, len(scores)))
+    style = {"color": color, "alpha": 0.75, "label": label}
+    axes.hist(_clipped(scores), bins=_SCORE_EDGES, weights=weights, **style)
+
+
+def _clipped(scores: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.clip(logit(scores), _SCORE_EDGES[0], _SCORE_EDGES[-1]))
+
+
+def robustness(path: Path, table: pd.DataFrame, *, title: str, drawn: bool) -> None:
+    """Draw the accuracy of each network as photos get worse: on average, and by corruption.
+
+    Args:
+        path: of the PNG.
+        table: `network`, `corruption`, `severity` (0 is the photo as it is) and `accuracy`, a row
+            for each combination.
+        title: what it is.
+        drawn: whether the photos are drawn.
+    """
+    mean = table.groupby(["network", "severity"], sort=False, as_index=False).accuracy.mean()
+    panels = {"mean of all": mean} | dict(list(table.groupby("corruption", sort=False)))
+    networks = looks(table.network.unique())
+    down = -(-len(panels) // 4)
+    with figure(path, title, 0.9 + 1.9 * down, drawn=drawn) as drawing:
+        places = frames(drawing, down, 4, len(panels))
+        lowest = max(0.0, table.accuracy.min() - 0.03)
+        for place, (axes, (corruption, rows)) in enumerate(zip(places, panels.items(), strict=True)):
+            for network, (color, marker) in networks.items():
+                one = rows[rows.network == network].sort_values("severity")
+                name = in_words(network)
+                axes.plot(one.severity, one.accuracy, f"{marker}-", c=color, ms=3.5, label=name)
+            axes.set_title(str(corruption).replace("_", " "), weight="normal" if place else "bold")
+            axes.set(ylim=(lowest, 1.02), xticks=range(table.severity.max() + 1))
+            in_percent(axes.yaxis)
+            axes.label_outer()
+        handles, names = places[0].get_legend_handles_labels()
+        drawing.legend(handles, names, loc="upper right", ncols=len(names))
+
+
+def shortcuts(path: Path, findings: Sequence[Finding], *, title: str, drawn: bool) -> None:
+    """Draw how well what is not the animal tells each two labels apart, the best first.
+
+    Bars start at chance; whiskers are joint 95 % intervals; what is warned of stands out.
+
+    Args:
+        path: of the PNG.
+        findings: what `measure.shortcuts.audit` gives.
+        title: what it is.
+        drawn: whether the photos are drawn.
+    """
+    properties = list(dict.fromkeys(finding.property for finding in findings))
+    pairs = sorted({(finding.first, finding.second) for finding in findings})
+    with figure(path, title, 1.3 + 0.3 * len(properties), drawn=drawn) as drawing:
+        row = drawing.subplots(1, max(1, len(pairs)), squeeze=False, sharey=True, sharex=True)[0]
+        for axes, (first, second) in zip(row, pairs, strict=False):
+            for finding in findings:
+                if (finding.first, finding.second) == (first, second):
+                    _bar(axes, properties.index(finding.property), finding)
+            axes.axvline(CHANCE, color=INK, linewidth=1)
+            axes.axvline(NOTABLE, color=FAINT, linewidth=1, linestyle=":")
+            axes.set(xlim=(0.4, 1.02), ylim=(len(properties) - 0.4, -0.6))
+            axes.set_title(f"{first} or {second}?")
+            axes.set_xlabel("told apart (50 % is chance)")
+            axes.grid(visible=False, axis="y")
+            axes.tick_params(axis="y", length=0, labelcolor=INK)
+            axes.spines["left"].set_visible(False)
+            in_percent(axes.xaxis)
+        row[0].set_yticks(range(len(properties)), map(_property_in_words, properties))
+
+
+def _bar(axes: Axes, y: int, finding: Finding) -> None:
+    found = finding.balanced_accuracy
+    color = WRONG if found.low > NOTABLE else PALE
+    axes.barh(y, found.value - CHANCE, left=CHANCE, color=color, height=0.7)
+    axes.plot([found.low, found.high], [y, y], color=INK, linewidth=1.2)
+
+
+def _property_in_words(name: str) -> str:
+    return "all together" if name == TOGETHER else IN_WORDS.get(name, name).removeprefix("its ")

@@ -1,0 +1,77 @@
+"""A small drawn data set, taken once through the pipeline for all tests that need one."""
+
+import os
+import runpy
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+ELSEWHERE = {
+    "panda": ["panda.jpg"],
+    "cat": ["cat.jpg", "cat_chelsea.jpg"],
+    "other": ["dog.jpg", "koala.jpg", "red_panda.jpg"],
+}
+"""Examples as a field test: real photos, which none of the networks has seen."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _tracking_waits() -> Iterator[None]:
+    """Let stages keep their journals to themselves, so that no test starts MLflow unasked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PANDACAT_TRACKING", "later")
+        yield
+
+
+def run_stage(name: str, *arguments: str) -> None:
+    """Run a stage in the current folder, as `dvc repro` does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", [name, *arguments])
+        runpy.run_path(str(ROOT / "stages" / f"{name}.py"), run_name="__main__")
+
+
+@pytest.fixture(scope="session")
+def small_params() -> dict[str, object]:
+    """The project's parameters, cut down until a stage takes seconds."""
+    content = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
+    content["photos"]["sample"]["photos_per_class"] = 12
+    content["preprocess"] |= {"min_photos_per_label": 5, "side_px": 160}
+    content["train_scratch"]["photos"] |= {"side_px": 32, "epochs": 2}
+    content["predict_pretrained"] |= {"views": "centre", "augmented_views": 1}
+    content["fine_tune"] |= {"epochs": 2}
+    content["evaluate"] |= {"field_test": "elsewhere"}
+    return content
+
+
+@pytest.fixture(scope="session")
+def workspace(
+    tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, object]
+) -> Path:
+    """A folder in which the stages for photos have run, one after the other."""
+    folder = tmp_path_factory.mktemp("workspace")
+    write_params(folder, small_params)
+    for label, photos in ELSEWHERE.items():
+        (folder / "elsewhere" / label).mkdir(parents=True)
+        for photo in photos:
+            shutil.copy(EXAMPLES / photo, folder / "elsewhere" / label)
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        for stage in ("fetch_photos", "preprocess"):
+            run_stage(stage)
+        run_stage("train_scratch", "photos")
+        for stage in ("predict_pretrained", "fine_tune", "evaluate"):
+            run_stage(stage)
+    finally:
+        os.chdir(before)
+    return folder
+
+
+def write_params(folder: Path, content: dict[str, object]) -> None:
+    """Write `params.yaml`."""
+    with (folder / "params.yaml").open("w") as stream:
+        YAML(typ="safe", pure=True).dump(content, stream)

@@ -1,0 +1,136 @@
+"""The stages, one after the other, on a small drawn data set."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pandacat import features, predictions, saved, shards
+from pandacat.labels import LABELS
+from pandacat.recogniser import open_model
+
+PROBABILITIES = predictions.PROBABILITIES
+
+
+def metrics(workspace: Path, name: str) -> dict[str, object]:
+    return json.loads((workspace / "metrics" / f"{name}.json").read_text())
+
+
+def test_preprocess_keeps_every_drawn_picture_and_splits_each_label(workspace: Path) -> None:
+    counts = metrics(workspace, "preprocess")
+    assert (counts["photos"], counts["quarantined"]) == (36, 0)
+    for split in ("train", "validation", "test"):
+        assert all(counts[split][label] >= 1 for label in LABELS)
+
+
+def test_shards_hold_the_photos_of_the_index_in_its_order(workspace: Path) -> None:
+    index = shards.read_index(workspace / "data/photos")
+    names = [name for name, _ in shards.iter_jpegs(workspace / "data/photos")]
+    assert names == index.name.tolist()
+
+
+def test_a_photo_has_the_shorter_side_that_was_asked_for(workspace: Path) -> None:
+    from pandacat import photos
+
+    for _, jpeg in shards.iter_jpegs(workspace / "data/photos"):
+        assert min(photos.decoded(jpeg).size) == 160
+
+
+def test_features_belong_to_the_pretrained_trunk(workspace: Path) -> None:
+    kept = features.read(workspace / "data/features")
+    recogniser = open_model("pretrained", models=workspace / "models")
+    assert kept.trunk_key == recogniser.trunk_key
+    assert kept.views.shape == (36, 1, 1280)
+    assert np.isfinite(kept.views).all()
+
+
+def test_features_are_those_of_the_photos_themselves(workspace: Path) -> None:
+    from pandacat import photos
+
+    kept = features.read(workspace / "data/features")
+    recogniser = open_model("pretrained", models=workspace / "models")
+    for row, (_, jpeg) in enumerate(shards.iter_jpegs(workspace / "data/photos")):
+        again = recogniser.features(recogniser.cut(photos.decoded(jpeg)))
+        np.testing.assert_allclose(again, kept.views[row], atol=1e-5)
+
+
+def test_the_fine_tuned_network_starts_from_the_pretrained_one_and_gets_no_worse(
+    workspace: Path,
+) -> None:
+    figures = metrics(workspace, "fine_tune")
+    assert figures["best"]["validation_loss"] <= figures["start"]["validation_loss"]
+
+
+def test_the_fine_tuned_network_keeps_the_trunk_and_its_1000_classes(workspace: Path) -> None:
+    before, after = (saved.load(workspace / "models" / n) for n in ("pretrained", "fine-tuned"))
+    assert after.tensors["head.weight"].shape == (1000, 1280)
+    assert not np.array_equal(after.tensors["head.weight"], before.tensors["head.weight"])
+    for name in before.tensors:
+        if name.startswith("trunk."):
+            np.testing.assert_array_equal(after.tensors[name], before.tensors[name])
+
+
+def test_a_model_says_what_it_was_trained_on(workspace: Path) -> None:
+    fingerprint = shards.fingerprint_of(shards.read_index(workspace / "data/photos"))
+    for name in ("scratch-photos", "fine-tuned"):
+        assert saved.load(workspace / "models" / name).description.trained_on == fingerprint
+    assert saved.load(workspace / "models/pretrained").description.trained_on == "ImageNet"
+
+
+@pytest.mark.parametrize("table", ["test", "field_test"])
+def test_every_network_judges_the_same_photos(workspace: Path, table: str) -> None:
+    judged = predictions.read(workspace / f"data/predictions/{table}.csv")
+    paths = judged.groupby("network").path.apply(list)
+    assert set(paths.index) == {"scratch", "pretrained", "fine_tuned"}
+    assert paths.map(tuple).nunique() == 1
+    np.testing.assert_allclose(judged[PROBABILITIES].sum(axis=1), 1, atol=1e-5)
+
+
+def test_evaluation_uses_the_test_split_alone(workspace: Path) -> None:
+    index = shards.read_index(workspace / "data/photos")
+    judged = predictions.read(workspace / "data/predictions/test.csv")
+    assert set(judged.path) == set(index.name[index.split == "test"])
+
+
+def test_figures_agree_with_the_predictions(workspace: Path) -> None:
+    judged = predictions.read(workspace / "data/predictions/test.csv")
+    for name, table in judged.groupby("network"):
+        verdicts = table[PROBABILITIES].to_numpy().argmax(axis=1)
+        right = (verdicts == table.label.map(LABELS.index)).mean()
+        figure = metrics(workspace, "evaluate")["test"][name]["three_class_accuracy"]
+        assert figure["value"] == pytest.approx(right)
+        assert figure["low"] <= figure["value"] <= figure["high"]
+
+
+def test_the_untouched_network_knows_real_photos(workspace: Path) -> None:
+    judged = predictions.read(workspace / "data/predictions/field_test.csv")
+    known = judged[judged.network == "pretrained"]
+    verdicts = [LABELS[k] for k in known[PROBABILITIES].to_numpy().argmax(axis=1)]
+    assert verdicts == known.label.tolist()
+
+
+def test_a_second_run_gives_the_same_bits(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from conftest import run_stage
+
+    monkeypatch.chdir(workspace)
+    outputs = [
+        Path("data/photos/index.parquet"),
+        Path("data/photos/shard-0000.parquet"),
+        Path("data/features/features.npy"),
+        Path("data/features/augmented.npy"),
+        Path("models/fine-tuned/weights.safetensors"),
+        Path("models/fine-tuned/model.json"),
+    ]
+    before = [output.read_bytes() for output in outputs]
+    for stage in ("preprocess", "predict_pretrained", "fine_tune"):
+        run_stage(stage)
+    assert [output.read_bytes() for output in outputs] == before
+
+
+def test_predictions_have_a_row_per_photo_and_network(workspace: Path) -> None:
+    judged = pd.read_csv(workspace / "data/predictions/test.csv")
+    assert not judged.duplicated(["path", "network"]).any()

@@ -1,0 +1,253 @@
+"""The project's own network, how its training pictures are changed, and its stage."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from pandacat import augment, params, saved
+from pandacat.errors import PandacatError
+from pandacat.networks import scratch
+from pandacat.networks.scratch import ScratchSpec, ScratchTrunk
+from pandacat.params import AugmentParams, ScratchParams, TrainScratchParams
+from pandacat.training import Examples, generator_for
+from stages import train_scratch
+
+SPEC = ScratchSpec(image_channels=3, side_px=16, channels=(4, 6), depths=(2, 1), classes=3)
+UNCHANGED = AugmentParams(
+    rotation_degrees=0.0,
+    zoom=(1.0, 1.0),
+    stretch=0.0,
+    shear=0.0,
+    shift=0.0,
+    elastic=0.0,
+    flip=False,
+    color=0.0,
+    erase=0.0,
+)
+
+
+def pictures(count: int = 4, side_px: int = 16) -> Tensor:
+    """Return smooth colour pictures (count, 3, side_px, side_px) in [0, 1]."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(count, 3, 4, 4, generator=generator)
+    return torch.nn.functional.interpolate(coarse, side_px, mode="bilinear", align_corners=True)
+
+
+def bars(count: int, *, seed: int) -> Examples:
+    """Return grey pictures with a bright bar: class 0 where it lies, 1 where it stands."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 60, (count, 1, 16, 16), dtype=torch.uint8, generator=generator)
+    classes = torch.arange(count) % 2
+    places = torch.randint(2, 13, (count,), generator=generator)
+    for image, kind, place in zip(images, classes.tolist(), places.tolist(), strict=True):
+        (image[0] if kind == 0 else image[0].T)[place : place + 2] = 220
+    return Examples(images, classes)
+
+
+def recipe(**changes: object) -> ScratchParams:
+    settings: dict[str, object] = {
+        "side_px": 16,
+        "channels": (8, 16),
+        "depths": (1, 1),
+        "dropout": 0.1,
+        "epochs": 4,
+        "batch_size": 16,
+        "learning_rate": 0.1,
+        "warm_up_share": 0.2,
+        "momentum": 0.9,
+        "weight_decay": 0.0005,
+        "label_smoothing": 0.0,
+        "patience": None,
+        "precision": "float32",
+        "augment": UNCHANGED,
+        "seed": 1,
+    }
+    return ScratchParams(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def bar_data() -> train_scratch.Data:
+    splits = {
+        "train": bars(160, seed=1),
+        "validation": bars(40, seed=2),
+        "test": bars(100, seed=3),
+    }
+    return train_scratch.Data("bars", "fingerprint", ("lies", "stands"), splits)
+
+
+def test_each_stage_halves_the_sides() -> None:
+    maps = pictures()
+    network = scratch.build(SPEC, seed=1)
+    shapes = []
+    for stage in network.stages:
+        maps = stage(maps)
+        shapes.append(tuple(maps.shape))
+    assert shapes == [(4, 4, 8, 8), (4, 6, 4, 4)]
+    assert network(pictures()).shape == (4, 3)
+
+
+def test_backpropagation_agrees_with_what_a_small_step_does() -> None:
+    network = scratch.build(SPEC, seed=1).double()
+    images, classes = pictures().double(), torch.tensor([0, 1, 2, 0])
+
+    def loss() -> Tensor:
+        return cross_entropy(network(images), classes)
+
+    loss().backward()
+    step = 1e-6
+    for weights in network.parameters():
+        steepest = torch.unravel_index(weights.grad.abs().argmax(), weights.shape)
+        with torch.no_grad():
+            weights[steepest] += step
+            higher = loss().item()
+            weights[steepest] -= 2 * step
+            lower = loss().item()
+            weights[steepest] += step
+        slope = (higher - lower) / (2 * step)
+        assert weights.grad[steepest].item() == pytest.approx(slope, rel=1e-3)
+
+
+def test_the_network_normalises_by_its_training_pictures() -> None:
+    images = (pictures(50) * 255).byte()
+    network = scratch.build(SPEC, seed=1)
+    network.normalization.measure(images)
+    normalised = network.normalization(images.float() / 255)
+    assert normalised.mean(dim=(0, 2, 3)) == pytest.approx(torch.zeros(3), abs=1e-4)
+    assert normalised.std(dim=(0, 2, 3)) == pytest.approx(torch.ones(3), abs=1e-3)
+
+
+def test_the_first_weights_depend_on_the_seed_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    first = scratch.build(SPEC, seed=1)
+    assert torch.rand(1) == expected, "the global generator was touched"
+    again, other = scratch.build(SPEC, seed=1), scratch.build(SPEC, seed=2)
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name])
+    assert not torch.equal(first.head.weight, other.head.weight)
+
+
+def test_multiply_adds_are_those_of_the_convolutions_and_the_head() -> None:
+    convolutions = 64 * 9 * 3 * 4 + 64 * 9 * 4 * 4 + 16 * 9 * 4 * 6
+    assert scratch.multiply_adds(scratch.build(SPEC, seed=1)) == convolutions + 6 * 3
+
+
+def test_a_saved_network_comes_back_with_the_same_answers(tmp_path: Path) -> None:
+    data = bar_data()
+    network, _ = train_scratch.train(recipe(epochs=1), data)
+    train_scratch.save(tmp_path / "model", network, data, side_px=384)
+    model = saved.load(tmp_path / "model")
+    state = {
+        name.removeprefix("trunk."): torch.from_numpy(values)
+        for name, values in model.tensors.items()
+    }
+    restored = scratch.from_state(model.description.architecture, state)
+    images = data.splits["test"].inputs
+    assert torch.equal(restored(images / 255), network(images / 255))
+
+
+def test_the_trunk_takes_photos_as_bytes() -> None:
+    network = scratch.build(SPEC, seed=1).eval()
+    images = (pictures() * 255).byte()
+    answers = ScratchTrunk(network)(images.permute(0, 2, 3, 1))
+    assert torch.allclose(answers, network(images.float() / 255), atol=1e-6)
+
+
+@pytest.mark.parametrize("fault", ["missing weights", "other shape", "no shape"])
+def test_weights_of_something_else_are_refused(fault: str) -> None:
+    network = scratch.build(SPEC, seed=1)
+    state, shape = network.state_dict(), {"channels": (4, 6)}
+    if fault != "no shape":
+        shape = {**vars(SPEC)}
+    if fault == "missing weights":
+        del state["head.weight"]
+    if fault == "other shape":
+        shape["channels"] = (4, 7)
+    with pytest.raises(PandacatError, match="not the weights of a scratch network"):
+        scratch.from_state(shape, state)
+
+
+def test_nothing_changes_where_nothing_is_asked_for() -> None:
+    changed = augment.augmented(pictures(), UNCHANGED, generator_for("test"))
+    assert torch.allclose(changed, pictures(), atol=1e-5)
+
+
+def test_a_zoom_of_two_shows_the_middle() -> None:
+    how = AugmentParams(**{**vars(UNCHANGED), "zoom": (2.0, 2.0)})
+    images = pictures(side_px=64)
+    zoomed = augment.augmented(images, how, generator_for("test"))
+    middle = torch.nn.functional.interpolate(
+        images[:, :, 16:48, 16:48], 64, mode="bilinear", align_corners=False
+    )
+    assert (zoomed - middle)[:, :, 4:-4, 4:-4].abs().max() < 0.02
+
+
+def test_flipping_mirrors_about_every_other_picture() -> None:
+    how = AugmentParams(**{**vars(UNCHANGED), "flip": True})
+    images = pictures(60)
+    changed = augment.augmented(images, how, generator_for("test"))
+    mirrored = [
+        torch.allclose(new, old.flip(2), atol=1e-5)
+        for new, old in zip(changed, images, strict=True)
+    ]
+    kept = [torch.allclose(new, old, atol=1e-5) for new, old in zip(changed, images, strict=True)]
+    assert sum(mirrored) + sum(kept) == 60
+    assert 15 < sum(mirrored) < 45
+
+
+def test_changed_pictures_keep_their_shape_and_range_and_follow_the_generator() -> None:
+    how = AugmentParams(10.0, (0.8, 1.4), 0.2, 0.2, 0.1, 0.05, True, 0.4, 0.5)
+    one, same, other = (
+        augment.augmented(pictures(8), how, generator_for("test", seed)) for seed in (1, 1, 2)
+    )
+    assert one.shape == (8, 3, 16, 16)
+    assert one.dtype == torch.float32
+    assert one.min() >= 0
+    assert one.max() <= 1
+    assert torch.equal(one, same)
+    assert not torch.allclose(one, other)
+
+
+def test_training_the_network_tells_lying_bars_from_standing_ones() -> None:
+    data = bar_data()
+    network, history = train_scratch.train(recipe(), data)
+    assert train_scratch.accuracy(network, data.splits["test"])["accuracy"] > 0.95
+    assert [record.epoch for record in history.epochs] == [1, 2, 3, 4]
+
+
+def test_two_trainings_give_the_same_bits_with_all_that_is_random_on() -> None:
+    how = AugmentParams(10.0, (0.9, 1.1), 0.1, 0.1, 0.1, 0.02, False, 0.2, 0.3)
+    settings = recipe(epochs=2, augment=how, precision="bfloat16")
+    one, two = (train_scratch.train(settings, bar_data())[0] for _ in range(2))
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(tensor, two.state_dict()[name])
+
+
+def test_the_stage_writes_the_network_its_metrics_and_its_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PANDACAT_TRACKING", "later")
+    monkeypatch.setattr(train_scratch, "digits", bar_data)
+    settings = params.load()
+    quick = replace(settings, train_scratch=TrainScratchParams(recipe(), recipe()))
+    monkeypatch.setattr(params, "load", lambda: quick)
+    monkeypatch.chdir(tmp_path)
+
+    train_scratch.main("mnist")
+
+    assert saved.load(Path("models/scratch-mnist")).description.labels == ("lies", "stands")
+    metrics = json.loads(Path("metrics/train_scratch_mnist.json").read_text())
+    assert metrics["test"]["low"] < metrics["test"]["accuracy"] <= metrics["test"]["high"]
+    assert metrics["epochs"] == 4
+    assert len(Path("plots/train_scratch_mnist.csv").read_text().splitlines()) == 5
+    assert not list(Path(".pandacat/checkpoints").iterdir())
+
+
+def test_the_stage_wants_to_know_what_to_train_on() -> None:
+    with pytest.raises(PandacatError, match="mnist"):
+        train_scratch.main("cifar")

@@ -1,0 +1,271 @@
+"""The training loop: the same bits every time, nothing lost when it is interrupted."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from pandacat import training
+from pandacat.errors import PandacatError
+from pandacat.training import Checkpoint, Compute, EpochRecord, Examples, History, ShuffledBatches
+
+CPU = Compute(torch.device("cpu"), bfloat16=False)
+
+
+def points(count: int = 120) -> Examples:
+    """Points of the plane; the class says on which side of a circle they lie."""
+    places = torch.randn(count, 2, generator=torch.Generator().manual_seed(0))
+    return Examples(places, (places.norm(dim=1) > 1.2).long())
+
+
+def small_network(*, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Linear(2, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 2)
+    )
+
+
+def measured(network: nn.Module) -> dict[str, float]:
+    examples = points(60)
+    logits = network(examples.inputs)
+    return {
+        "validation_loss": cross_entropy(logits, examples.classes).item(),
+        "validation_accuracy": (logits.argmax(1) == examples.classes).double().mean().item(),
+    }
+
+
+def fit(
+    network: nn.Module,
+    *,
+    epochs: int = 4,
+    learning_rate: float = 0.1,
+    seed: int = 7,
+    compute: Compute = CPU,
+    validate: Callable[[nn.Module], dict[str, float]] = measured,
+    patience: int | None = None,
+    start_may_stay: bool = False,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+) -> History:
+    def batches(epoch: int) -> ShuffledBatches:
+        generator = training.generator_for("batches", seed, epoch)
+        return ShuffledBatches(
+            points(), 32, generator, transform=lambda inputs: inputs, device=compute.device
+        )
+
+    def loss(network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return cross_entropy(network(batch[0]), batch[1])
+
+    return training.fit(
+        network,
+        epochs=epochs,
+        batches=batches,
+        loss=loss,
+        optimizer=torch.optim.SGD(network.parameters(), lr=learning_rate, momentum=0.9),
+        schedule=training.warm_up_then_cosine(0.25),
+        validate=validate,
+        score=lambda metrics: -metrics["validation_loss"],
+        compute=compute,
+        seed=seed,
+        patience=patience,
+        start_may_stay=start_may_stay,
+        checkpoint=checkpoint,
+        on_epoch=on_epoch,
+    )
+
+
+def scripted(*losses: float) -> Callable[[nn.Module], dict[str, float]]:
+    """Return a `validate` that gives these losses, one an epoch."""
+    following = iter(losses)
+    return lambda network: {"validation_loss": next(following)}
+
+
+def assert_same_bits(one: nn.Module, other: nn.Module) -> None:
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_training_learns() -> None:
+    network = small_network()
+    before = measured(network.eval())["validation_accuracy"]
+    history = fit(network, epochs=30)
+    assert measured(network)["validation_accuracy"] > max(before, 0.9)
+    assert history.epochs[-1].train_loss < history.epochs[0].train_loss
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
+    networks = [small_network() for _ in range(3)]
+    for network, seed in zip(networks, (7, 7, 8), strict=True):
+        torch.rand(seed)  # what others draw has no influence
+        fit(network, seed=seed)
+    assert_same_bits(networks[0], networks[1])
+    assert not torch.equal(networks[0][0].weight, networks[2][0].weight)
+
+
+def test_a_training_interrupted_after_any_epoch_ends_with_the_same_bits(tmp_path: Path) -> None:
+    undisturbed = small_network()
+    whole = fit(undisturbed, epochs=4)
+
+    for last in range(1, 5):
+
+        def power_cut(record: EpochRecord, last: int = last) -> None:
+            if record.epoch == last:
+                raise KeyboardInterrupt
+
+        checkpoint = Checkpoint(tmp_path, f"cut-after-{last}", "key")
+        with pytest.raises(KeyboardInterrupt):
+            fit(small_network(), epochs=4, checkpoint=checkpoint, on_epoch=power_cut)
+
+        resumed = small_network(seed=99)
+        assert fit(resumed, epochs=4, checkpoint=checkpoint) == whole
+        assert_same_bits(resumed, undisturbed)
+
+
+def test_a_resumed_training_does_not_repeat_epochs_but_reports_all(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, "training", "key")
+    trained: list[int] = []
+    reported: list[int] = []
+
+    def validate(network: nn.Module) -> dict[str, float]:
+        trained.append(len(trained) + 1)
+        return measured(network)
+
+    def cut_after_two(record: EpochRecord) -> None:
+        if record.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(small_network(), validate=validate, checkpoint=checkpoint, on_epoch=cut_after_two)
+    assert trained == [1, 2]
+    fit(
+        small_network(),
+        validate=validate,
+        checkpoint=checkpoint,
+        on_epoch=lambda record: reported.append(record.epoch),
+    )
+    assert trained == [1, 2, 3, 4]
+    assert reported == [1, 2, 3, 4]
+
+
+def test_a_finished_training_whose_outputs_were_lost_is_not_repeated(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, "training", "key")
+    first, again = small_network(), small_network(seed=99)
+    history = fit(first, checkpoint=checkpoint)
+    assert fit(again, validate=scripted(), checkpoint=checkpoint) == history
+    assert_same_bits(first, again)
+    checkpoint.remove()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a checkpoint", "cut"])
+def test_a_damaged_checkpoint_is_not_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: bytes | str
+) -> None:
+    checkpoint = Checkpoint(tmp_path, "training", "key")
+    undisturbed, network = small_network(), small_network()
+    fit(undisturbed, checkpoint=checkpoint)
+    whole = checkpoint.path.read_bytes()
+    checkpoint.path.write_bytes(whole[: len(whole) // 2] if isinstance(damage, str) else damage)
+    fit(network, checkpoint=checkpoint)
+    assert_same_bits(network, undisturbed)
+    assert "not usable" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_other_settings_is_not_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = Checkpoint(tmp_path, "training", "one")
+    fit(small_network(), checkpoint=checkpoint)
+    other = Checkpoint(tmp_path, "training", "other")
+    assert other.load() is None
+    assert "other settings" in capsys.readouterr().err
+    checkpoint.path.rename(other.path)
+    assert other.load() is None
+    assert "belongs to another training" in capsys.readouterr().err
+
+
+def test_the_key_of_a_checkpoint_changes_with_all_that_it_depends_on(tmp_path: Path) -> None:
+    code = tmp_path / "code.py"
+    code.write_text("one")
+    keys = [
+        training.checkpoint_key({"epochs": 1}, "data", [str(code)]),
+        training.checkpoint_key({"epochs": 2}, "data", [str(code)]),
+        training.checkpoint_key({"epochs": 1}, "other data", [str(code)]),
+    ]
+    same = training.checkpoint_key({"epochs": 1}, "data", [str(code)])
+    code.write_text("two")
+    keys.append(training.checkpoint_key({"epochs": 1}, "data", [str(code)]))
+    assert same == keys[0]
+    assert len(set(keys)) == 4
+
+
+def test_the_best_epoch_wins_and_on_a_tie_the_earlier() -> None:
+    network = small_network()
+    states = []
+
+    def validate(network: nn.Module) -> dict[str, float]:
+        states.append({name: value.clone() for name, value in network.state_dict().items()})
+        return {"validation_loss": [0.5, 0.3, 0.3, 0.4][len(states) - 1]}
+
+    assert fit(network, validate=validate).best_epoch == 2
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, states[1][name])
+
+
+def test_a_network_that_only_gets_worse_stays_as_it_came() -> None:
+    network, untouched = small_network(), small_network()
+    history = fit(network, validate=scripted(0.1, 0.2, 0.3, 0.4, 0.5), start_may_stay=True)
+    assert history.best_epoch == 0
+    assert history.epochs[0].train_loss is None
+    assert_same_bits(network, untouched)
+
+
+def test_it_stops_after_so_many_epochs_without_gain() -> None:
+    losses = (0.5, 0.4, 0.45, 0.39, 0.6, 0.6, 0.1)
+    history = fit(small_network(), epochs=7, validate=scripted(*losses), patience=2)
+    assert len(history.epochs) == 6
+    assert history.best_epoch == 4
+
+
+def test_a_loss_that_explodes_is_explained() -> None:
+    with pytest.raises(PandacatError, match="lower the learning rate"):
+        fit(small_network(), learning_rate=1e30)
+
+
+def test_bfloat16_keeps_the_weights_in_float32() -> None:
+    network = small_network()
+    fit(network, epochs=20, compute=Compute(torch.device("cpu"), bfloat16=True))
+    assert {tensor.dtype for tensor in network.parameters()} == {torch.float32}
+    assert measured(network)["validation_accuracy"] > 0.85
+
+
+def test_the_learning_rate_warms_up_and_falls_to_nothing() -> None:
+    factor = training.warm_up_then_cosine(0.2)
+    assert factor(0.1) == pytest.approx(0.5)
+    assert factor(0.2) == pytest.approx(1)
+    assert factor(0.6) == pytest.approx(0.5)
+    assert factor(1) == pytest.approx(0)
+
+
+def test_an_epoch_has_every_example_once_in_batches_of_nearly_equal_size() -> None:
+    examples = Examples(torch.arange(65), torch.zeros(65))
+    generator = training.generator_for("batches", 1, 1)
+    batches = ShuffledBatches(
+        examples, 32, generator, transform=lambda inputs: inputs, device=torch.device("cpu")
+    )
+    inputs = [inputs for inputs, _ in batches]
+    assert [len(some) for some in inputs] == [22, 22, 21]
+    assert len(batches) == 3
+    assert torch.equal(torch.cat(inputs).sort().values, examples.inputs)
+    assert not torch.equal(torch.cat(inputs), examples.inputs)
+
+
+def test_curves_are_a_table_with_a_line_for_each_epoch() -> None:
+    history = fit(small_network(), epochs=2, start_may_stay=True)
+    header, zero, *others = history.curves().splitlines()
+    assert header == "epoch,train_loss,validation_loss,validation_accuracy,learning_rate"
+    assert zero.startswith("0,,")
+    assert len(others) == 2
