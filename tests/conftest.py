@@ -48,9 +48,7 @@ def small_params() -> dict[str, object]:
 
 
 @pytest.fixture(scope="session")
-def workspace(
-    tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, object]
-) -> Path:
+def workspace(tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, object]) -> Path:
     """A folder in which the stages for photos have run, one after the other."""
     folder = tmp_path_factory.mktemp("workspace")
     write_params(folder, small_params)

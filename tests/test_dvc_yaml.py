@@ -28,7 +28,9 @@ def modules_imported_by(path: Path) -> set[Path]:
             if name.split(".")[0] == "pandacat":
                 place = SOURCE.joinpath(*name.split("."))
                 found |= {
-                    file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()
+                    file
+                    for file in (place.with_suffix(".py"), place / "__init__.py")
+                    if file.is_file()
                 }
     return found
 
@@ -44,7 +46,9 @@ def modules_used_by(stage: Path) -> set[str]:
         used.add(file)
         waiting |= modules_imported_by(file)
     return {
-        str(file.relative_to(ROOT)) for file in used if "import" in (text := file.read_text()) or "=" in text
+        str(file.relative_to(ROOT))
+        for file in used
+        if "import" in (text := file.read_text()) or "=" in text
     }
 
 

@@ -111,9 +111,7 @@ def test_the_untouched_network_knows_real_photos(workspace: Path) -> None:
     assert verdicts == known.label.tolist()
 
 
-def test_a_second_run_gives_the_same_bits(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_run_gives_the_same_bits(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from conftest import run_stage
 
     monkeypatch.chdir(workspace)

@@ -30,7 +30,8 @@ def stage_maps(network: ScratchNetwork, picture: np.ndarray) -> list[np.ndarray]
 def class_probabilities(network: ScratchNetwork, picture: np.ndarray) -> np.ndarray:
     """Return `(classes,) float32` for a picture `(image_channels, S, S) uint8`."""
     with torch.inference_mode():
-        return network(_batch(picture)).softmax(dim=1)[0].numpy()
+        logits: Tensor = network(_batch(picture))
+    return logits.softmax(dim=1)[0].numpy()
 
 
 def _batch(picture: np.ndarray) -> Tensor:
@@ -39,7 +40,7 @@ def _batch(picture: np.ndarray) -> Tensor:
 
 def first_filters(network: ScratchNetwork) -> np.ndarray:
     """Return the patterns that the first convolution looks for, `(N, image_channels, 3, 3)`."""
-    return network.stages[0].shrink.patterns.weight.detach().numpy()
+    return next(network.stages.parameters()).detach().numpy()
 
 
 def grad_cam(
@@ -59,7 +60,7 @@ def grad_cam(
     """
     from captum.attr import LayerGradCam
 
-    images = torch.from_numpy(views.cut(image, network.size_px, view)).float()
+    images = torch.from_numpy(views.cut(image, network.size_px, view)).float().requires_grad_()
 
     def log_odds(images: Tensor) -> Tensor:
         logs = group_log_probabilities(network.head(network.trunk(images)))
@@ -104,4 +105,4 @@ def _laid_over(image: Image.Image, heats: np.ndarray, view: Views) -> np.ndarray
         total[top:bottom, left:right] += inner * grown.clip(min=0)
         weight[top:bottom, left:right] += inner
     mean = total / weight.clip(min=1e-12)
-    return (mean / max(mean.max(), 1e-12)).astype(np.float32)
+    return np.asarray(mean / max(mean.max(), 1e-12), np.float32)

@@ -82,8 +82,8 @@ def _read(data: bytes, side_px: int, max_megapixels: float) -> Photo:
     orientation = image.getexif().get(0x0112, 1)
     profile = image.info.get("icc_profile")
     image = _shrunk(_as_rgb(image, profile), side_px)
-    if turn := _UPRIGHT.get(orientation):
-        image = image.transpose(turn)
+    if orientation in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[orientation])
     if orientation in (5, 6, 7, 8):
         width, height = height, width
     return Photo(image=image, width_px=width, height_px=height, mode=mode)

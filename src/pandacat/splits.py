@@ -25,17 +25,19 @@ def group_near_duplicates(
     Space with Multi-Index Hashing", CVPR 2012): time grows near-linearly with the photos.
     """
     count = len(fingerprints)
-    bits = np.concatenate([_unpacked(fingerprints), _unpacked(mirrored)])
+    both = np.concatenate([_unpacked(fingerprints), _unpacked(mirrored)])
+    bits, code_of = np.unique(both, axis=0, return_inverse=True)
     words = np.packbits(bits, axis=1).view(np.uint64)
-    pairs = [np.empty((0, 2), np.int64)]
+    links = [np.stack([np.tile(np.arange(count), 2), count + code_of.ravel()], axis=1)]
     for band in np.array_split(np.arange(bits.shape[1]), max_bits + 1):
         for first, second in _agreeing(np.packbits(bits[:, band], axis=1)):
             distance = np.bitwise_count(words[first] ^ words[second]).sum(axis=1)
             near = distance <= max_bits
-            pairs.append(np.stack([first[near] % count, second[near] % count], axis=1))
-    first, second = np.concatenate(pairs).T
-    edges = coo_array((np.ones(len(first), bool), (first, second)), shape=(count, count))
-    return connected_components(edges, directed=False)[1].astype(np.int64)
+            links.append(count + np.stack([first[near], second[near]], axis=1))
+    first, second = np.concatenate(links).T
+    size = count + len(bits)
+    graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(size, size))
+    return connected_components(graph, directed=False)[1][:count].astype(np.int64)
 
 
 def _unpacked(fingerprints: Sequence[str]) -> np.ndarray:

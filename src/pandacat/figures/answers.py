@@ -26,11 +26,11 @@ from pandacat.predictions import arrays
 
 Question = Literal["panda_or_cat", "known_or_other"]
 
-_QUESTIONS: dict[Question, tuple[str, str]] = {
-    "panda_or_cat": ("panda or cat?", "pandas found"),
-    "known_or_other": ("panda or cat, or other?", "pandas and cats found"),
+_QUESTIONS: dict[Question, tuple[str, str, str]] = {
+    "panda_or_cat": ("panda or cat?", "cats taken for pandas", "pandas found"),
+    "known_or_other": ("panda or cat, or other?", "other taken for them", "pandas and cats found"),
 }
-"""The question for a reader, and what the true positive rate is a share of."""
+"""The question for a reader, and the names of the false and the true positive rate."""
 
 _ACCURACIES = {
     "two_class_accuracy": "panda or cat?",
@@ -88,7 +88,7 @@ def _matrix(axes: Axes, counts: np.ndarray) -> None:
     for (row, column), count in np.ndenumerate(counts):
         share = shares[row, column]
         color = "white" if share > 0.6 else INK if count else PALE
-        centred = {"ha": "center", "va": "center", "color": color}
+        centred: dict[str, Any] = {"ha": "center", "va": "center", "color": color}
         axes.text(column, row - 0.08, str(count), size=13, weight="bold", **centred)
         axes.text(column, row + 0.26, percent(share), size=8, **centred)
     axes.set_xticks(range(len(LABELS)), LABELS)
@@ -103,28 +103,27 @@ def rocs(path: Path, judged: pd.DataFrame, *, title: str, drawn: bool) -> None:
 
     `judged` is a table of predictions with a column `network`.
     """
-    with figure(path, title, 6.2, drawn=drawn) as drawing:
+    with figure(path, title, 6.4, drawn=drawn) as drawing:
         grid = drawing.subplots(2, 3, width_ratios=(1, 1, 0.85))
         for (whole, corner, legend), question in zip(grid, _QUESTIONS, strict=True):
-            asked, found = _QUESTIONS[question]
-            for axes in (whole, corner):
-                _roc(axes, judged, question)
+            asked, taken, found = _QUESTIONS[question]
+            for axes, marker_size in ((whole, 0), (corner, 3.5)):
+                _roc(axes, judged, question, marker_size)
+                axes.set_xlabel(taken)
             whole.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
             whole.set(title=asked, ylabel=found, xlim=(-0.01, 1), ylim=(0, 1.01))
             corner.set(title="the corner enlarged", xlim=(-0.001, 0.1), ylim=(0.9, 1.001))
             legend.set_axis_off()
             legend.legend(
-                *whole.get_legend_handles_labels(),
+                *corner.get_legend_handles_labels(),
                 loc="center left",
                 title="area under the curve",
                 alignment="left",
                 labelspacing=0.8,
             )
-        for axes in grid[1, :2]:
-            axes.set_xlabel("others taken for them")
 
 
-def _roc(axes: Axes, judged: pd.DataFrame, question: Question) -> None:
+def _roc(axes: Axes, judged: pd.DataFrame, question: Question, marker_size: float) -> None:
     networks = by_network(judged)
     for network, (color, marker) in looks(networks).items():
         curve = roc_table(networks[network], question)
@@ -135,7 +134,7 @@ def _roc(axes: Axes, judged: pd.DataFrame, question: Question) -> None:
                 curve.true_positive_rate,
                 color=color,
                 marker=marker,
-                markersize=3,
+                markersize=marker_size,
                 label=f"{in_words(network)} {area.value:.4f}\n({area.low:.4f} to {area.high:.4f})",
             )
     axes.set_box_aspect(1)

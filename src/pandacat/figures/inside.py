@@ -5,7 +5,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from pandacat.figures.style import (
     INK,
@@ -63,18 +63,18 @@ def feature_maps(
         title: what it is.
         drawn: whether the picture is drawn.
     """
-    with figure(path, title, 0.5 + 1.12 * len(stages), drawn=drawn) as drawing:
+    with figure(path, title, 0.45 + 1.02 * len(stages), drawn=drawn) as drawing:
         grid = drawing.add_gridspec(len(stages), 3, width_ratios=(1.5, 6.2, 1.3))
         seen = drawing.add_subplot(grid[:, 0])
         show(seen, picture)
-        seen.set_title("what it sees", size=9)
+        seen.set_title("what it sees, {}×{}".format(*np.asarray(picture).shape), size=9)
         for row, maps in enumerate(stages):
             axes = drawing.add_subplot(grid[row, 1])
             show(axes, _strip(maps))
             count, height, width = maps.shape
             words = f"stage {row + 1}: {min(count, MAPS_SHOWN)} of {count} maps, {height}×{width}"
             axes.set_title(words, size=9)
-        _answer(drawing, drawing.add_subplot(grid[:, 2]), answer)
+        _answer(drawing.add_subplot(grid[:, 2]), answer)
 
 
 def _strip(maps: np.ndarray) -> np.ndarray:
@@ -92,7 +92,7 @@ def _enlarged(tile: np.ndarray) -> np.ndarray:
     return tile.repeat(times, axis=0).repeat(times, axis=1)
 
 
-def _answer(drawing: Figure, axes, answer: Mapping[str, float]) -> None:
+def _answer(axes: Axes, answer: Mapping[str, float]) -> None:
     names, shares = list(answer), list(answer.values())
     best = int(np.argmax(shares))
     bare(axes)

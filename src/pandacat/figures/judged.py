@@ -18,3 +18,8 @@ def verdicts(judged: pd.DataFrame) -> np.ndarray:
         return judged.verdict.map(LABELS.index).to_numpy(np.int64)
     _, probabilities = arrays(judged)
     return np.asarray(probabilities.argmax(axis=1))
+
+
+def is_right(judged: pd.DataFrame) -> np.ndarray:
+    """Return `(N,)` bool: whether the verdict is the photo's own label."""
+    return np.asarray(verdicts(judged) == arrays(judged)[0])

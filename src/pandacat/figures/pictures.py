@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pandacat.figures.judged import verdicts
+from pandacat.figures.judged import is_right, verdicts
 from pandacat.figures.style import (
+    FAINT,
     LABEL_COLORS,
     RIGHT,
     WIDTH,
@@ -44,11 +45,14 @@ SUSPECTS_ACROSS = 6
 
 def some_of_each(index: pd.DataFrame, count: int) -> pd.DataFrame:
     """Return `count` rows, or all there are, of each label and split, evenly spread."""
-    rows: list[int] = []
-    for members in index.groupby(["label", "split"], sort=False).indices.values():
-        places = np.linspace(0, len(members) - 1, min(count, len(members)) + 2)[1:-1]
-        rows += members[places.round().astype(int)].tolist()
-    return index.iloc[rows]
+    groups = [group for _, group in index.groupby(["label", "split"], sort=False)]
+    return pd.concat([_spread(group, min(count, len(group))) for group in groups])
+
+
+def _spread(rows: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Return `count` of the rows, at equal distances."""
+    places = (np.arange(count) + 0.5) * len(rows) / count
+    return rows.iloc[places.astype(int)]
 
 
 def samples(path: Path, chosen: pd.DataFrame, images: Images, *, drawn: bool) -> None:
@@ -91,29 +95,29 @@ class Changes:
 
 
 def augmentations(path: Path, rows: Sequence[Changes], *, drawn: bool) -> None:
-    """Draw each picture at the left, and beside it what training makes of it.
+    """Draw the middle of each picture, and beside it what training makes of it.
 
-    All rows have equally many copies.
+    All rows have equally many copies, which are squares.
     """
     count = len(rows[0].copies)
-    height = 0.55 + len(rows) * (0.45 + WIDTH / (count + 1.4))
+    height = 0.5 + len(rows) * (0.35 + WIDTH / (count + 1.2))
     with figure(path, "The same picture, as training sees it", height, drawn=drawn) as drawing:
-        grid = drawing.subplots(
-            len(rows), 1 + count, squeeze=False, width_ratios=[1.3] + [1] * count
-        )
-        for line, row in zip(grid, rows, strict=True):
-            line[0].set_title("as it came", size=9)
-            line[1].set_title(row.title, size=9)
-            for axes, picture in zip(line, [row.original, *row.copies], strict=True):
-                show(axes, picture)
+        grid = drawing.subplots(len(rows), 2, squeeze=False, width_ratios=(1, count))
+        for (left, right), row in zip(grid, rows, strict=True):
+            tiles = [np.asarray(copy) for copy in row.copies]
+            show(left, square(Image.fromarray(np.asarray(row.original)), len(tiles[0])))
+            show(right, mosaic(tiles, count, gap=max(1, len(tiles[0]) // 16), blank=255))
+            left.set_title("as it came", size=9)
+            right.set_title(row.title, size=9)
 
 
 def worst_mistakes(judged: pd.DataFrame, count: int) -> pd.DataFrame:
     """Return the wrong verdicts of one network, the highest log loss first, `count` at most."""
     labels, probabilities = arrays(judged)
     order = np.argsort(-log_losses(labels, probabilities), kind="stable")
-    wrong = verdicts(judged) != labels
-    return judged.iloc[order[wrong[order]][:count]]
+    wrong = ~is_right(judged)
+    worst: pd.DataFrame = judged.iloc[order[wrong[order]][:count]]
+    return worst
 
 
 def right_and_wrong(judged: pd.DataFrame, count: int) -> pd.DataFrame:
@@ -121,11 +125,10 @@ def right_and_wrong(judged: pd.DataFrame, count: int) -> pd.DataFrame:
 
     There are `count` of each, or as many as there are.
     """
-    labels, _ = arrays(judged)
-    right = judged[verdicts(judged) == labels]
-    turn = right.groupby("label").cumcount()
-    in_turn = right.iloc[np.argsort(turn.to_numpy(), kind="stable")]
-    return pd.concat([in_turn.head(count), worst_mistakes(judged, count)])
+    right = judged[is_right(judged)]
+    turn = right.groupby("label").cumcount().to_numpy()
+    in_turn = right.iloc[np.argsort(turn, kind="stable")[:count]]
+    return pd.concat([in_turn, worst_mistakes(judged, count)])
 
 
 def mistakes(
@@ -142,8 +145,8 @@ def mistakes(
         drawn: whether the photos are drawn.
     """
     worst = worst_mistakes(judged, count)
-    labels, probabilities = arrays(worst)
-    wrong = int((verdicts(judged) != arrays(judged)[0]).sum())
+    _, probabilities = arrays(worst)
+    wrong = int((~is_right(judged)).sum())
     title = f"Worst mistakes of the {in_words(network)} network: {wrong} of {len(judged)} wrong"
     down = math.ceil(len(worst) / MISTAKES_ACROSS)
     with figure(path, title, 0.6 + max(down * 2.8, 0.6), drawn=drawn) as drawing:
@@ -153,9 +156,7 @@ def mistakes(
         label_legend(drawing)
         places = frames(drawing, down, MISTAKES_ACROSS, len(worst))
         said = _said(worst)
-        for axes, name, chances, words in zip(
-            places, worst.path, probabilities, said, strict=True
-        ):
+        for axes, name, chances, words in zip(places, worst.path, probabilities, said, strict=True):
             show(axes, square(images[name]))
             axes.set_title(words, size=9)
             label_bar(axes, chances)
@@ -163,11 +164,11 @@ def mistakes(
 
 
 def _said(judged: pd.DataFrame) -> list[str]:
-    """Return, for a reader, what was said of each photo: `cat 98 %`, or `cat taken for panda`."""
+    """Return what was said of each photo: `cat, 98 %`, or `cat taken for panda, 60 %`."""
     labels, probabilities = arrays(judged)
     words = []
     for label, verdict, chances in zip(labels, verdicts(judged), probabilities, strict=True):
-        said = f"{LABELS[verdict]} {percent(chances[verdict], 0)}"
+        said = f"{LABELS[verdict]}, {percent(chances[verdict], 0)}"
         words.append(said if verdict == label else f"{LABELS[label]} taken for {said}")
     return words
 
@@ -197,20 +198,20 @@ def grad_cam(
         network: its name.
         drawn: whether the photos are drawn.
     """
-    labels, _ = arrays(chosen)
-    right = verdicts(chosen) == labels
+    right = is_right(chosen)
     blocks = {"right": chosen[right], "wrong": chosen[~right]}
     blocks = {name: rows for name, rows in blocks.items() if len(rows)}
     across = max(4, *map(len, blocks.values()))
-    height = 0.6 + len(blocks) * (2 * (WIDTH - 0.4) / across + 0.3)
-    title = f"Where the {in_words(network)} network sees what it answers (Grad-CAM)"
+    height = 0.55 + len(blocks) * (2 * (WIDTH - 0.4) / across + 0.1)
+    title = f"What speaks for the answers of the {in_words(network)} network (Grad-CAM)"
     with figure(path, title, height, drawn=drawn) as drawing:
         grid = drawing.subplots(2 * len(blocks), across)
         for axes in grid.flat:
             bare(axes)
         for pair, (name, rows) in zip(grid.reshape(-1, 2, across), blocks.items(), strict=True):
-            for axes in pair[:, 0]:
-                axes.set_ylabel(name, weight="bold", color=RIGHT if name == "right" else WRONG)
+            color = RIGHT if name == "right" else WRONG
+            pair[0, 0].set_ylabel(name, weight="bold", color=color)
+            pair[1, 0].set_ylabel("what spoke for it", size=8, color=FAINT)
             for column, (file, words) in enumerate(zip(rows.path, _said(rows), strict=True)):
                 show(pair[0, column], square(images[file]))
                 show(pair[1, column], square(_heated(images[file], heats[file])))
@@ -221,7 +222,7 @@ def _heated(image: Image.Image, heat: np.ndarray) -> Image.Image:
     """Return the photo in grey, coloured where the heat `(H, W)` in 0…1 is high."""
     colors = matplotlib.colormaps["inferno"](0.3 + 0.65 * heat)[..., :3]
     grey = np.asarray(image.convert("L"), np.float64)[..., None] / 255
-    strength = 0.7 * heat[..., None] ** 0.7
+    strength = 0.7 * heat[..., None]
     mixed = (1 - strength) * grey + strength * colors
     return Image.fromarray(np.rint(255 * mixed).astype(np.uint8))
 

@@ -1,14 +1,16 @@
 """How far the networks can be relied on."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 from scipy.special import logit
 
-from pandacat.figures.judged import by_network, verdicts
+from pandacat.figures.judged import by_network, is_right, verdicts
 from pandacat.figures.style import (
     FAINT,
     INK,
@@ -22,6 +24,7 @@ from pandacat.figures.style import (
     looks,
     percent,
 )
+from pandacat.labels import LABELS
 from pandacat.measure import calibration, open_set
 from pandacat.measure.accuracy import CAT, PANDA
 from pandacat.measure.shortcuts import CHANCE, IN_WORDS, NOTABLE, TOGETHER, Finding
@@ -34,9 +37,8 @@ _SCORE_EDGES = np.linspace(-10, 10, 41)
 
 def _sureness(judged: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return the probability of each verdict, and whether it is right."""
-    labels, probabilities = arrays(judged)
     said = verdicts(judged)
-    return probabilities[np.arange(len(said)), said], said == labels
+    return arrays(judged)[1][np.arange(len(said)), said], is_right(judged)
 
 
 def reliability(path: Path, judged: pd.DataFrame, *, title: str, drawn: bool) -> None:
@@ -60,7 +62,7 @@ def reliability(path: Path, judged: pd.DataFrame, *, title: str, drawn: bool) ->
             curve.vlines(table.confidence, table.low, table.high, color=color, alpha=0.5)
             curve.plot(table.confidence, table.accuracy, marker, color=color, markersize=5)
             curve.set(xlim=(0.3, 1.02), ylim=(0, 1.03))
-            curve.set_title(f"{in_words(network)}: error {percent(error)}")
+            curve.set_title(f"{in_words(network)}: off by {percent(error)}")
             weights = np.full(len(sure), 1 / len(sure))
             mass.hist(sure, bins=np.linspace(0.3, 1, 29), weights=weights, color=color)
             mass.set_xlabel("probability of the verdict")
@@ -122,15 +124,15 @@ def open_set_scores(path: Path, judged: pd.DataFrame, *, title: str, drawn: bool
                     " pandas and cats do"
                 )
             in_percent(axes.yaxis)
-        column[0].legend(loc="upper center")
+        drawing.legend(*column[0].get_legend_handles_labels(), loc="upper right", ncols=2)
         column[-1].set_xticks(logit(_SCORE_TICKS), [f"{100 * tick:g} %" for tick in _SCORE_TICKS])
         column[-1].set_xlabel("probability of panda or cat")
 
 
 def _score_histogram(axes: Axes, scores: np.ndarray, color: str, label: str) -> None:
     weights = np.full(len(scores), 1 / max(1, len(scores)))
-    style = {"color": color, "alpha": 0.75, "label": label}
-    axes.hist(_clipped(scores), bins=_SCORE_EDGES, weights=weights, **style)
+    edges = _SCORE_EDGES.tolist()
+    axes.hist(_clipped(scores), bins=edges, weights=weights, color=color, alpha=0.75, label=label)
 
 
 def _clipped(scores: np.ndarray) -> np.ndarray:
@@ -144,34 +146,41 @@ def robustness(path: Path, table: pd.DataFrame, *, title: str, drawn: bool) -> N
     Args:
         path: of the PNG.
         table: `network`, `corruption`, `severity` (0 is the photo as it is) and `accuracy`, a row
-            for each combination.
+            for each combination, severities rising.
         title: what it is.
         drawn: whether the photos are drawn.
     """
     mean = table.groupby(["network", "severity"], sort=False, as_index=False).accuracy.mean()
-    panels = {"mean of all": mean} | dict(list(table.groupby("corruption", sort=False)))
+    panels = {"mean of all": mean} | {
+        str(corruption).replace("_", " "): rows
+        for corruption, rows in table.groupby("corruption", sort=False)
+    }
     networks = looks(table.network.unique())
     down = -(-len(panels) // 4)
     with figure(path, title, 0.9 + 1.9 * down, drawn=drawn) as drawing:
         places = frames(drawing, down, 4, len(panels))
         lowest = max(0.0, table.accuracy.min() - 0.03)
-        for place, (axes, (corruption, rows)) in enumerate(zip(places, panels.items(), strict=True)):
+        for place, (axes, (corruption, rows)) in enumerate(
+            zip(places, panels.items(), strict=True)
+        ):
             for network, (color, marker) in networks.items():
-                one = rows[rows.network == network].sort_values("severity")
+                one: pd.DataFrame = rows[rows.network == network]
                 name = in_words(network)
                 axes.plot(one.severity, one.accuracy, f"{marker}-", c=color, ms=3.5, label=name)
-            axes.set_title(str(corruption).replace("_", " "), weight="normal" if place else "bold")
+            axes.set_title(corruption, weight="normal" if place else "bold")
             axes.set(ylim=(lowest, 1.02), xticks=range(table.severity.max() + 1))
             in_percent(axes.yaxis)
+            axes.set_xlabel("severity")
             axes.label_outer()
-        handles, names = places[0].get_legend_handles_labels()
-        drawing.legend(handles, names, loc="upper right", ncols=len(names))
+        drawing.legend(
+            *places[0].get_legend_handles_labels(), loc="upper right", ncols=len(networks)
+        )
 
 
 def shortcuts(path: Path, findings: Sequence[Finding], *, title: str, drawn: bool) -> None:
     """Draw how well what is not the animal tells each two labels apart, the best first.
 
-    Bars start at chance; whiskers are joint 95 % intervals; what is warned of stands out.
+    Bars start at chance; whiskers are joint 95 % intervals; what surely tells is coloured.
 
     Args:
         path: of the PNG.
@@ -180,7 +189,11 @@ def shortcuts(path: Path, findings: Sequence[Finding], *, title: str, drawn: boo
         drawn: whether the photos are drawn.
     """
     properties = list(dict.fromkeys(finding.property for finding in findings))
-    pairs = sorted({(finding.first, finding.second) for finding in findings})
+    pairs = [
+        pair
+        for pair in combinations(LABELS, 2)
+        if any((finding.first, finding.second) == pair for finding in findings)
+    ]
     with figure(path, title, 1.3 + 0.3 * len(properties), drawn=drawn) as drawing:
         row = drawing.subplots(1, max(1, len(pairs)), squeeze=False, sharey=True, sharex=True)[0]
         for axes, (first, second) in zip(row, pairs, strict=False):
@@ -191,12 +204,14 @@ def shortcuts(path: Path, findings: Sequence[Finding], *, title: str, drawn: boo
             axes.axvline(NOTABLE, color=FAINT, linewidth=1, linestyle=":")
             axes.set(xlim=(0.4, 1.02), ylim=(len(properties) - 0.4, -0.6))
             axes.set_title(f"{first} or {second}?")
-            axes.set_xlabel("told apart (50 % is chance)")
+            axes.set_xlabel("told apart; 50 % is chance")
             axes.grid(visible=False, axis="y")
             axes.tick_params(axis="y", length=0, labelcolor=INK)
             axes.spines["left"].set_visible(False)
             in_percent(axes.xaxis)
         row[0].set_yticks(range(len(properties)), map(_property_in_words, properties))
+        warned = Patch(color=WRONG, label=f"surely above {percent(NOTABLE, 0)}")
+        drawing.legend(handles=[warned], loc="upper right")
 
 
 def _bar(axes: Axes, y: int, finding: Finding) -> None:

@@ -24,7 +24,7 @@ SPECIES: dict[Label, Species] = {"panda": panda, "cat": cat, "other": other}
 
 
 def draw(label: Label, seed: int, number: int) -> bytes:
-    """Return the drawn picture of this number as a JPEG, 200 to 460 px a side.
+    """Return the drawn picture of this number as a JPEG, 200 to 420 px a side.
 
     The same arguments give the same bytes. Pictures of the same number share their `Shot` whatever
     their label; animal and background are their own.

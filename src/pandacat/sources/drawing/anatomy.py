@@ -10,7 +10,7 @@ import numpy as np
 from pandacat.sources.drawing.coats import Coat, Colour
 from pandacat.sources.drawing.figure import Detail, Figure, Region, ellipsoid
 from pandacat.sources.drawing.poses import Build, Leg, Skeleton, pose
-from pandacat.sources.drawing.space import Frame, axes_along, turn, unit
+from pandacat.sources.drawing.space import Frame, axes_along, cross, turn, unit
 
 Rng = np.random.Generator
 Species = Callable[[Rng, float], Figure]
@@ -82,7 +82,7 @@ def legs(
 def _paw(region: Region, leg: Leg, size: float) -> None:
     towards = unit(leg.toes)
     axes = (
-        np.stack([np.cross((0, 1, 0), towards), (0, 1, 0), towards], axis=1)
+        np.stack([cross((0, 1, 0), towards), (0, 1, 0), towards], axis=1)
         if towards[1] < 0.8
         else turn()
     )

@@ -58,7 +58,7 @@ class Shot:
 
 def plan(rng: np.random.Generator) -> Shot:
     """Return a random shot; the same distribution for every label."""
-    long_side = int(rng.integers(230, 460))
+    long_side = int(rng.integers(220, 421))
     aspect = float(rng.choice((1.0, 4 / 3, 3 / 4, 3 / 2, 2 / 3, 5 / 4, 4 / 5)))
     short_side = max(round(long_side * min(aspect, 1 / aspect)), 200)
     framing = str(rng.choice(("whole", "face", "far"), p=(0.5, 0.32, 0.18)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ def vector(point: Point) -> Array:
 def unit(direction: Point) -> Array:
     """Return `direction` with length 1; a zero vector stays zero."""
     v = vector(direction)
-    return v / max(float(np.linalg.norm(v)), 1e-9)
+    return v / max(math.hypot(*v.tolist()), 1e-9)
 
 
 def dot(direction: Point, vectors: Array) -> Array:
@@ -52,12 +53,18 @@ def turn(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Array:
     return (np.array(around_y) @ np.array(around_x) @ np.array(around_z)).astype(np.float32)
 
 
+def cross(first: Point, second: Point) -> Array:
+    """Return the (3,) direction at right angles to both."""
+    (a, b, c), (x, y, z) = first, second
+    return vector((b * z - c * y, c * x - a * z, a * y - b * x))
+
+
 def axes_along(direction: Point) -> Array:
     """Return a (3, 3) rotation whose y axis points along `direction`."""
     y = unit(direction)
-    x = np.cross(y, (0, 0, 1) if abs(y[2]) < 0.9 else (1, 0, 0))
+    x = cross(y, (0, 0, 1) if abs(y[2]) < 0.9 else (1, 0, 0))
     x = unit(x)
-    return np.stack([x, y, np.cross(x, y)], axis=1).astype(np.float32)
+    return np.stack([x, y, cross(x, y)], axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def curves(path: Path, trainings: Mapping[str, pd.DataFrame], *, drawn: bool) ->
     with figure(path, "How training went", 5.2, drawn=drawn) as drawing:
         grid = drawing.subplots(2, len(trainings), squeeze=False, sharex="col")
         for (losses, accuracies), (title, table) in zip(grid.T, trainings.items(), strict=True):
-            best = table.loc[table.validation_loss.idxmin()]
+            best = table.iloc[int(table.validation_loss.argmin())]
             losses.plot(table.epoch, table.train_loss, color=TRAINING, label="training")
             losses.plot(table.epoch, table.validation_loss, color=VALIDATION, label="validation")
             losses.plot(best.epoch, best.validation_loss, "o", color=VALIDATION, label="best epoch")

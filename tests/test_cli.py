@@ -1,0 +1,96 @@
+"""`pandacat predict`: photos in, verdicts out."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import EXAMPLES
+
+from pandacat.cli import main
+
+CATS, PANDAS = {"cat.jpg", "cat_chelsea.jpg"}, {"panda.jpg"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(EXAMPLES, tmp_path / "photos")
+    return tmp_path
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_the_untouched_network_names_the_examples(folder: Path) -> None:
+    assert main(["predict", "photos", "--model", "pretrained", "--output", "out.csv"]) == 0
+    table = rows(folder / "out.csv")
+    assert list(table[0]) == ["path", "label", "p_panda", "p_cat", "p_other"]
+    labels = {Path(row["path"]).name: row["label"] for row in table}
+    assert {name for name, label in labels.items() if label == "cat"} == CATS
+    assert {name for name, label in labels.items() if label == "panda"} == PANDAS
+    assert len(labels) == 11
+    for row in table:
+        total = sum(float(row[f"p_{label}"]) for label in ("panda", "cat", "other"))
+        assert total == pytest.approx(1, abs=1e-9)
+
+
+def test_a_trained_model_is_chosen_by_name(workspace: Path, folder: Path) -> None:
+    models = str(workspace / "models")
+    for name in ("fine-tuned", "scratch-photos"):
+        arguments = ["predict", "photos/cat.jpg", "--models", models, "--model", name]
+        assert main([*arguments, "--output", "out.json"]) == 0
+        (row,) = json.loads((folder / "out.json").read_text())
+        assert row["path"] == "photos/cat.jpg"
+
+
+def test_one_line_per_photo_on_the_terminal(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "photos/pan*.jpg", "photos/cat.jpg", "--model", "pretrained"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["verdict", "panda", "cat"]
+
+
+def test_an_unreadable_file_gets_a_line_with_the_reason_and_the_rest_go_on(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "photos/bad.jpg").write_bytes(b"no picture")
+    paths = ["photos/bad.jpg", "nowhere.jpg", "photos/panda.jpg"]
+    assert main(["predict", *paths, "--model", "pretrained"]) == 1
+    captured = capsys.readouterr()
+    assert "bad.jpg: not a picture" in captured.out
+    assert "nowhere.jpg: No such file" in captured.out
+    assert "panda.jpg" in captured.out
+    assert "2 of 3 files could not be read" in captured.err
+
+
+def test_an_unreadable_file_has_a_row_in_the_table(folder: Path) -> None:
+    (folder / "photos/bad.jpg").write_bytes(b"no picture")
+    arguments = ["predict", "photos/bad.jpg", "photos/panda.jpg", "--model", "pretrained"]
+    assert main([*arguments, "--output", "out.csv"]) == 1
+    assert main([*arguments, "--output", "out.json"]) == 1
+    assert [row["label"] for row in rows(folder / "out.csv")] == ["unreadable", "panda"]
+    assert json.loads((folder / "out.json").read_text())[0]["reason"].startswith("not a picture")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["photos", "--output", "out.txt"], "must end in .csv or .json"),
+        (["photos", "--model", "nobody"], "no model called nobody"),
+        (["photos", "--model", "photos"], "No model in photos"),
+        (["empty"], "No photos in empty"),
+    ],
+)
+def test_what_cannot_work_is_a_sentence(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    (folder / "empty").mkdir()
+    assert main(["predict", *arguments]) == 1
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert "Traceback" not in captured.err

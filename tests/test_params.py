@@ -1,0 +1,92 @@
+"""params.yaml is checked whole, and every fault is named by its key."""
+
+import copy
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from ruamel.yaml import YAML
+
+from pandacat import params
+from pandacat.errors import PandacatError
+
+CONTENT = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
+
+
+def changed(key: str, value: object) -> dict[str, object]:
+    content = copy.deepcopy(CONTENT)
+    *parents, last = key.split(".")
+    place = content
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+    return content
+
+
+def test_the_projects_own_params_are_valid() -> None:
+    assert params.load(ROOT / "params.yaml").photos.source == "sample"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("photos.source", "internet"),
+        ("photos.sample.photos_per_class", "many"),
+        ("photos.sample.photos_per_class", 0),
+        ("photos.sample.photos_per_class", True),
+        ("photos.kaggle.dataset", "no-owner"),
+        ("preprocess.test_share", 1.5),
+        ("preprocess.seed", -1),
+        ("preprocess.side_px", 384.5),
+        ("predict_pretrained.engine", None),
+        ("fine_tune.strategy", "all"),
+        ("fine_tune.anchor", float("nan")),
+        ("fine_tune.learning_rate", float("inf")),
+        ("evaluate.mistakes_shown", "12"),
+        ("preprocess.sidepx", 3),
+    ],
+)
+def test_a_fault_is_named_by_its_key(key: str, value: object) -> None:
+    with pytest.raises(PandacatError, match=key.replace(".", r"\.")):
+        params.parse(changed(key, value))
+
+
+def test_a_missing_key_is_named() -> None:
+    content = copy.deepcopy(CONTENT)
+    del content["preprocess"]["seed"]
+    with pytest.raises(PandacatError, match=r"preprocess\.seed: is missing"):
+        params.parse(content)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    content = changed("photos.source", 3)
+    content["preprocess"]["seed"] = "x"
+    with pytest.raises(PandacatError) as error:
+        params.parse(content)
+    assert "photos.source" in str(error.value)
+    assert "preprocess.seed" in str(error.value)
+
+
+def test_shares_that_leave_nothing_to_train_on_are_refused() -> None:
+    with pytest.raises(PandacatError, match="test_share"):
+        params.parse(changed("preprocess.test_share", 0.8))
+
+
+def test_the_way_dvc_writes_a_small_number_is_read_as_a_number(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text().replace("anchor: 0.1 ", "anchor: 1e-05 ")
+    (tmp_path / "params.yaml").write_text(text)
+    assert params.load(tmp_path / "params.yaml").fine_tune.anchor == 1e-05
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a: [", "\0", "- 1", "photos: {}\nphotos: {}", "photos: !!python/none", "5"]
+)
+def test_what_is_no_params_file_is_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(PandacatError):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_a_missing_file_says_where_to_be(tmp_path: Path) -> None:
+    with pytest.raises(PandacatError, match="top folder"):
+        params.load(tmp_path / "params.yaml")

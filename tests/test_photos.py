@@ -1,0 +1,161 @@
+"""Whatever bytes come in: an upright RGB picture, or a reason."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from conftest import EXAMPLES
+from PIL import Image
+
+from pandacat import photos
+
+READ = {"side_px": 96, "max_megapixels": 1.0}
+
+
+def saved_as(image: Image.Image, form: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, form, **options)
+    return stream.getvalue()
+
+
+def halves(size: tuple[int, int] = (160, 120)) -> Image.Image:
+    """A picture whose left half is red and whose right half is blue."""
+    image = Image.new("RGB", size, "blue")
+    image.paste("red", (0, 0, size[0] // 2, size[1]))
+    return image
+
+
+def is_red(pixel: tuple[int, int, int]) -> bool:
+    return pixel[0] > 180 and pixel[1] < 80 and pixel[2] < 80
+
+
+def sides_are_red_and_blue(image: Image.Image) -> bool:
+    left, right = image.getpixel((4, 40)), image.getpixel((image.width - 4, 40))
+    return is_red(left) and is_red(right[::-1])
+
+
+@pytest.mark.parametrize(
+    ("form", "change"),
+    [
+        ("JPEG", lambda image: image),
+        ("PNG", lambda image: image),
+        ("WEBP", lambda image: image),
+        ("TIFF", lambda image: image),
+        ("BMP", lambda image: image),
+        ("GIF", lambda image: image),
+        ("AVIF", lambda image: image),
+        ("JPEG", lambda image: image.convert("CMYK")),
+        ("PNG", lambda image: image.quantize(4)),
+        ("PNG", lambda image: image.convert("RGBA")),
+    ],
+)
+def test_a_picture_keeps_its_colours_in_every_format_and_mode(
+    form: str, change: Callable[[Image.Image], Image.Image]
+) -> None:
+    photo = photos.read(saved_as(change(halves()), form), **READ)
+    assert photo.image.mode == "RGB"
+    assert sides_are_red_and_blue(photo.image)
+    assert (photo.width_px, photo.height_px) == (160, 120)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_photo_comes_upright(orientation: int) -> None:
+    upright = halves()
+    undo = {
+        1: None,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }[orientation]
+    stored = upright.transpose(undo) if undo is not None else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo = photos.read(saved_as(stored, "JPEG", exif=exif, quality=95), **READ)
+    assert (photo.width_px, photo.height_px) == (160, 120)
+    assert sides_are_red_and_blue(photo.image)
+
+
+def test_transparency_is_laid_on_white() -> None:
+    image = Image.new("RGBA", (100, 100), (0, 0, 0, 0))
+    assert photos.read(saved_as(image, "PNG"), **READ).image.getpixel((5, 5)) == (255, 255, 255)
+
+
+def test_sixteen_bit_grey_keeps_its_shades() -> None:
+    shades = np.linspace(0, 65535, 100, dtype=np.uint16)[None].repeat(100, axis=0)
+    read = np.asarray(photos.read(saved_as(Image.fromarray(shades), "PNG"), **READ).image)
+    assert read[50, 2, 0] < 12
+    assert read[50, -3, 0] > 243
+    assert abs(int(read[50, 48, 0]) - 127) < 6
+
+
+def test_of_an_animation_the_first_frame_is_taken() -> None:
+    frames = [Image.new("RGB", (100, 100), color) for color in ("red", "blue")]
+    data = saved_as(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert is_red(photos.read(data, **READ).image.getpixel((50, 50)))
+
+
+def test_a_large_photo_is_shrunk_to_the_shorter_side_and_a_small_one_is_left() -> None:
+    assert photos.read(saved_as(halves((800, 400)), "JPEG"), **READ).image.size == (192, 96)
+    assert photos.read(saved_as(halves((60, 32)), "PNG"), **READ).image.size == (60, 32)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"this is a text", "not a picture"),
+        (b"\xff\xd8\xff\xe0" + b"\0" * 50, "not a picture|damaged"),
+        (saved_as(halves((400, 300)), "JPEG")[:800], "damaged"),
+        (saved_as(halves((400, 300)), "PNG")[:300], "damaged"),
+        (saved_as(Image.new("L", (1200, 1200)), "PNG"), "more than 1 megapixels"),
+    ],
+)
+def test_what_is_no_whole_picture_is_refused_with_a_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(photos.UnreadablePhotoError, match=reason):
+        photos.read(data, **READ)
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_unpacked() -> None:
+    bomb = saved_as(Image.new("1", (15_000, 15_000)), "PNG")
+    with pytest.raises(photos.UnreadablePhotoError, match="megapixels"):
+        photos.read(bomb, **READ)
+
+
+def test_damaged_real_photos_give_a_picture_or_a_reason_and_nothing_else() -> None:
+    generator = np.random.default_rng(0)
+    originals = [path.read_bytes() for path in sorted(EXAMPLES.glob("*.jpg"))[:3]]
+    for number in range(150):
+        data = bytearray(originals[number % len(originals)])
+        for place in generator.integers(0, len(data), 8):
+            data[place] = generator.integers(256)
+        cut = int(generator.integers(1, len(data)))
+        try:
+            image = photos.read(bytes(data[:cut] if number % 3 == 0 else data), **READ).image
+        except photos.UnreadablePhotoError as error:
+            assert str(error)
+        else:
+            assert image.mode == "RGB"
+
+
+def bits_apart(first: str, second: str) -> int:
+    return (int(first, 16) ^ int(second, 16)).bit_count()
+
+
+def test_copies_have_nearly_the_same_fingerprint_and_strangers_do_not() -> None:
+    images = [Image.open(path).convert("RGB") for path in sorted(EXAMPLES.glob("*.jpg"))]
+    fingerprints = [photos.fingerprint(image)[0] for image in images]
+    for image, own in zip(images, fingerprints, strict=True):
+        smaller = image.resize((image.width // 2, image.height // 2))
+        copy = Image.open(io.BytesIO(saved_as(smaller, "JPEG", quality=40)))
+        mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        assert bits_apart(own, photos.fingerprint(copy)[0]) <= 8
+        assert bits_apart(own, photos.fingerprint(mirrored)[1]) <= 8
+    strangers = [
+        bits_apart(a, b) for n, a in enumerate(fingerprints) for b in fingerprints[n + 1 :]
+    ]
+    assert min(strangers) > 20
