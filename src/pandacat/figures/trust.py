@@ -164,7 +164,7 @@ def robustness(path: Path, table: pd.DataFrame, *, title: str, drawn: bool) -> N
             zip(places, panels.items(), strict=True)
         ):
             for network, (color, marker) in networks.items():
-                one: pd.DataFrame = rows[rows.network == network]
+                one = rows.loc[rows.network == network]
                 name = in_words(network)
                 axes.plot(one.severity, one.accuracy, f"{marker}-", c=color, ms=3.5, label=name)
             axes.set_title(corruption, weight="normal" if place else "bold")

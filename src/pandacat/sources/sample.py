@@ -34,7 +34,7 @@ def write_archive(archive: Path, params: SampleParams, workers: int | None = Non
 
     listed = entries(params)
     with written_aside(archive) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as out:
-        pictures = _drawn(params.seed, listed, workers or len(os.sched_getaffinity(0)))
+        pictures = _drawn(params.seed, listed, workers or _cores())
         progress = tqdm(pictures, total=len(listed), desc="draw", unit="photo")
         for (label, number), jpeg in zip(listed, progress, strict=True):
             out.writestr(zipfile.ZipInfo(f"{label}/{label}-{number:04d}.jpg", EPOCH), jpeg)
@@ -44,3 +44,10 @@ def _drawn(seed: int, listed: list[tuple[Label, int]], workers: int) -> Iterator
     labels, numbers = zip(*listed, strict=True)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         yield from pool.map(draw, labels, [seed] * len(listed), numbers, chunksize=4)
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
