@@ -136,10 +136,9 @@ def test_damaged_real_photos_give_a_picture_or_a_reason_and_nothing_else() -> No
         cut = int(generator.integers(1, len(data)))
         try:
             image = photos.read(bytes(data[:cut] if number % 3 == 0 else data), **READ).image
-        except photos.UnreadablePhotoError as error:
-            assert str(error)
-        else:
-            assert image.mode == "RGB"
+        except photos.UnreadablePhotoError:
+            continue
+        assert image.mode == "RGB"
 
 
 def bits_apart(first: str, second: str) -> int:

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pandacat.sources import fetching
 from pandacat.errors import PandacatError
 from pandacat.params import FolderParams, KaggleParams, PhotosParams, SampleParams
-from pandacat.sources import archive
+from pandacat.sources import archive, fetching
 from pandacat.sources.archive import EntryError, find, list_photos, open_archive, survey, take_in
 
 FOLDERS = FolderParams(panda=("panda", "großer_pandabär"), cat=("cat", "cats"), other=("dogs",))

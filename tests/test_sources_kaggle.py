@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from pandacat.sources import fetching
 from pandacat.errors import PandacatError
 from pandacat.params import FolderParams, KaggleParams, PhotosParams, SampleParams
-from pandacat.sources import kaggle, transfer
+from pandacat.sources import fetching, kaggle, transfer
 from pandacat.sources.kaggle import Facts, Patience
 from tests.kaggle_server import (
     KaggleServer,

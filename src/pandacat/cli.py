@@ -2,10 +2,10 @@
 
 import argparse
 import csv
-import glob
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -204,7 +204,7 @@ def find_photos(paths: Sequence[str]) -> list[str]:
                 if file.suffix.lower() in PHOTO_ENDINGS and not file.name.startswith(".")
             ]
         else:
-            matches = sorted(glob.glob(path, recursive=True)) or [path]
+            matches = sorted(glob(path, recursive=True)) or [path]
         found += matches
     if not found:
         raise PandacatError(f"No photos in {', '.join(paths)}.")

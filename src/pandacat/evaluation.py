@@ -91,13 +91,13 @@ def _stacked(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def figures_of(judged: pd.DataFrame, *, seed: int) -> dict[str, Any]:
     """Return the headline figures of each network."""
     return {
-        name: predictions.figures(table, seed=seed)
+        str(name): predictions.figures(table, seed=seed)
         for name, table in judged.groupby("network", sort=False)
     }
 
 
 def compared(judged: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
-    """Return on how many photos only one of two networks is right, and how likely that is by chance.
+    """Return on how many photos only one of two networks is right, and how likely by chance.
 
     Source: McNemar's exact test, as in `measure.paired`.
     """

@@ -78,7 +78,7 @@ class WholeNetwork(nn.Module):
         stages = _stages(trunk)
         trained = stages if trained_stages is None else stages[len(stages) - trained_stages :]
         for name, parameter in trunk.named_parameters():
-            parameter.requires_grad_(requires_grad=_stage_of(name) in trained)
+            parameter.requires_grad_(_stage_of(name) in trained)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits `(N, 1000)`."""

@@ -11,6 +11,8 @@ PREDICTIONS = Path("data/predictions")
 MODELS = Path("models")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
+FIGURES = Path("plots/figures")
+TABLES = Path("plots/tables")
 REPORTS = Path("reports")
 
 CHECKPOINTS = Path(".pandacat/checkpoints")

@@ -1,0 +1,165 @@
+"""All figures of one run of the pipeline, from what its stages left."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from pandacat import augment, explain, features, photos, shards, views
+from pandacat.figures import answers, inside, learning, pictures, trust
+from pandacat.figures.judged import by_network, verdicts
+from pandacat.figures.pictures import Changes
+from pandacat.labels import LABELS
+from pandacat.networks import pretrained, scratch
+from pandacat.networks.scratch import ScratchNetwork
+from pandacat.params import AugmentParams
+from pandacat.saved import SavedModel
+
+COPIES_SHOWN = 6
+SEED = 0
+
+
+def images_of(photo_folder: Path, names: Iterable[str]) -> dict[str, Image.Image]:
+    """Return the photos with these names."""
+    return {name: photos.decoded(jpeg) for name, jpeg in shards.iter_jpegs(photo_folder, names)}
+
+
+def what_goes_in(folder: Path, photo_folder: Path, *, drawn: bool) -> None:
+    """Draw `samples.png`."""
+    chosen = pictures.some_of_each(shards.read_index(photo_folder), 6)
+    images = images_of(photo_folder, chosen.name)
+    pictures.samples(folder / "samples.png", chosen, images, drawn=drawn)
+
+
+def what_training_sees(
+    path: Path,
+    panda: Image.Image,
+    digit: np.ndarray,
+    *,
+    of_photos: AugmentParams,
+    of_digits: AugmentParams,
+    drawn: bool,
+) -> None:
+    """Draw changed copies of a photo and of a digit `(28, 28) uint8`."""
+    square = views.cut(panda, 96, "square")[0]
+    rng = np.random.default_rng(SEED)
+    rows = [
+        Changes(
+            "for fine-tuning: another part, other light, coarser, saved again",
+            panda,
+            list(features.changed_copies(panda, 224, COPIES_SHOWN, rng)),
+        ),
+        Changes("for our own network", square, _copies(square, of_photos)),
+        Changes(
+            "digits for our own network",
+            digit,
+            [copy[..., 0] for copy in _copies(digit[..., None], of_digits)],
+        ),
+    ]
+    pictures.augmentations(path, rows, drawn=drawn)
+
+
+def _copies(picture: np.ndarray, how: AugmentParams) -> list[np.ndarray]:
+    """Return changed copies, `(H, W, C) uint8`, of a picture of that shape."""
+    one = torch.from_numpy(picture.transpose(2, 0, 1).copy()).float() / 255
+    same = one.expand(COPIES_SHOWN, *one.shape).contiguous()
+    changed = augment.augmented(same, how, torch.Generator().manual_seed(SEED))
+    return list((changed * 255).round().byte().permute(0, 2, 3, 1).numpy())
+
+
+def what_our_network_sees(
+    folder: Path, model: SavedModel, picture: np.ndarray, *, name: str, drawn: bool
+) -> None:
+    """Draw `filters_NAME.png` and `maps_NAME.png`, for a picture `(C, S, S) uint8`."""
+    network = _scratch_network(model)
+    chances = explain.class_probabilities(network, picture).tolist()
+    inside.filters(
+        folder / f"filters_{name}.png",
+        explain.first_filters(network),
+        title=f"What the first layer looks for ({name})",
+        drawn=drawn,
+    )
+    inside.feature_maps(
+        folder / f"maps_{name}.png",
+        picture.transpose(1, 2, 0).squeeze(),
+        explain.stage_maps(network, picture),
+        dict(zip(model.description.labels, chances, strict=True)),
+        title=f"One picture on its way through our network ({name})",
+        drawn=drawn,
+    )
+
+
+def _scratch_network(model: SavedModel) -> ScratchNetwork:
+    state = {
+        name.removeprefix("trunk."): torch.from_numpy(values.copy())
+        for name, values in model.tensors.items()
+    }
+    return scratch.from_state(model.description.architecture, state)
+
+
+def how_training_went(folder: Path, curves: dict[str, Path], *, drawn: bool) -> None:
+    """Draw `curves.png` from the CSV of each training."""
+    tables = {title: pd.read_csv(path) for title, path in curves.items()}
+    learning.curves(folder / "curves.png", tables, drawn=drawn)
+
+
+def what_they_answer(folder: Path, judged: pd.DataFrame, *, where: str, drawn: bool) -> None:
+    """Draw confusion, ROC, reliability, risk and open-set scores of one set of photos."""
+    photo_count = judged.path.nunique()
+    title = f"{where}, {photo_count} photos"
+    name = where.replace(" ", "_")
+    for figure, kind in (
+        (answers.confusions, "confusion"),
+        (answers.rocs, "roc"),
+        (trust.reliability, "reliability"),
+        (trust.risk_coverage, "risk_coverage"),
+        (trust.open_set_scores, "open_set"),
+    ):
+        figure(folder / f"{kind}_{name}.png", judged, title=title, drawn=drawn)
+
+
+def where_they_are_wrong(
+    folder: Path, judged: pd.DataFrame, photo_folder: Path, count: int, *, drawn: bool
+) -> None:
+    """Draw `mistakes_NETWORK.png` for each network."""
+    for network, rows in by_network(judged).items():
+        images = images_of(photo_folder, pictures.worst_mistakes(rows, count).path)
+        path = folder / f"mistakes_{network}.png"
+        pictures.mistakes(path, rows, count, images, network=network, drawn=drawn)
+
+
+def what_speaks_for_it(
+    folder: Path,
+    judged: pd.DataFrame,
+    photo_folder: Path,
+    model: SavedModel,
+    *,
+    network: str,
+    drawn: bool,
+) -> None:
+    """Draw `grad_cam.png` for right and wrong answers of a network."""
+    restored = pretrained.restore(model.description.backbone, model.tensors)
+    chosen = pictures.right_and_wrong(judged[judged.network == network], 5)
+    images = images_of(photo_folder, chosen.path)
+    heats = {
+        name: explain.grad_cam(restored, images[name], LABELS[verdict], model.description.views)
+        for name, verdict in zip(chosen.path, verdicts(chosen), strict=True)
+    }
+    pictures.grad_cam(folder / "grad_cam.png", chosen, images, heats, network=network, drawn=drawn)
+
+
+def dvc_tables(folder: Path, judged: pd.DataFrame) -> None:
+    """Write `confusion_NETWORK.csv` and `roc_NETWORK.csv` for `dvc plots`."""
+    for network, rows in by_network(judged).items():
+        answers.confusion_table(rows).to_csv(folder / f"confusion_{network}.csv", index=False)
+        table = answers.roc_table(rows, "known_or_other")
+        table.round(6).to_csv(folder / f"roc_{network}.csv", index=False)
+
+
+def all_in_one(folder: Path, measured: dict[str, Any], *, drawn: bool) -> None:
+    """Draw `headline.png` from what `evaluate` measured."""
+    answers.headline(folder / "headline.png", measured, drawn=drawn)
