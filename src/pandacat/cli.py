@@ -204,7 +204,7 @@ def find_photos(paths: Sequence[str]) -> list[str]:
                 if file.suffix.lower() in PHOTO_ENDINGS and not file.name.startswith(".")
             ]
         else:
-            matches = sorted(glob(path, recursive=True)) or [path]
+            matches = sorted(glob(path, recursive=True)) or [path]  # noqa: PTH207
         found += matches
     if not found:
         raise PandacatError(f"No photos in {', '.join(paths)}.")

@@ -43,7 +43,7 @@ def from_features(index: pd.DataFrame, features: Features) -> Data:
         return np.flatnonzero(index.split == split)
 
     def classes(split: str) -> Tensor:
-        return torch.from_numpy(shards.classes_of(index, split))
+        return torch.from_numpy(shards.classes_of(index, split).copy())
 
     train = np.concatenate([features.views[rows("train")], features.augmented], axis=1)
     return Data(
@@ -109,7 +109,7 @@ def fine_tune(
     params: FineTuneParams,
     *,
     checkpoint: Checkpoint | None = None,
-    on_epoch: Callable[[EpochRecord], None] | None = None,
+    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
 ) -> History:
     """Train `network` in place, on the CPU or a GPU, and leave it on the CPU at its best epoch.
 
