@@ -58,6 +58,15 @@ class Recogniser:
         self._engine: Engine = compile_trunk(
             _trunk_maker(model), size_px=self.description.size_px, key=self.trunk_key, name=engine
         )
+        self._require_fit()
+
+    def _require_fit(self) -> None:
+        """Let one grey image pass, so that a head that does not fit is found at once."""
+        side = self.description.size_px
+        try:
+            self.log_probabilities(self.features(np.full((1, side, side, 3), 127, np.uint8)))
+        except ValueError as error:
+            raise PandacatError(f"The model's head and trunk do not fit: {error}") from None
 
     def cut(self, image: Image.Image) -> np.ndarray:
         """Return the views `(V, S, S, 3) uint8` that this model looks at."""

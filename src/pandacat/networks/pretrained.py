@@ -84,8 +84,21 @@ def blank(backbone: str) -> PretrainedNetwork:
 
 
 def restore(backbone: str, tensors: Mapping[str, np.ndarray]) -> PretrainedNetwork:
-    """Return the network with the weights that `PretrainedNetwork.tensors` gave."""
+    """Return the network with the weights that `PretrainedNetwork.tensors` gave.
+
+    Raises:
+        PandacatError: they are not of this backbone.
+    """
     network = blank(backbone)
+    try:
+        _load_tensors(network, tensors)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise PandacatError(f"The weights do not fit {backbone}: {reason}") from None
+    return network
+
+
+def _load_tensors(network: PretrainedNetwork, tensors: Mapping[str, np.ndarray]) -> None:
     for part, module in (("trunk", network.trunk), ("head", network.head)):
         module.load_state_dict(
             {
@@ -94,7 +107,6 @@ def restore(backbone: str, tensors: Mapping[str, np.ndarray]) -> PretrainedNetwo
                 if name.startswith(f"{part}.")
             }
         )
-    return network
 
 
 def _build(backbone: str, weights: Literal["imagenet", "none"]) -> PretrainedNetwork:

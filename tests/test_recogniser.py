@@ -1,0 +1,161 @@
+"""Saved models: what they say, that engines agree, and what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import EXAMPLES
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+
+from pandacat import saved, views
+from pandacat.errors import PandacatError
+from pandacat.labels import IMAGENET_CLASSES, LABELS
+from pandacat.recogniser import (
+    Recogniser,
+    average_views,
+    group_log_probabilities,
+    judge,
+    open_model,
+)
+
+
+@pytest.fixture
+def model(workspace: Path, tmp_path: Path) -> Path:
+    """A copy of the fine-tuned model, to be spoilt."""
+    return Path(shutil.copytree(workspace / "models/fine-tuned", tmp_path / "model"))
+
+
+def test_a_labels_probability_is_the_sum_over_its_imagenet_classes() -> None:
+    logits = np.random.default_rng(0).normal(size=(5, 1000))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    grouped = np.exp(group_log_probabilities(logits))
+    for index, label in enumerate(("panda", "cat")):
+        classes = list(IMAGENET_CLASSES[label])
+        np.testing.assert_allclose(grouped[:, index], probabilities[:, classes].sum(axis=1))
+    np.testing.assert_allclose(grouped.sum(axis=1), 1)
+
+
+def test_numpy_and_torch_group_alike() -> None:
+    import torch
+
+    from pandacat.networks import pretrained
+
+    logits = np.random.default_rng(0).normal(size=(4, 3, 1000)) * 5
+    expected = pretrained.group_log_probabilities(torch.from_numpy(logits)).numpy()
+    np.testing.assert_allclose(group_log_probabilities(logits), expected, atol=1e-9)
+
+
+def test_views_are_averaged_as_probabilities() -> None:
+    sure_panda, sure_cat = [0.0, -50.0, -50.0], [-50.0, 0.0, -50.0]
+    mean = average_views(np.array([[sure_panda, sure_cat]]))
+    np.testing.assert_allclose(mean, [[0.5, 0.5, 0.0]], atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["pretrained", "scratch-photos"])
+def test_the_fast_engine_agrees_with_pytorch_to_a_ten_thousandth(
+    workspace: Path, name: str
+) -> None:
+    fast, plain = (
+        open_model(name, models=workspace / "models", engine=engine)
+        for engine in ("openvino", "torch")
+    )
+    for path in sorted(EXAMPLES.glob("*.jpg"))[:4]:
+        images = fast.cut(Image.open(path).convert("RGB"))
+        np.testing.assert_allclose(fast.features(images), plain.features(images), atol=1e-4)
+
+
+def test_a_view_is_judged_alike_alone_and_in_company(workspace: Path) -> None:
+    recogniser = open_model("pretrained", models=workspace / "models")
+    images = views.cut(Image.open(EXAMPLES / "cat.jpg").convert("RGB"), 224, "two_scales")
+    together = recogniser.features(images)
+    alone = np.concatenate([recogniser.features(image[None]) for image in images])
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_recognisers_that_share_a_trunk_say_the_same_as_each_alone(workspace: Path) -> None:
+    names = ("pretrained", "fine-tuned", "scratch-photos")
+    recognisers = [open_model(name, models=workspace / "models") for name in names]
+    image = Image.open(EXAMPLES / "panda.jpg").convert("RGB")
+    for together, recogniser in zip(judge(image, recognisers), recognisers, strict=True):
+        np.testing.assert_array_equal(together, judge(image, [recogniser])[0])
+
+
+@pytest.mark.parametrize("size", [(400, 300), (300, 400), (224, 224), (60, 32), (2000, 90)])
+@pytest.mark.parametrize("kind", ["square", "centre", "two_scales"])
+def test_every_view_lies_inside_the_photo(size: tuple[int, int], kind: views.Views) -> None:
+    boxes = views.boxes(*size, kind)
+    assert len(boxes) == views.view_count(kind)
+    for left, top, right, bottom in boxes:
+        assert 0 <= left < right <= size[0] + 1e-9
+        assert 0 <= top < bottom <= size[1] + 1e-9
+
+
+def test_the_first_of_two_scales_is_the_centre() -> None:
+    assert views.boxes(400, 300, "two_scales")[0] == views.boxes(400, 300, "centre")[0]
+
+
+def test_a_saved_model_comes_back_as_it_was(model: Path, tmp_path: Path) -> None:
+    first = saved.load(model)
+    saved.save(tmp_path / "again", first.description, first.tensors)
+    second = saved.load(tmp_path / "again")
+    assert second == saved.SavedModel(first.description, second.tensors, first.sha256)
+
+
+def test_a_pickle_is_refused(model: Path) -> None:
+    (model / saved.WEIGHTS).write_bytes(b"\x80\x04\x95\x10\x00\x00\x00")
+    with pytest.raises(PandacatError, match="can't be used"):
+        saved.load(model)
+
+
+def test_a_weight_that_is_no_number_is_refused(model: Path) -> None:
+    tensors = load_file(model / saved.WEIGHTS)
+    tensors["head.bias"][3] = np.nan
+    save_file(tensors, model / saved.WEIGHTS)
+    with pytest.raises(PandacatError, match=r"head\.bias is not finite"):
+        saved.load(model)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("format", 99, "format 99"),
+        ("kind", "magic", "kind"),
+        ("views", "all", "views"),
+        ("size_px", "large", "size_px"),
+        ("secret", 1, "secret"),
+    ],
+)
+def test_a_description_that_is_not_ours_is_refused(
+    model: Path, key: str, value: object, reason: str
+) -> None:
+    content = json.loads((model / saved.DESCRIPTION).read_text()) | {key: value}
+    (model / saved.DESCRIPTION).write_text(json.dumps(content))
+    with pytest.raises(PandacatError, match=reason):
+        saved.load(model)
+
+
+def test_a_model_with_other_labels_is_refused(model: Path) -> None:
+    content = json.loads((model / saved.DESCRIPTION).read_text())
+    content["labels"] = list(reversed(LABELS))
+    (model / saved.DESCRIPTION).write_text(json.dumps(content))
+    with pytest.raises(PandacatError, match="choose another"):
+        Recogniser(saved.load(model))
+
+
+def test_weights_of_another_shape_are_refused(model: Path) -> None:
+    tensors = load_file(model / saved.WEIGHTS)
+    tensors["trunk.body.conv_stem.weight"] = tensors["trunk.body.conv_stem.weight"][:4]
+    save_file(tensors, model / saved.WEIGHTS)
+    with pytest.raises(PandacatError, match="do not fit"):
+        Recogniser(saved.load(model), "torch")
+
+
+def test_a_head_of_another_shape_is_refused(model: Path) -> None:
+    tensors = load_file(model / saved.WEIGHTS)
+    tensors["head.weight"] = tensors["head.weight"][:, :7].copy()
+    save_file(tensors, model / saved.WEIGHTS)
+    with pytest.raises(PandacatError, match="do not fit"):
+        Recogniser(saved.load(model))
