@@ -161,7 +161,7 @@ def train(
             training.without_decay_of_scales(network, recipe.weight_decay),
             lr=recipe.learning_rate,
             momentum=recipe.momentum,
-            nesterov=True,
+            nesterov=recipe.momentum > 0,
         ),
         schedule=training.warm_up_then_cosine(recipe.warm_up_share),
         validate=validate,

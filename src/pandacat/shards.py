@@ -90,4 +90,4 @@ def load_squares(folder: Path, split: str, size_px: int) -> tuple[np.ndarray, np
 
 def classes_of(index: pd.DataFrame, split: str) -> np.ndarray:
     """Return the labels of a split's photos as indices into `LABELS`, `(N,) int64`."""
-    return index.label[index.split == split].map(LABELS.index).to_numpy(np.int64)
+    return index.label[index.split == split].map(LABELS.index).to_numpy(np.int64, copy=True)

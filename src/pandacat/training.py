@@ -106,7 +106,7 @@ def pick_compute(precision: Precision = "auto") -> Compute:
             torch.cuda.is_bf16_supported(including_emulation=False),
         )
     else:
-        device, native = torch.device("cpu"), torch.cpu._is_avx512_bf16_supported()
+        device, native = torch.device("cpu"), bool(torch.cpu.get_capabilities().get("avx512_bf16"))
     return Compute(device, bfloat16=native if precision == "auto" else precision == "bfloat16")
 
 
