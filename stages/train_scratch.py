@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from pandacat import augment, layout, params, saved, shards, tracking, training
 from pandacat.errors import PandacatError
@@ -143,7 +143,9 @@ def train(
 
     def loss(network: nn.Module, batch: Batch) -> Tensor:
         images, classes = batch
-        return cross_entropy(network(images), classes, label_smoothing=recipe.label_smoothing)
+        targets = one_hot(classes, len(data.labels)).float()
+        images, targets = augment.mixed(images, targets, recipe.mixup, torch.default_generator)
+        return cross_entropy(network(images), targets, label_smoothing=recipe.label_smoothing)
 
     def validate(network: nn.Module) -> dict[str, float]:
         answers = logits(network, validation.inputs)

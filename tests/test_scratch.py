@@ -65,6 +65,7 @@ def recipe(**changes: object) -> ScratchParams:
         "patience": None,
         "precision": "float32",
         "augment": UNCHANGED,
+        "mixup": 0.0,
         "seed": 1,
     }
     return ScratchParams(**{**settings, **changes})  # type: ignore[arg-type]
@@ -213,6 +214,15 @@ def test_changed_pictures_keep_their_shape_and_range_and_follow_the_generator() 
     assert not torch.allclose(one, other)
 
 
+def test_mixing_blends_pictures_and_targets_by_the_same_share() -> None:
+    targets = torch.eye(4)
+    images = torch.arange(4.0)[:, None, None, None].expand(4, 3, 2, 2)
+    blended, shares = augment.mixed(images, targets, 0.4, generator_for("test"))
+    assert torch.allclose(blended[:, 0, 0, 0], shares @ torch.arange(4.0))
+    assert shares.sum(dim=1) == pytest.approx(torch.ones(4))
+    assert 0.6 <= shares.diagonal().min() < shares.diagonal().max() <= 1
+
+
 def test_training_the_network_tells_lying_bars_from_standing_ones() -> None:
     data = bar_data()
     network, history = train_scratch.train(recipe(), data)
@@ -222,7 +232,7 @@ def test_training_the_network_tells_lying_bars_from_standing_ones() -> None:
 
 def test_two_trainings_give_the_same_bits_with_all_that_is_random_on() -> None:
     how = AugmentParams(10.0, (0.9, 1.1), 0.1, 0.1, 0.1, 0.02, False, 0.2, 0.3)
-    settings = recipe(epochs=2, augment=how, precision="bfloat16")
+    settings = recipe(epochs=2, augment=how, mixup=0.4, precision="bfloat16")
     one, two = (train_scratch.train(settings, bar_data())[0] for _ in range(2))
     for name, tensor in one.state_dict().items():
         assert torch.equal(tensor, two.state_dict()[name])

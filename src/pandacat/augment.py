@@ -23,6 +23,21 @@ def augmented(images: Tensor, how: AugmentParams, generator: Generator) -> Tenso
     return images
 
 
+def mixed(
+    images: Tensor, targets: Tensor, reach: float, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """Blend up to `reach` of another picture of the batch into each, and as much of its target.
+
+    `images` are (N, C, H, W), `targets` probabilities (N, classes). Source: mixup (Zhang et al.
+    2018, section 2), with a share that is drawn evenly for each picture.
+    """
+    share = (reach * torch.rand(len(images), generator=generator)).to(images.device)
+    return (
+        torch.lerp(images, images.flip(0), share[:, None, None, None]),
+        torch.lerp(targets, targets.flip(0), share[:, None]),
+    )
+
+
 def _moved(images: Tensor, how: AugmentParams, generator: Generator) -> Tensor:
     """Return the pictures turned, zoomed, stretched, slanted, mirrored, shifted and bent."""
     count, _, height, width = images.shape

@@ -142,6 +142,8 @@ class ScratchParams:
     """Stop after so many epochs without a lower validation loss."""
     precision: Literal["auto", "float32", "bfloat16"]
     augment: AugmentParams
+    mixup: Annotated[float, Field(ge=0, le=0.5)]
+    """Up to this share of another picture is blended into each, and as much of its label."""
     seed: Seed
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ from pandacat import files
 from pandacat.errors import PandacatError
 
 Batch = tuple[Tensor, Tensor]
-"""Inputs and targets, the same number of each."""
+"""Inputs and the class of each."""
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -100,14 +100,12 @@ def pick_compute(precision: Precision = "auto") -> Compute:
 
     `auto` takes bfloat16 where the processor multiplies it natively: elsewhere it is slower.
     """
-    if torch.cuda.is_available():
-        device, native = (
-            torch.device("cuda"),
-            torch.cuda.is_bf16_supported(including_emulation=False),
-        )
-    else:
-        device, native = torch.device("cpu"), bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-    return Compute(device, bfloat16=native if precision == "auto" else precision == "bfloat16")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if precision != "auto":
+        return Compute(device, bfloat16=precision == "bfloat16")
+    if device.type == "cuda":
+        return Compute(device, torch.cuda.is_bf16_supported(including_emulation=False))
+    return Compute(device, bfloat16=bool(torch.cpu.get_capabilities().get("avx512_bf16")))
 
 
 def make_deterministic() -> None:
@@ -278,7 +276,7 @@ def fit(
         validate: metrics of the network, which is in evaluation mode, on the validation split.
         score: how good these metrics are; the highest score wins, the earlier epoch on a tie.
         compute: device and precision.
-        seed: of what is random inside the network, such as dropout.
+        seed: of what the default generator draws in the network and the loss, such as dropout.
         patience: stop after so many epochs in a row without a better score; None: never.
         start_may_stay: validate the network as it came, too, as epoch 0.
         checkpoint: where the state is kept after each epoch; resumed from where there is one.
