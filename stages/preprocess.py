@@ -2,7 +2,7 @@
 
 from pandacat import layout, params, tracking
 from pandacat.files import write_json
-from pandacat.preprocess import preprocess
+from pandacat.preprocess import preprocess, read_exclusions
 from pandacat.sources import provenance
 from pandacat.stage import run
 
@@ -17,6 +17,7 @@ def main() -> None:
             layout.PHOTOS,
             settings.photos.folders,
             settings.preprocess,
+            exclusions=read_exclusions(layout.EXCLUSIONS),
         )
         write_json(layout.METRICS / "preprocess.json", summary)
         tracked.log_metrics(summary)

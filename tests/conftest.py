@@ -56,13 +56,15 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, 
         (folder / "elsewhere" / label).mkdir(parents=True)
         for photo in photos:
             shutil.copy(EXAMPLES / photo, folder / "elsewhere" / label)
+    (folder / "data").mkdir()
+    (folder / "data/exclusions.csv").write_text("path,reason\ncat/cat-0001.jpg,a test\n")
     before = Path.cwd()
     os.chdir(folder)
     try:
         for stage in ("fetch_photos", "preprocess"):
             run_stage(stage)
         run_stage("train_scratch", "photos")
-        for stage in ("predict_pretrained", "fine_tune", "evaluate"):
+        for stage in ("predict_pretrained", "audit", "fine_tune", "evaluate"):
             run_stage(stage)
     finally:
         os.chdir(before)

@@ -20,9 +20,20 @@ def metrics(workspace: Path, name: str) -> dict[str, object]:
 
 def test_preprocess_keeps_every_drawn_picture_and_splits_each_label(workspace: Path) -> None:
     counts = metrics(workspace, "preprocess")
-    assert (counts["photos"], counts["quarantined"]) == (36, 0)
+    assert (counts["photos"], counts["quarantined"]) == (35, 1)
     for split in ("train", "validation", "test"):
         assert all(counts[split][label] >= 1 for label in LABELS)
+
+
+def test_a_photo_on_the_list_of_exclusions_is_left_out_with_the_reason(workspace: Path) -> None:
+    (left_out,) = pd.read_csv(workspace / "data/photos/quarantine.csv").itertuples(index=False)
+    assert tuple(left_out) == ("cat/cat-0001.jpg", "cat", "excluded: a test")
+    assert "cat/cat-0001.jpg" not in shards.read_index(workspace / "data/photos").name.tolist()
+
+
+def test_the_audit_of_the_drawn_sample_warns_of_nothing(workspace: Path) -> None:
+    assert metrics(workspace, "audit")["warnings"] == 0
+    assert "Nothing that was measured" in (workspace / "reports/audit.md").read_text()
 
 
 def test_shards_hold_the_photos_of_the_index_in_its_order(workspace: Path) -> None:
@@ -42,7 +53,7 @@ def test_features_belong_to_the_pretrained_trunk(workspace: Path) -> None:
     kept = features.read(workspace / "data/features")
     recogniser = open_model("pretrained", models=workspace / "models")
     assert kept.trunk_key == recogniser.trunk_key
-    assert kept.views.shape == (36, 1, 1280)
+    assert kept.views.shape == (35, 1, 1280)
     assert np.isfinite(kept.views).all()
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 MNIST = Path("data/mnist")
 ARCHIVE = Path("data/raw/photos.zip")
 PROVENANCE = Path("data/raw/provenance.json")
+EXCLUSIONS = Path("data/exclusions.csv")
 PHOTOS = Path("data/photos")
 FEATURES = Path("data/features")
 PREDICTIONS = Path("data/predictions")

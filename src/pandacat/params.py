@@ -190,6 +190,14 @@ class GateRule:
 
 
 @dataclass(frozen=True, config=_checked)
+class AuditParams:
+    """The search for shortcuts, copies and wrong labels."""
+
+    suspects_shown: Count
+    seed: Seed
+
+
+@dataclass(frozen=True, config=_checked)
 class FineTuneParams:
     """Adapting the pretrained network."""
 
@@ -227,6 +235,7 @@ class Params:
     preprocess: PreprocessParams
     train_scratch: TrainScratchParams
     predict_pretrained: PredictPretrainedParams
+    audit: AuditParams
     fine_tune: FineTuneParams
     evaluate: EvaluateParams
     gate: tuple[GateRule, ...]

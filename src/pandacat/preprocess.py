@@ -1,7 +1,7 @@
 """From an archive as it came to verified, normalised, grouped and split photos."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,12 @@ def preprocess(
     target: Path,
     folders: FolderParams,
     params: PreprocessParams,
+    *,
+    exclusions: Mapping[str, str],
 ) -> dict[str, Any]:
     """Write the photos of `archive` to the folder `target`; return the counts.
+
+    `exclusions` names photos to leave out, and why.
 
     `target` gets shards of JPEG bytes, `index.parquet`, `provenance.json` and `quarantine.csv`
     (name, label, reason) of what can't be read.
@@ -57,7 +61,7 @@ def preprocess(
     rejected: list[dict[str, str]] = []
 
     def keep() -> Iterator[tuple[str, bytes]]:
-        for row, jpeg in _read_all(archive, folders, params):
+        for row, jpeg in _read_all(archive, folders, params, exclusions):
             if isinstance(row, Row):
                 rows.append(row)
                 yield row.name, jpeg
@@ -76,12 +80,33 @@ def preprocess(
     return _summary(index, quarantine)
 
 
+def read_exclusions(path: Path) -> dict[str, str]:
+    """Return why each photo in a CSV with the columns `path` and `reason` is to be left out.
+
+    Raises:
+        PandacatError: it is no such file.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        return dict(zip(table["path"], table["reason"], strict=True))
+    except (OSError, ValueError, KeyError) as error:
+        raise PandacatError(
+            f"{path} needs the columns path and reason, a line for each photo to leave out: {error}"
+        ) from None
+
+
 def _read_all(
-    archive: Path, folders: FolderParams, params: PreprocessParams
+    archive: Path,
+    folders: FolderParams,
+    params: PreprocessParams,
+    exclusions: Mapping[str, str],
 ) -> Iterator[tuple[Row | dict[str, str], bytes]]:
     entries = archives.list_photos(archive, folders)
 
     def read(entry: archives.Entry) -> tuple[Row | dict[str, str], bytes]:
+        if entry.name in exclusions:
+            reason = f"excluded: {exclusions[entry.name]}"
+            return {"name": entry.name, "label": entry.label, "reason": reason}, b""
         try:
             data = reader.read(entry.name)
             photo = photos.read(data, side_px=params.side_px, max_megapixels=params.max_megapixels)

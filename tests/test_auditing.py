@@ -1,0 +1,107 @@
+"""The audit finds a planted shortcut, copies, and a wrong label."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pandacat import auditing, shards
+from pandacat.errors import PandacatError
+from pandacat.params import load
+from pandacat.preprocess import preprocess, read_exclusions
+from pandacat.sources.provenance import Provenance
+
+COUNT = 40
+ORIGIN = Provenance("noise", "archive", "a test", "1", "none", drawn=True, sha256="0" * 64)
+
+
+def noise(seed: int) -> Image.Image:
+    generator = np.random.default_rng(seed)
+    coarse = generator.integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    width, height = generator.integers(100, 400, 2).tolist()
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def saved_at(image: Image.Image, quality: int) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> auditing.Audit:
+    """The audit of noise in which every cat was saved at low quality, and one cat is a panda."""
+    folder = tmp_path_factory.mktemp("audit")
+    with zipfile.ZipFile(folder / "photos.zip", "w") as archive:
+        for n in range(COUNT):
+            archive.writestr(f"panda/{n:03d}.jpg", saved_at(noise(n), 60 + n % 35))
+            archive.writestr(f"cat/{n:03d}.jpg", saved_at(noise(1000 + n), 20 + n % 25))
+        archive.writestr("cat/copy.jpg", saved_at(noise(3), 30))
+    params = load(Path(__file__).parents[1] / "params.yaml")
+    preprocess(
+        folder / "photos.zip",
+        ORIGIN,
+        folder / "photos",
+        params.photos.folders,
+        params.preprocess,
+        exclusions={},
+    )
+    index = shards.read_index(folder / "photos")
+    features = np.random.default_rng(0).normal(size=(len(index), 8)).astype(np.float32)
+    pandas = index.name.str.startswith("panda") | (index.name == "cat/007.jpg")
+    features[:, 0] += np.where(pandas, 8, -8)
+    zero_shot = np.where(pandas.to_numpy()[:, None], [[0.9, 0.05, 0.05]], [[0.05, 0.9, 0.05]])
+    return auditing.audit(
+        folder / "photos.zip", folder / "photos", features, zero_shot, suspects=5, seed=0
+    )
+
+
+def test_a_planted_shortcut_is_found_and_ranked_first(found: auditing.Audit) -> None:
+    best = found.as_it_came[0]
+    assert best.property in ("quantisation", "together")
+    assert best.balanced_accuracy.value > 0.95
+    assert any("JPEG quantisation" in warning for warning in found.warnings)
+
+
+def test_what_is_learned_from_has_lost_the_quantisation(found: auditing.Audit) -> None:
+    (kept,) = (finding for finding in found.as_kept if finding.property == "quantisation")
+    assert kept.balanced_accuracy.low <= 0.5 <= kept.balanced_accuracy.high
+
+
+def test_a_copy_under_another_label_is_a_conflict(found: auditing.Audit) -> None:
+    assert set(found.duplicates.path) == {"panda/003.jpg", "cat/copy.jpg"}
+    assert found.duplicates.split.nunique() == 1
+    assert found.metrics()["duplicate_groups_with_several_labels"] == 1
+
+
+def test_a_wrong_label_heads_the_list(found: auditing.Audit) -> None:
+    first = found.suspects.iloc[0]
+    assert (first.path, first.label, first.suggested) == ("cat/007.jpg", "cat", "panda")
+
+
+def test_the_page_says_it_in_words(found: auditing.Audit) -> None:
+    page = auditing.page(found, "noise")
+    assert "One number about the file, its JPEG quantisation, tells panda from cat" in page
+    assert "cat/007.jpg" in page
+
+
+def test_exclusions_are_read_with_their_reasons(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,reason\na/b.jpg,a boat\n")
+    assert read_exclusions(tmp_path / "list.csv") == {"a/b.jpg": "a boat"}
+
+
+@pytest.mark.parametrize("text", ["", "name,why\na,b\n", "path\na\n"])
+def test_a_list_of_another_form_is_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(PandacatError, match="columns path and reason"):
+        read_exclusions(tmp_path / "list.csv")
+
+
+def test_the_projects_own_list_gives_a_reason_for_each_photo() -> None:
+    listed = read_exclusions(Path(__file__).parents[1] / "data/exclusions.csv")
+    assert all(reason for reason in listed.values())
+    assert pd.Index(listed).is_unique
