@@ -115,6 +115,15 @@ def test_figures_agree_with_the_predictions(workspace: Path) -> None:
         assert figure["low"] <= figure["value"] <= figure["high"]
 
 
+def test_trust_is_measured_besides_accuracy(workspace: Path) -> None:
+    for photos in ("test", "field_test"):
+        for figures in metrics(workspace, "evaluate")[photos].values():
+            assert 0 <= figures["calibration_error"] <= 1
+            assert 0 <= figures["open_set"]["false_positive_rate"]["value"] <= 1
+    elsewhere = metrics(workspace, "evaluate")["field_test"]
+    assert elsewhere["pretrained"]["open_set"]["auroc"]["value"] == 1
+
+
 def test_the_untouched_network_knows_real_photos(workspace: Path) -> None:
     judged = predictions.read(workspace / "data/predictions/field_test.csv")
     known = judged[judged.network == "pretrained"]
