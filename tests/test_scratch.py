@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from pandacat import augment, params, saved
+from pandacat import augment, params, saved, scratch_training
 from pandacat.errors import PandacatError
 from pandacat.networks import scratch
 from pandacat.networks.scratch import ScratchSpec, ScratchTrunk
@@ -71,13 +71,13 @@ def recipe(**changes: object) -> ScratchParams:
     return ScratchParams(**{**settings, **changes})  # type: ignore[arg-type]
 
 
-def bar_data() -> train_scratch.Data:
+def bar_data() -> scratch_training.Data:
     splits = {
         "train": bars(160, seed=1),
         "validation": bars(40, seed=2),
         "test": bars(100, seed=3),
     }
-    return train_scratch.Data("bars", "fingerprint", ("lies", "stands"), splits)
+    return scratch_training.Data("bars", "fingerprint", ("lies", "stands"), splits)
 
 
 def test_each_stage_halves_the_sides() -> None:
@@ -140,8 +140,8 @@ def test_multiply_adds_are_those_of_the_convolutions_and_the_head() -> None:
 
 def test_a_saved_network_comes_back_with_the_same_answers(tmp_path: Path) -> None:
     data = bar_data()
-    network, _ = train_scratch.train(recipe(epochs=1), data)
-    train_scratch.save(tmp_path / "model", network, data, side_px=384)
+    network, _ = scratch_training.train(recipe(epochs=1), data)
+    scratch_training.save(tmp_path / "model", network, data, side_px=384)
     model = saved.load(tmp_path / "model")
     state = {
         name.removeprefix("trunk."): torch.from_numpy(values)
@@ -225,15 +225,15 @@ def test_mixing_blends_pictures_and_targets_by_the_same_share() -> None:
 
 def test_training_the_network_tells_lying_bars_from_standing_ones() -> None:
     data = bar_data()
-    network, history = train_scratch.train(recipe(), data)
-    assert train_scratch.accuracy(network, data.splits["test"])["accuracy"] > 0.95
+    network, history = scratch_training.train(recipe(), data)
+    assert scratch_training.accuracy(network, data.splits["test"])["accuracy"] > 0.95
     assert [record.epoch for record in history.epochs] == [1, 2, 3, 4]
 
 
 def test_two_trainings_give_the_same_bits_with_all_that_is_random_on() -> None:
     how = AugmentParams(10.0, (0.9, 1.1), 0.1, 0.1, 0.1, 0.02, False, 0.2, 0.3)
     settings = recipe(epochs=2, augment=how, mixup=0.4, precision="bfloat16")
-    one, two = (train_scratch.train(settings, bar_data())[0] for _ in range(2))
+    one, two = (scratch_training.train(settings, bar_data())[0] for _ in range(2))
     for name, tensor in one.state_dict().items():
         assert torch.equal(tensor, two.state_dict()[name])
 
@@ -242,7 +242,7 @@ def test_the_stage_writes_the_network_its_metrics_and_its_curves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PANDACAT_TRACKING", "later")
-    monkeypatch.setattr(train_scratch, "digits", bar_data)
+    monkeypatch.setattr(scratch_training, "digits", lambda folder: bar_data())
     settings = params.load()
     quick = replace(settings, train_scratch=TrainScratchParams(recipe(), recipe()))
     monkeypatch.setattr(params, "load", lambda: quick)
