@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test gate ui lint bench clean
+.PHONY: help repro test gate ui lint clean
 
 help:  ## list what there is
 	@echo "make TARGET, where TARGET is"
@@ -35,9 +35,6 @@ lint: $(READY)  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-
-bench: $(READY)  ## measure against other ways to do the same
-	$(BIN)/python -m benchmarks
 
 clean:  ## remove the environment and the tools' caches; results and tracked runs stay
 	rm -rf "$(VENV)" .pytest_cache .ruff_cache .mypy_cache src/*.egg-info

@@ -6,6 +6,16 @@ from pandacat.gate import HEADLINE, PREDICTIONS
 from pandacat.sources import provenance
 from pandacat.stage import run
 
+COUNTED = (
+    "two_class_accuracy",
+    "three_class_accuracy",
+    "roc_auc",
+    "log_loss",
+    "calibration_error",
+    "open_set",
+)
+"""Of the figures in `metrics/evaluate.json`."""
+
 
 def main() -> None:
     """Write the headline figures and the predictions on the test split."""
@@ -29,7 +39,13 @@ def main() -> None:
                     }
                 }
             },
-            **measured,
+            **{
+                photos: {
+                    network: {name: figures[name] for name in COUNTED if name in figures}
+                    for network, figures in networks.items()
+                }
+                for photos, networks in measured.items()
+            },
         }
         write_json(HEADLINE, headline)
         predictions.write(PREDICTIONS, predictions.read(layout.PREDICTIONS / "test.csv"))

@@ -2,13 +2,14 @@
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from conftest import EXAMPLES
 
-from pandacat.cli import main
+from pandacat.cli import find_photos, main
 
 CATS, PANDAS = {"cat.jpg", "cat_chelsea.jpg"}, {"panda.jpg"}
 
@@ -75,6 +76,36 @@ def test_an_unreadable_file_has_a_row_in_the_table(folder: Path) -> None:
     assert main([*arguments, "--output", "out.json"]) == 1
     assert [row["label"] for row in rows(folder / "out.csv")] == ["unreadable", "panda"]
     assert json.loads((folder / "out.json").read_text())[0]["reason"].startswith("not a picture")
+
+
+def test_hidden_folders_are_passed_over_and_nothing_is_judged_twice(folder: Path) -> None:
+    (folder / "photos/.venv").mkdir()
+    shutil.copy(EXAMPLES / "cat.jpg", folder / "photos/.venv")
+    assert len(find_photos(["photos", "photos/cat.jpg"])) == 11
+
+
+def test_a_folder_is_never_replaced_by_a_table(folder: Path) -> None:
+    (folder / "keep.csv").mkdir()
+    (folder / "keep.csv/notes.txt").write_text("mine")
+    arguments = ["predict", "photos/cat.jpg", "--model", "pretrained", "--output", "keep.csv"]
+    assert main(arguments) == 1
+    assert (folder / "keep.csv/notes.txt").read_text() == "mine"
+
+
+def test_a_name_that_is_no_text_has_its_row(folder: Path) -> None:
+    odd = os.fsdecode(b"photos/caf\xe9.jpg")
+    shutil.copy(EXAMPLES / "cat.jpg", odd)
+    for output in ([], ["--output", "out.csv"], ["--output", "out.json"]):
+        assert main(["predict", odd, "--model", "pretrained", *output]) == 0
+    assert b"caf\xe9.jpg,cat" in (folder / "out.csv").read_bytes()
+
+
+def test_a_table_that_cannot_be_written_is_a_sentence(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["predict", "photos/cat.jpg", "--model", "pretrained"]
+    assert main([*arguments, "--output", "photos/cat.jpg/out.csv"]) == 1
+    assert "photos/cat.jpg" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,12 @@ def page(found: Audit, title: str) -> str:
         "Nothing that was measured surely tells two labels apart in more than "
         f"{shortcuts.NOTABLE:.0%} of photos."
     ]
-    lines += ["", "The ten strongest, on photos not learnt from (50 % is chance):", ""]
+    if any(finding.balanced_accuracy.high < shortcuts.CHANCE for finding in found.as_it_came):
+        lines.append(
+            "- Some properties do surely worse than chance. That happens where photos come in sets "
+            "that share them, one photo of each label: such a property tells nothing of the label."
+        )
+    lines += ["", "The ten highest, on photos not learnt from (50 % is chance):", ""]
     lines += ["| property of the file | pair | told apart | 95 % interval |", "|---|---|---|---|"]
     for finding in found.as_it_came[:10]:
         share = finding.balanced_accuracy

@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except OSError as error:
+        print(f"pandacat: {error.filename or 'a file'}: {error.strerror}.", file=sys.stderr)
+        return 1
     return code
 
 
@@ -111,6 +114,8 @@ def _predict(options: argparse.Namespace) -> int:
 
     if options.output and options.output.suffix.lower() not in WRITERS:
         raise PandacatError(f"--output {options.output}: the name must end in .csv or .json.")
+    if options.output and options.output.is_dir():
+        raise PandacatError(f"--output {options.output} is a folder; give the name of a file.")
     paths = find_photos(options.paths)
     recogniser = open_model(options.model, models=options.models)
     verdicts = Counted(recogniser.recognise((path, _reader(path)) for path in paths), len(paths))
@@ -153,12 +158,12 @@ def print_lines(verdicts: Iterable["Verdict"]) -> None:
         else:
             shares = "".join(f"{probability:8.1%}" for probability in verdict.probabilities)
             line = f"{verdict.label:8}{shares}   {verdict.name}"
-        tqdm.write(line)
+        tqdm.write(line.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def write_csv(path: Path, verdicts: Iterable["Verdict"]) -> None:
     """Write `path,label,p_panda,p_cat,p_other`; of an unreadable file the label is `unreadable`."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(("path", "label", *(f"p_{label}" for label in LABELS)))
         for verdict in verdicts:
@@ -171,7 +176,7 @@ def write_csv(path: Path, verdicts: Iterable["Verdict"]) -> None:
 
 def write_json_list(path: Path, verdicts: Iterable["Verdict"]) -> None:
     """Write a list of objects with the columns of the CSV, and `reason` for unreadable files."""
-    with path.open("w", encoding="utf-8") as stream:
+    with path.open("w", encoding="utf-8", errors="surrogateescape") as stream:
         separator = "[\n"
         for verdict in verdicts:
             row: dict[str, object] = {"path": verdict.name, "label": verdict.label or UNREADABLE}
@@ -190,7 +195,8 @@ WRITERS = {".csv": write_csv, ".json": write_json_list}
 def find_photos(paths: Sequence[str]) -> list[str]:
     """Return the files that the paths stand for: themselves, all photos in folders, patterns.
 
-    A file that is not there is returned as well, so that it gets its line.
+    A file that is not there is returned as well, so that it gets its line. What is named twice is
+    returned once; hidden files and folders are passed over.
 
     Raises:
         PandacatError: only empty folders were given.
@@ -201,11 +207,12 @@ def find_photos(paths: Sequence[str]) -> list[str]:
             matches = [
                 str(file)
                 for file in sorted(Path(path).rglob("*"))
-                if file.suffix.lower() in PHOTO_ENDINGS and not file.name.startswith(".")
+                if file.suffix.lower() in PHOTO_ENDINGS
+                and not any(part.startswith(".") for part in file.relative_to(path).parts)
             ]
         else:
             matches = sorted(glob(path, recursive=True)) or [path]  # noqa: PTH207
         found += matches
     if not found:
         raise PandacatError(f"No photos in {', '.join(paths)}.")
-    return found
+    return list(dict.fromkeys(found))

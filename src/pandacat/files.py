@@ -9,19 +9,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pandacat.errors import PandacatError
+
 
 @contextmanager
 def written_aside(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` to write a file or folder to; rename it to `target` at the end.
 
     When the block raises, what was written aside is removed and `target` stays as it was.
+
+    Raises:
+        PandacatError: `target` is a folder, and what was written is a file.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     remove(aside)
     try:
         yield aside
-        if target.is_dir() or aside.is_dir():
+        if target.is_dir() and not aside.is_dir():
+            raise PandacatError(f"{target} is a folder; give the name of a file.")
+        if aside.is_dir():
             remove(target)
         aside.replace(target)
     finally:

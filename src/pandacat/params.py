@@ -74,7 +74,7 @@ class PreprocessParams:
     side_px: Annotated[int, Field(ge=64, le=4096)]
     """Shorter side of the kept copy; smaller photos keep their size."""
     jpeg_quality: Annotated[int, Field(ge=50, le=100)]
-    max_megapixels: PositiveFloat
+    max_megapixels: Annotated[float, Field(gt=0, le=1000)]
     """Larger photos are quarantined unread."""
     near_duplicate_bits: Annotated[int, Field(ge=0, le=32)]
     """Photos whose 128-bit fingerprints differ in at most so many bits share a group."""
@@ -281,10 +281,11 @@ def _sentence(fault: object) -> str:
     message = {
         "missing": "is missing",
         "unexpected_keyword_argument": "is not a known key",
+        "value_error": fault["msg"].removeprefix("Value error, "),
     }.get(fault["type"], fault["msg"])
     value = (
         ""
-        if fault["type"] in ("missing", "unexpected_keyword_argument")
+        if fault["type"] in ("missing", "unexpected_keyword_argument", "value_error")
         else f" (it is {fault['input']!r})"
     )
     return f"  {key}: {message}{value}"

@@ -204,8 +204,8 @@ def open_model(name: str, *, models: Path, engine: EngineName = "auto") -> Recog
         return Recogniser(saved.load(_cached_pretrained()), engine)
     known = sorted({PRETRAINED, *(path.parent.name for path in models.glob("*/model.json"))})
     raise PandacatError(
-        f"There is no model called {name} here. There is: {', '.join(known)}. "
-        "`dvc repro` trains the others."
+        f"There is no model called {name} in {models.absolute()}. There is: {', '.join(known)}. "
+        "`dvc repro` trains the others; --models names another folder."
     )
 
 

@@ -110,15 +110,15 @@ def how_training_went(folder: Path, curves: dict[str, Path], *, drawn: bool) -> 
 def what_they_answer(folder: Path, judged: pd.DataFrame, *, where: str, drawn: bool) -> None:
     """Draw confusion, ROC, reliability, risk and open-set scores of one set of photos."""
     photo_count = judged.path.nunique()
-    title = f"{where}, {photo_count} photos"
     name = where.replace(" ", "_")
-    for figure, kind in (
-        (answers.confusions, "confusion"),
-        (answers.rocs, "roc"),
-        (trust.reliability, "reliability"),
-        (trust.risk_coverage, "risk_coverage"),
-        (trust.open_set_scores, "open_set"),
+    for figure, kind, says in (
+        (answers.confusions, "confusion", "What each label is taken for"),
+        (answers.rocs, "roc", "How well the networks tell them apart"),
+        (trust.reliability, "reliability", "As often right as they are sure?"),
+        (trust.risk_coverage, "risk_coverage", "Fewer mistakes by declining the unsure"),
+        (trust.open_set_scores, "open_set", "How probable is panda or cat?"),
     ):
+        title = f"{says} ({where}, {photo_count} photos)"
         figure(folder / f"{kind}_{name}.png", judged, title=title, drawn=drawn)
 
 

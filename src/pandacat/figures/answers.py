@@ -72,7 +72,7 @@ def confusions(path: Path, judged: pd.DataFrame, *, title: str, drawn: bool) -> 
     `judged` is a table of predictions with a column `network`.
     """
     networks = by_network(judged)
-    with figure(path, title, 0.9 + 8.0 / max(3, len(networks)), drawn=drawn) as drawing:
+    with figure(path, title, 1.4 + 8.4 / max(3, len(networks)), drawn=drawn) as drawing:
         row = drawing.subplots(1, len(networks), squeeze=False, sharey=True)[0]
         for axes, (network, rows) in zip(row, networks.items(), strict=True):
             counts = confusion(arrays(rows)[0], verdicts(rows))

@@ -202,7 +202,7 @@ def shortcuts(path: Path, findings: Sequence[Finding], *, title: str, drawn: boo
                     _bar(axes, properties.index(finding.property), finding)
             axes.axvline(CHANCE, color=INK, linewidth=1)
             axes.axvline(NOTABLE, color=FAINT, linewidth=1, linestyle=":")
-            axes.set(xlim=(0.4, 1.02), ylim=(len(properties) - 0.4, -0.6))
+            axes.set(xlim=(0, 1.02), ylim=(len(properties) - 0.4, -0.6))
             axes.set_title(f"{first} or {second}?")
             axes.set_xlabel("told apart; 50 % is chance")
             axes.grid(visible=False, axis="y")
