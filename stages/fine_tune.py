@@ -4,8 +4,9 @@ from dataclasses import asdict, replace
 
 from pandacat import features, fine_tuning, layout, params, saved, shards, tracking, training
 from pandacat.files import write_json, write_text
+from pandacat.labels import LABELS
 from pandacat.networks import pretrained
-from pandacat.recogniser import Recogniser
+from pandacat.recogniser import Recogniser, pool_views, softmax
 from pandacat.sources import provenance
 from pandacat.stage import run
 
@@ -46,12 +47,15 @@ def main() -> None:
         )
         recogniser = Recogniser(saved.SavedModel(description, network.tensors()))
         seen = features.of_split("validation", recogniser, photo_folder=layout.PHOTOS, kept=kept)
-        temperature = fine_tuning.fit_temperature(
-            recogniser.log_probabilities(seen), shards.classes_of(index, "validation")
+        classes = shards.classes_of(index, "validation")
+        logits = pool_views(recogniser.log_probabilities(seen))
+        temperature = fine_tuning.fit_temperature(logits, classes)
+        promise = fine_tuning.calibrate_promise(
+            softmax(logits / temperature), classes, chosen.coverage
         )
         saved.save(
             layout.MODELS / "fine-tuned",
-            replace(description, temperature=temperature),
+            replace(description, temperature=temperature, promise=promise),
             network.tensors(),
         )
         metrics = {
@@ -60,6 +64,7 @@ def main() -> None:
             "start": history.epochs[0].metrics,
             "best": history.epochs[history.best_epoch].metrics,
             "temperature": temperature,
+            "thresholds": dict(zip(LABELS[:2], promise.thresholds, strict=True)),
         }
         write_json(layout.METRICS / f"{NAME}.json", metrics)
         write_text(layout.PLOTS / f"{NAME}.csv", history.curves())

@@ -48,6 +48,16 @@ def test_a_trained_model_is_chosen_by_name(workspace: Path, folder: Path) -> Non
         assert row["path"] == "photos/cat.jpg"
 
 
+def test_answers_have_a_column_where_asked_for(workspace: Path, folder: Path) -> None:
+    models = str(workspace / "models")
+    (folder / "photos/cat_empty.jpg").touch()
+    arguments = ["predict", "photos", "--models", models, "--answers", "--output", "out.csv"]
+    assert main(arguments) == 1
+    answers = {row["label"]: row["answer"] for row in rows(folder / "out.csv")}
+    assert answers.pop("unreadable") == "unreadable"
+    assert set(answers.values()) <= {"panda", "cat", "panda or cat", "neither"}
+
+
 def test_one_line_per_photo_on_the_terminal(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,6 +125,7 @@ def test_a_table_that_cannot_be_written_is_a_sentence(
         (["photos", "--model", "nobody"], "no model called nobody"),
         (["photos", "--model", "photos"], "No model in photos"),
         (["empty"], "No photos in empty"),
+        (["photos", "--model", "pretrained", "--answers"], "was not calibrated"),
     ],
 )
 def test_what_cannot_work_is_a_sentence(

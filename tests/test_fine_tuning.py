@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from conftest import ROOT, run_stage, write_params
 
 from pandacat import features, fine_tuning, params, shards
 from pandacat.fine_tuning import Data
+from pandacat.labels import IMAGENET_CLASSES
 from pandacat.measure.accuracy import log_losses
 from pandacat.networks import pretrained
 from pandacat.networks.pretrained import PretrainedNetwork
 from pandacat.params import FineTuneParams
-from pandacat.recogniser import average_views, open_model
+from pandacat.recogniser import open_model, softmax
 
 
 @pytest.fixture
@@ -116,13 +116,40 @@ def test_a_network_that_only_gets_worse_stays_as_it_came(
     assert not changed(before, network.tensors())
 
 
-def test_the_temperature_makes_the_average_over_views_fit() -> None:
+def test_only_shown_kinds_of_other_animals_move_far(
+    network: PretrainedNetwork, on_features: Data, settings: FineTuneParams
+) -> None:
+    shown = fine_tuning.shown_others(network.head, on_features).numpy()
+    start = network.head.weight.detach().numpy().copy()
+    fine_tuning.fine_tune(network, on_features, replace(settings, epochs=3, freedom=50))
+    moved = np.linalg.norm(network.head.weight.detach().numpy() - start, axis=1)
+    assert 0 < shown.sum() < 500
+    assert not shown[list(IMAGENET_CLASSES["panda"] + IMAGENET_CLASSES["cat"])].any()
+    assert np.median(moved[shown]) > 10 * np.median(moved[~shown])
+
+
+def test_the_temperature_undoes_boasting() -> None:
     generator = np.random.default_rng(0)
     honest = generator.normal(0, 2, (4000, 3))
-    shares = average_views(honest[:, None])
-    classes = np.array([generator.choice(3, p=share) for share in shares])
-    boastful = torch.from_numpy(3 * honest[:, None]).log_softmax(-1).numpy()
-    assert fine_tuning.fit_temperature(boastful, classes) == pytest.approx(3, rel=0.1)
+    classes = np.array([generator.choice(3, p=share) for share in softmax(honest)])
+    assert fine_tuning.fit_temperature(3 * honest, classes) == pytest.approx(3, rel=0.1)
+
+
+def test_the_temperature_stays_put_on_a_handful_of_faultless_answers() -> None:
+    logits = 4 * np.eye(3)
+    assert 0.4 < fine_tuning.fit_temperature(logits, np.arange(3)) < 1
+
+
+def test_the_promise_is_kept_on_new_photos() -> None:
+    generator = np.random.default_rng(0)
+    logits = generator.normal(0, 2, (2, 20_000, 3))
+    probabilities = softmax(logits)
+    drawn = generator.random((2, 20_000, 1))
+    classes = (probabilities.cumsum(axis=2) < drawn).sum(axis=2)
+    promise = fine_tuning.calibrate_promise(probabilities[0], classes[0], 0.9)
+    for label, threshold in enumerate(promise.thresholds):
+        own = probabilities[1][classes[1] == label, label]
+        assert (own >= threshold).mean() == pytest.approx(0.9, abs=0.01)
 
 
 def test_a_network_with_a_trunk_of_its_own_goes_through_the_stages(

@@ -15,10 +15,11 @@ from pandacat.errors import PandacatError
 from pandacat.labels import IMAGENET_CLASSES, LABELS
 from pandacat.recogniser import (
     Recogniser,
-    average_views,
     group_log_probabilities,
     judge,
     open_model,
+    pool_views,
+    softmax,
 )
 
 
@@ -48,10 +49,50 @@ def test_numpy_and_torch_group_alike() -> None:
     np.testing.assert_allclose(group_log_probabilities(logits), expected, atol=1e-9)
 
 
-def test_views_are_averaged_as_probabilities() -> None:
-    sure_panda, sure_cat = [0.0, -50.0, -50.0], [-50.0, 0.0, -50.0]
-    mean = average_views(np.array([[sure_panda, sure_cat]]))
-    np.testing.assert_allclose(mean, [[0.5, 0.5, 0.0]], atol=1e-9)
+def test_the_odds_of_the_views_are_averaged() -> None:
+    views = np.array([[0.9, 0.05, 0.05], [0.1, 0.1, 0.8]])
+    odds = (views / views[:, 2:]).mean(axis=0)
+    expected = odds / odds.sum()
+    np.testing.assert_allclose(softmax(pool_views(np.log(views))), expected)
+
+
+def test_one_view_that_is_sure_outweighs_many_that_see_nothing() -> None:
+    sure, empty = [0.98, 0.01, 0.01], [0.01, 0.01, 0.98]
+    pooled = softmax(pool_views(np.log([sure] + [empty] * 11)))
+    assert pooled.argmax() == 0
+
+
+def test_a_single_view_keeps_its_probabilities() -> None:
+    view = np.array([[0.2, 0.3, 0.5]])
+    np.testing.assert_allclose(softmax(pool_views(np.log(view))), view[0])
+
+
+def test_numpy_and_torch_pool_alike() -> None:
+    import torch
+
+    from pandacat.networks import pretrained
+
+    views = np.random.default_rng(0).normal(size=(5, 4, 3))
+    expected = pretrained.pool_views(torch.from_numpy(views)).numpy()
+    np.testing.assert_allclose(pool_views(views), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "answer"),
+    [
+        ((0.9, 0.05, 0.05), "panda"),
+        ((0.1, 0.5, 0.4), "cat"),
+        ((0.5, 0.4, 0.1), "panda or cat"),
+        ((0.2, 0.1, 0.7), "neither"),
+    ],
+)
+def test_an_answer_names_every_label_that_reaches_its_threshold(
+    model: Path, probabilities: tuple[float, ...], answer: str
+) -> None:
+    about = json.loads((model / "model.json").read_text())
+    about["promise"] = {"coverage": 0.95, "thresholds": [0.45, 0.3]}
+    (model / "model.json").write_text(json.dumps(about))
+    assert open_model(str(model), models=model).answer(probabilities) == answer
 
 
 @pytest.mark.parametrize("name", ["pretrained", "scratch-photos"])

@@ -2,6 +2,11 @@
 
 Its 1,000 classes are kept and their probabilities summed to panda, cat and other, so that training
 starts from the untouched network (epoch 0) and what it learned of other animals is not thrown away.
+
+The training photos show few kinds of other animals. Told to tell cats from these, a network soon
+calls everything a cat that is not one of these. So the classes of the kinds that are there are free
+to move far, and all others are held: cats come to differ from these dogs because the network knows
+dogs better, not because it takes more for cats.
 """
 
 from collections.abc import Callable
@@ -12,14 +17,21 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 from torch import Tensor, nn
 
 from pandacat import augment, shards, training
 from pandacat.features import Features
-from pandacat.labels import LABELS
-from pandacat.networks.pretrained import PretrainedNetwork, Trunk, group_log_probabilities
+from pandacat.labels import LABELS, label_of_imagenet_class
+from pandacat.measure import conformal
+from pandacat.networks.pretrained import (
+    PretrainedNetwork,
+    Trunk,
+    group_log_probabilities,
+    pool_views,
+)
 from pandacat.params import FineTuneParams
-from pandacat.recogniser import average_views
+from pandacat.saved import Promise
 from pandacat.training import Batch, Checkpoint, EpochRecord, Examples, History, ShuffledBatches
 
 
@@ -28,16 +40,19 @@ class Data:
     """What to learn from, and photos of which each has several views to validate on."""
 
     train: Examples
-    """Features `(M, D) float32` for the head alone, else pictures `(M, 3, H, W) uint8`."""
+    """Features `(M, V + A, D) float32` of views and changed copies for the head alone, else
+    pictures `(M, 3, H, W) uint8`."""
     validation: Examples
-    """The same with a dimension more: `(N, V, …)`."""
+    """Features `(N, V, D)`, else pictures `(N, 1, 3, H, W)`."""
+
+    @property
+    def view_count(self) -> int:
+        """V."""
+        return self.validation.inputs.shape[1]
 
 
 def from_features(index: pd.DataFrame, features: Features) -> Data:
-    """Return the features of the views and changed copies of the training photos.
-
-    Each training photo's views and copies count as examples of their own.
-    """
+    """Return what the frozen trunk makes of the photos."""
 
     def rows(split: str) -> np.ndarray:
         return np.flatnonzero(index.split == split)
@@ -47,10 +62,7 @@ def from_features(index: pd.DataFrame, features: Features) -> Data:
 
     train = np.concatenate([features.views[rows("train")], features.augmented], axis=1)
     return Data(
-        Examples(
-            torch.from_numpy(train).flatten(0, 1),
-            classes("train").repeat_interleave(train.shape[1]),
-        ),
+        Examples(torch.from_numpy(train), classes("train")),
         Examples(torch.from_numpy(features.views[rows("validation")]), classes("validation")),
     )
 
@@ -62,6 +74,48 @@ def from_pictures(folder: Path, size_px: int) -> Data:
         for split in ("train", "validation")
     )
     return Data(train, Examples(validation.inputs[:, None], validation.classes))
+
+
+class MovedHead(nn.Module):
+    """The head, and how far each class has moved from where it was, in steps of its reach."""
+
+    def __init__(self, head: nn.Linear, reach: Tensor) -> None:
+        """Start where the head is; `reach` is `(1000,)`."""
+        super().__init__()
+        self.moved = nn.Linear(head.in_features, head.out_features)
+        nn.init.zeros_(self.moved.weight)
+        nn.init.zeros_(self.moved.bias)
+        self.register_buffer("start_weight", head.weight.detach().clone(), persistent=False)
+        self.register_buffer("start_bias", head.bias.detach().clone(), persistent=False)
+        self.register_buffer("reach", reach, persistent=False)
+
+    start_weight: Tensor
+    start_bias: Tensor
+    reach: Tensor
+
+    def weight_and_bias(self) -> tuple[Tensor, Tensor]:
+        """Return where the head is now: `(1000, D)`, `(1000,)`."""
+        return (
+            self.start_weight + self.reach[:, None] * self.moved.weight,
+            self.start_bias + self.reach * self.moved.bias,
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits `(…, 1000)` for features `(…, D)`."""
+        return nn.functional.linear(features, *self.weight_and_bias())
+
+
+@torch.inference_mode()
+def shown_others(head: nn.Linear, data: Data) -> Tensor:
+    """Return `(1000,) bool`: the classes of other animals that the training photos show.
+
+    These are the most probable ones in some view of a photo labelled other.
+    """
+    other = LABELS.index("other")
+    views = data.train.inputs[data.train.classes == other, : data.view_count]
+    shown = torch.zeros(head.out_features, dtype=torch.bool)
+    shown[head(views).argmax(dim=-1).flatten()] = True
+    return shown & (torch.tensor(label_of_imagenet_class()) == other)
 
 
 class WholeNetwork(nn.Module):
@@ -116,15 +170,20 @@ def fine_tune(
     With the strategy `head`, `data` comes from `from_features`, with `last_stages` and
     `everything` from `from_pictures`.
 
-    The loss is the cross-entropy of the three summed probabilities, each label counting the same,
-    plus `anchor` times the squared distance from the pretrained weights (L2-SP: Li, Grandvalet and
-    Davoine, "Explicit Inductive Bias for Transfer Learning", ICML 2018, equation 2).
+    The loss is the cross-entropy of the three summed probabilities, each label counting the same:
+    half that of the photo, whose views are pooled, and half that of its changed copies, where there
+    are some. `anchor` times the squared distance from the pretrained weights is added (L2-SP: Li,
+    Grandvalet and Davoine, "Explicit Inductive Bias for Transfer Learning", ICML 2018, equation 2);
+    of the head alone, classes that `shown_others` names move `freedom` times as far at this price.
     """
     training.make_deterministic()
     train, validation = data.train, data.validation
     compute = training.pick_compute(params.precision)
-    learner: nn.Module = network.head
-    if params.strategy != "head":
+    learner: nn.Module
+    if params.strategy == "head":
+        reach = torch.where(shown_others(network.head, data), params.freedom, 1.0)
+        learner = MovedHead(network.head, reach)
+    else:
         stages = params.trained_stages if params.strategy == "last_stages" else None
         learner = WholeNetwork(network.trunk, network.head, stages)
     learner.to(compute.device)
@@ -147,19 +206,25 @@ def fine_tune(
 
     def loss(learner: nn.Module, batch: Batch) -> Tensor:
         inputs, classes = batch
-        own = group_log_probabilities(learner(inputs).float())[range(len(classes)), classes]
+        parts = group_log_probabilities(learner(inputs).float())
+        if parts.ndim == 2:
+            parts = parts[:, None]
+        views, copies = parts[:, : data.view_count], parts[:, data.view_count :]
+        rows = range(len(classes))
+        own = pool_views(views).log_softmax(dim=-1)[rows, classes]
+        if copies.shape[1]:
+            own = (own + copies[rows, :, classes].mean(dim=1)) / 2
         distance = sum(
             (now - then).square().sum() for now, then in zip(trained, start, strict=True)
         )
         return -(own * weights[classes]).mean() + params.anchor * distance
 
     def validate(learner: nn.Module) -> dict[str, float]:
-        log_probabilities = predicted(learner, validation.inputs, compute.device)
-        mean = log_probabilities.exp().mean(dim=1)
-        own = mean[range(len(mean)), validation.classes].clamp(min=1e-12)
+        logits = pool_views(predicted(learner, validation.inputs, compute.device))
+        right = logits.argmax(dim=1) == validation.classes
         return {
-            "validation_loss": float(-own.log().mean()),
-            "validation_accuracy": float((mean.argmax(1) == validation.classes).double().mean()),
+            "validation_loss": float(nn.functional.cross_entropy(logits, validation.classes)),
+            "validation_accuracy": float(right.double().mean()),
         }
 
     history = training.fit(
@@ -179,6 +244,9 @@ def fine_tune(
         on_epoch=on_epoch,
     )
     learner.cpu()
+    if isinstance(learner, MovedHead):
+        weight, bias = learner.weight_and_bias()
+        network.head.weight.data, network.head.bias.data = weight.detach(), bias.detach()
     return history
 
 
@@ -193,18 +261,27 @@ def predicted(learner: nn.Module, inputs: Tensor, device: torch.device) -> Tenso
     return torch.cat(parts)
 
 
-def fit_temperature(log_probabilities: np.ndarray, classes: np.ndarray) -> float:
-    """Return the temperature at which the average over the views fits the labels best.
+def fit_temperature(logits: np.ndarray, classes: np.ndarray) -> float:
+    """Return the temperature by which to divide the logits `(N, 3)` of the validation photos.
 
-    Log-probabilities `(N, V, 3)` are divided by it, and the views' probabilities averaged, as the
-    finished model does; the log loss of that average is least (Guo et al., "On Calibration of
-    Modern Neural Networks", ICML 2017, section 4.2).
+    The log loss is least, each label counting the same (Guo et al., "On Calibration of Modern
+    Neural Networks", ICML 2017, section 4.2). A weak pull towards 1, a standard normal prior on the
+    logarithm, keeps a network without a single mistake from being told to be surer yet.
     """
+    counts = np.bincount(classes, minlength=logits.shape[1])
+    weights = len(classes) / (np.count_nonzero(counts) * counts[classes])
 
-    def log_loss(log_temperature: float) -> float:
-        mean = average_views(log_probabilities / np.exp(log_temperature))
-        own = mean[np.arange(len(classes)), classes]
-        return float(-np.log(np.maximum(own, 1e-12)).mean())
+    def loss(log_temperature: float) -> float:
+        own = log_softmax(logits / np.exp(log_temperature), axis=1)[range(len(classes)), classes]
+        return float(-(weights * own).sum() + log_temperature**2 / 2)
 
-    best = minimize_scalar(log_loss, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
+    best = minimize_scalar(loss, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
     return float(np.exp(best.x))
+
+
+def calibrate_promise(probabilities: np.ndarray, classes: np.ndarray, coverage: float) -> Promise:
+    """Return from which probability on panda, and cat, is to be named, so that `coverage` of each
+    get their name, among photos like the validation photos given: `(N, 3)` and `(N,)`."""
+    known = classes != LABELS.index("other")
+    panda, cat = conformal.calibrate_by_label(probabilities[known, :2], classes[known], coverage)
+    return Promise(coverage, (float(panda), float(cat)))

@@ -206,6 +206,8 @@ class FineTuneParams:
     """With `last_stages`: how many of the trunk's are trained."""
     anchor: Annotated[float, Field(ge=0)]
     """Pull towards the pretrained weights."""
+    freedom: Annotated[float, Field(ge=1)]
+    """With `head`: how many times as far the classes of other animals that are shown may move."""
     epochs: Count
     batch_size: Count
     learning_rate: PositiveFloat
@@ -214,6 +216,8 @@ class FineTuneParams:
     precision: Literal["auto", "float32", "bfloat16"]
     augment: AugmentParams
     """Of pictures; features of changed copies come from `predict_pretrained`."""
+    coverage: Annotated[float, Field(gt=0, lt=1)]
+    """Which share of pandas, and of cats, is to be named when several labels may be."""
     seed: Seed
 
 

@@ -31,6 +31,8 @@ class Verdict:
     """In the order of `LABELS`, summing to 1."""
     reason: str | None = None
     """Why the photo can't be read; `None` where it can."""
+    answer: str | None = None
+    """Every label that can't be ruled out, or "neither"; of models that promise a coverage."""
 
     @property
     def label(self) -> Label | None:
@@ -86,10 +88,24 @@ class Recogniser:
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Return `(…, 3)` probabilities of panda, cat and other for features `(…, V, D)`.
 
-        The views of one photo are judged one by one and their probabilities averaged.
+        The views of one photo are judged one by one and their odds averaged.
         """
-        tempered = self.log_probabilities(features) / self.description.temperature
-        return average_views(tempered)
+        logits = pool_views(self.log_probabilities(features))
+        return softmax(logits / self.description.temperature)
+
+    def answer(self, probabilities: Sequence[float]) -> str | None:
+        """Return "panda", "cat", "panda or cat" or "neither"; `None` without a promise."""
+        promise = self.description.promise
+        if promise is None:
+            return None
+        named = [
+            label
+            for label, probability, threshold in zip(
+                LABELS[:2], probabilities[:2], promise.thresholds, strict=True
+            )
+            if probability >= threshold
+        ]
+        return " or ".join(named) or "neither"
 
     def recognise(self, items: Iterable[tuple[str, Callable[[], bytes]]]) -> Iterator[Verdict]:
         """Yield a verdict for each (name, function that returns the file's bytes), in order.
@@ -107,7 +123,8 @@ class Recogniser:
                 return Verdict(name, None, str(error))
             except OSError as error:
                 return Verdict(name, None, error.strerror or "can't be opened")
-            return Verdict(name, tuple(judge(photo.image, [self])[0].tolist()))
+            probabilities = tuple(judge(photo.image, [self])[0].tolist())
+            return Verdict(name, probabilities, answer=self.answer(probabilities))
 
         return ordered_map(verdict, items)
 
@@ -147,10 +164,22 @@ def group_log_probabilities(logits: np.ndarray) -> np.ndarray:
     )
 
 
-def average_views(log_probabilities: np.ndarray) -> np.ndarray:
-    """Return `(…, 3)` probabilities, the mean over the views, from logits `(…, V, 3)`."""
-    mean: np.ndarray = np.exp(_log_softmax(log_probabilities)).mean(axis=-2)
-    return mean / mean.sum(axis=-1, keepdims=True)
+def pool_views(log_probabilities: np.ndarray) -> np.ndarray:
+    """Return `(…, 3)` logits of photos from the log-probabilities `(…, V, 3)` of their views.
+
+    The odds of panda and cat against other are averaged over the views: a view that is sure to hold
+    the animal outweighs many that see none of it. The logit of other is 0. A single view keeps its
+    probabilities.
+    """
+    odds = log_probabilities - log_probabilities[..., -1:]
+    pooled: np.ndarray = np.logaddexp.reduce(odds, axis=-2) - np.log(odds.shape[-2])
+    return pooled
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return probabilities along the last axis."""
+    probabilities: np.ndarray = np.exp(_log_softmax(logits))
+    return probabilities
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -210,14 +239,15 @@ def open_model(name: str, *, models: Path, engine: EngineName = "auto") -> Recog
 
 
 def _cached_pretrained() -> Path:
-    folder = platformdirs.user_cache_path("pandacat") / "pretrained-efficientnet_lite0-1"
+    name = f"pretrained-efficientnet_lite0-{saved.FORMAT}"
+    folder = platformdirs.user_cache_path("pandacat") / name
     if not (folder / saved.DESCRIPTION).is_file():
         save_pretrained(folder, "efficientnet_lite0", side_px=384)
     return folder
 
 
 def save_pretrained(folder: Path, backbone: str, *, side_px: int) -> None:
-    """Write the untouched network as a saved model: one centre view, no temperature."""
+    """Write the untouched network as a saved model: one centre view, nothing calibrated."""
     from pandacat.networks import pretrained
 
     network = pretrained.load(backbone)

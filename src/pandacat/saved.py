@@ -15,7 +15,17 @@ from pandacat.files import sha256_of, write_json, written_aside
 from pandacat.views import Views
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
-FORMAT = 1
+FORMAT = 2
+
+
+@checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Promise:
+    """How many pandas and cats an answer names; see `measure.conformal`."""
+
+    coverage: float
+    """Of the pandas, and of the cats, among photos like those of the validation split."""
+    thresholds: tuple[float, float]
+    """An answer names panda, or cat, where its probability is at least this."""
 
 
 @checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -30,7 +40,7 @@ class Description:
     views: Views
     size_px: int
     temperature: float
-    """By which log-probabilities are divided, so that probabilities mean what they say."""
+    """By which logits are divided, so that probabilities mean what they say."""
     side_px: int
     """Shorter side to which photos are shrunk before views are cut."""
     trained_on: str
@@ -39,6 +49,8 @@ class Description:
     """Of the training data, for a reader."""
     architecture: dict[str, Any]
     """For `scratch`: the shape of the network."""
+    promise: Promise | None = None
+    """`None` where none was calibrated."""
     format: int = FORMAT
 
 

@@ -8,6 +8,7 @@ and everything else are summed, so it tells these three apart without any traini
 import hashlib
 import importlib.resources
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -200,3 +201,12 @@ def group_log_probabilities(logits: Tensor) -> Tensor:
         ],
         dim=-1,
     )
+
+
+def pool_views(log_probabilities: Tensor) -> Tensor:
+    """Return `(N, 3)` logits of photos from log-probabilities `(N, V, 3)` of their views.
+
+    The odds of panda and cat against other are averaged over the views.
+    """
+    odds = log_probabilities - log_probabilities[..., -1:]
+    return odds.logsumexp(dim=-2) - math.log(odds.shape[-2])
