@@ -1,5 +1,6 @@
 """Pictures changed in ways that leave the answer the same, a whole batch at a time."""
 
+import functools
 import math
 
 import torch
@@ -52,20 +53,40 @@ def _moved(images: Tensor, how: AugmentParams, generator: Generator) -> Tensor:
     shear = uniform(how.shear)
     mirror = uniform(1).sign() if how.flip else torch.ones(count)
 
-    # Each matrix leads from a place in the new picture to the place in the old one.
+    # Where each pixel comes from is a weighted sum of a few fields: one matrix product for all.
     cos, sin = angle.cos(), angle.sin()
     across = torch.stack([cos, sin], dim=1) * (mirror / (zoom * stretch))[:, None]
     along = torch.stack([shear * cos - sin, shear * sin + cos], dim=1) * (stretch / zoom)[:, None]
     shift = torch.stack([uniform(2 * how.shift), uniform(2 * how.shift)], dim=1)
-    matrices = torch.stack([across, along, shift], dim=2).to(images.device)
-    places = functional.affine_grid(matrices, list(images.shape), align_corners=False)
+    weights = torch.stack([across, along, shift], dim=2)
+    fields = _straight_fields(height, width)
     if how.elastic:
-        bends = 2 * how.elastic * torch.randn(count, 2, 5, 5, generator=generator)
-        bends = functional.interpolate(
-            bends.to(images.device), (height, width), mode="bicubic", align_corners=True
-        )
-        places = places + bends.permute(0, 2, 3, 1)
+        bends = 2 * how.elastic * torch.randn(count, 2, 25, generator=generator)
+        weights = torch.cat([weights, bends], dim=2)
+        fields = torch.cat([fields, _bent_fields(height, width)])
+    places = weights.to(images.device) @ fields.to(images.device)
+    places = places.unflatten(2, (height, width)).permute(0, 2, 3, 1)
     return functional.grid_sample(images, places, padding_mode="border", align_corners=False)
+
+
+@functools.cache
+def _straight_fields(height: int, width: int) -> Tensor:
+    """Return the coordinates x and y of each pixel, from -1 to 1, and 1: (3, H · W)."""
+    y, x = torch.meshgrid(
+        (2 * torch.arange(height) + 1) / height - 1,
+        (2 * torch.arange(width) + 1) / width - 1,
+        indexing="ij",
+    )
+    return torch.stack([x, y, torch.ones_like(x)]).flatten(1)
+
+
+@functools.cache
+def _bent_fields(height: int, width: int) -> Tensor:
+    """Return how far each pixel moves with each point of a 5×5 grid alone: (25, H · W)."""
+    points = torch.eye(25).unflatten(1, (5, 5))[:, None]
+    return functional.interpolate(
+        points, (height, width), mode="bicubic", align_corners=True
+    ).flatten(1)
 
 
 def _recolored(images: Tensor, reach: float, generator: Generator) -> Tensor:
