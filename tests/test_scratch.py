@@ -64,6 +64,8 @@ def recipe(**changes: object) -> ScratchParams:
         "label_smoothing": 0.0,
         "patience": None,
         "precision": "float32",
+        "memory_format": "auto",
+        "pin_memory": True,
         "augment": UNCHANGED,
         "mixup": 0.0,
         "seed": 1,
@@ -236,6 +238,17 @@ def test_two_trainings_give_the_same_bits_with_all_that_is_random_on() -> None:
     one, two = (scratch_training.train(settings, bar_data())[0] for _ in range(2))
     for name, tensor in one.state_dict().items():
         assert torch.equal(tensor, two.state_dict()[name])
+
+
+def test_the_order_of_memory_changes_nothing_but_the_last_bits() -> None:
+    one, two = (
+        scratch_training.train(recipe(epochs=1, memory_format=order), bar_data())[0]
+        for order in ("channels_last", "contiguous")
+    )
+    convolutions = [network.stages[1].shrink.patterns.weight for network in (one, two)]
+    assert convolutions[0].is_contiguous(memory_format=torch.channels_last)
+    assert convolutions[1].is_contiguous()
+    assert torch.allclose(*convolutions, atol=1e-4)
 
 
 def test_the_stage_writes_the_network_its_metrics_and_its_curves(

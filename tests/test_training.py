@@ -12,7 +12,7 @@ from pandacat import training
 from pandacat.errors import PandacatError
 from pandacat.training import Checkpoint, Compute, EpochRecord, Examples, History, ShuffledBatches
 
-CPU = Compute(torch.device("cpu"), bfloat16=False)
+CPU = Compute(torch.device("cpu"))
 
 
 def points(count: int = 120) -> Examples:
@@ -105,9 +105,13 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
     assert not torch.equal(networks[0][0].weight, networks[2][0].weight)
 
 
-def test_a_training_interrupted_after_any_epoch_ends_with_the_same_bits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_training_interrupted_after_any_epoch_ends_with_the_same_bits(
+    tmp_path: Path, dtype: torch.dtype
+) -> None:
+    compute = Compute(torch.device("cpu"), dtype)
     undisturbed = small_network()
-    whole = fit(undisturbed, epochs=4)
+    whole = fit(undisturbed, epochs=4, compute=compute)
 
     for last in range(1, 5):
 
@@ -117,10 +121,16 @@ def test_a_training_interrupted_after_any_epoch_ends_with_the_same_bits(tmp_path
 
         checkpoint = Checkpoint(tmp_path, f"cut-after-{last}", "key")
         with pytest.raises(KeyboardInterrupt):
-            fit(small_network(), epochs=4, checkpoint=checkpoint, on_epoch=power_cut)
+            fit(
+                small_network(),
+                epochs=4,
+                compute=compute,
+                checkpoint=checkpoint,
+                on_epoch=power_cut,
+            )
 
         resumed = small_network(seed=99)
-        assert fit(resumed, epochs=4, checkpoint=checkpoint) == whole
+        assert fit(resumed, epochs=4, compute=compute, checkpoint=checkpoint) == whole
         assert_same_bits(resumed, undisturbed)
 
 
@@ -235,11 +245,45 @@ def test_a_loss_that_explodes_is_explained() -> None:
         fit(small_network(), learning_rate=1e30)
 
 
-def test_bfloat16_keeps_the_weights_in_float32() -> None:
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_mixed_precision_keeps_the_weights_in_float32(dtype: torch.dtype) -> None:
     network = small_network()
-    fit(network, epochs=20, compute=Compute(torch.device("cpu"), bfloat16=True))
+    fit(network, epochs=20, compute=Compute(torch.device("cpu"), dtype))
     assert {tensor.dtype for tensor in network.parameters()} == {torch.float32}
     assert measured(network)["validation_accuracy"] > 0.85
+
+
+@pytest.mark.parametrize(
+    ("bfloat16", "capability", "dtype", "channels_last"),
+    [
+        (True, (8, 0), torch.bfloat16, True),
+        (False, (7, 5), torch.float16, True),
+        (False, (6, 1), torch.float32, False),
+    ],
+)
+def test_each_gpu_gets_what_is_fast_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+    bfloat16: bool,
+    capability: tuple[int, int],
+    dtype: torch.dtype,
+    channels_last: bool,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bfloat16)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert training.pick_compute() == Compute(torch.device("cuda"), dtype, channels_last, True)
+    asked = training.pick_compute("float32", "channels_last", pin_memory=False)
+    assert asked == Compute(torch.device("cuda"), torch.float32, True, False)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_processor_calculates_in_bfloat16_only_where_that_is_native(
+    monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native})
+    dtype = torch.bfloat16 if native else torch.float32
+    assert training.pick_compute() == Compute(torch.device("cpu"), dtype, True, False)
 
 
 def test_the_learning_rate_warms_up_and_falls_to_nothing() -> None:

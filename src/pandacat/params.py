@@ -140,7 +140,10 @@ class ScratchParams:
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     patience: Count | None
     """Stop after so many epochs without a lower validation loss."""
-    precision: Literal["auto", "float32", "bfloat16"]
+    precision: Literal["auto", "float32", "bfloat16", "float16"]
+    memory_format: Literal["auto", "channels_last", "contiguous"]
+    pin_memory: bool
+    """Whether a GPU fetches the next batch while the processor goes on."""
     augment: AugmentParams
     mixup: Annotated[float, Field(ge=0, le=0.5)]
     """Up to this share of another picture is blended into each, and as much of its label."""

@@ -72,7 +72,9 @@ def train(
 ) -> tuple[ScratchNetwork, History]:
     """Return the trained network, on the CPU, and how it went."""
     training.make_deterministic()
-    compute = training.pick_compute(recipe.precision)
+    compute = training.pick_compute(
+        recipe.precision, recipe.memory_format, pin_memory=recipe.pin_memory
+    )
     examples, validation = data.splits["train"], data.splits["validation"]
     spec = ScratchSpec(
         image_channels=examples.inputs.shape[1],
@@ -90,11 +92,15 @@ def train(
         generator = training.generator_for("batches", recipe.seed, epoch)
 
         def change(images: Tensor) -> Tensor:
-            changed = augment.augmented(images.float() / 255, recipe.augment, generator)
-            return changed.contiguous(memory_format=torch.channels_last)
+            return augment.augmented(images.float() / 255, recipe.augment, generator)
 
         return ShuffledBatches(
-            examples, recipe.batch_size, generator, transform=change, device=compute.device
+            examples,
+            recipe.batch_size,
+            generator,
+            transform=change,
+            device=compute.device,
+            pin_memory=compute.pin_memory,
         )
 
     def loss(network: nn.Module, batch: Batch) -> Tensor:

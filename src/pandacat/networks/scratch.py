@@ -141,7 +141,7 @@ def build(spec: ScratchSpec, *, seed: int) -> ScratchNetwork:
         for module in network.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-    return network.to(memory_format=torch.channels_last)
+    return network
 
 
 def from_state(architecture: Mapping[str, Any], state: Mapping[str, Tensor]) -> ScratchNetwork:
