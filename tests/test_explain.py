@@ -41,7 +41,7 @@ def test_the_filters_are_those_of_the_first_convolution(network):
     filters = explain.first_filters(network)
 
     assert filters.shape == (4, 1, 3, 3)
-    assert np.array_equal(filters, network.stages[0].shrink.patterns.weight.detach().numpy())
+    assert np.array_equal(filters, network.stages[0].halve.patterns.weight.detach().numpy())
 
 
 class BlueHere(nn.Module):

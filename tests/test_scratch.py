@@ -136,7 +136,7 @@ def test_the_first_weights_depend_on_the_seed_alone() -> None:
 
 
 def test_multiply_adds_are_those_of_the_convolutions_and_the_head() -> None:
-    convolutions = 64 * 9 * 3 * 4 + 64 * 9 * 4 * 4 + 16 * 9 * 4 * 6
+    convolutions = 256 * 9 * 3 * 4 + 64 * 9 * 4 * 4 + 16 * 9 * 4 * 6
     assert scratch.multiply_adds(scratch.build(SPEC, seed=1)) == convolutions + 6 * 3
 
 
@@ -245,7 +245,7 @@ def test_the_order_of_memory_changes_nothing_but_the_last_bits() -> None:
         scratch_training.train(recipe(epochs=1, memory_format=order), bar_data())[0]
         for order in ("channels_last", "contiguous")
     )
-    convolutions = [network.stages[1].shrink.patterns.weight for network in (one, two)]
+    convolutions = [network.stages[1].halve.patterns.weight for network in (one, two)]
     assert convolutions[0].is_contiguous(memory_format=torch.channels_last)
     assert convolutions[1].is_contiguous()
     assert torch.allclose(*convolutions, atol=1e-4)

@@ -7,11 +7,12 @@ ears. What is left at the end is averaged over the picture and weighed once for 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
+from torch.nn.functional import max_pool2d
 
 from pandacat.errors import PandacatError
 
@@ -64,36 +65,51 @@ class Convolution(nn.Module):
 
     The convolution slides one small pattern per output channel over the maps and says where it
     fits; batch normalisation keeps the answers in a range where learning is quick; the ReLU keeps
-    only what fits.
+    only what fits. `pool` halves the sides before or after the patterns are looked for: of each 2×2
+    numbers the greatest stays.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, *, stride: int = 1) -> None:
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        *,
+        pool: Literal["before", "after"] | None = None,
+    ) -> None:
         super().__init__()
-        self.patterns = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
+        self.pool = pool
+        self.patterns = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(channels_out)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return (N, channels_out, H / stride, W / stride) from (N, channels_in, H, W)."""
-        return torch.relu(self.norm(self.patterns(maps)))
+        """Return (N, channels_out, H, W), or H / 2 and W / 2, from (N, channels_in, H, W)."""
+        if self.pool == "before":
+            maps = max_pool2d(maps, 2)
+        maps = self.patterns(maps)
+        if self.pool == "after":
+            maps = max_pool2d(maps, 2)
+        return torch.relu(self.norm(maps))
 
 
 class Stage(nn.Module):
     """One convolution that halves the sides, then more that refine what it found.
 
-    The later ones *add* to the maps (a residual connection: He et al. 2016, section 3.2), so that
-    the gradient reaches the early layers unweakened.
+    The first stage of a network looks at the picture in full before it halves; later ones halve
+    first, which makes their many maps four times as cheap. The refining convolutions *add* to the
+    maps (a residual connection: He et al. 2016, section 3.2), so that the gradient reaches the
+    early layers unweakened.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, depth: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, depth: int, *, first: bool) -> None:
         super().__init__()
-        self.shrink = Convolution(channels_in, channels_out, stride=2)
+        self.halve = Convolution(channels_in, channels_out, pool="after" if first else "before")
         self.refine = nn.ModuleList(
             Convolution(channels_out, channels_out) for _ in range(depth - 1)
         )
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return (N, channels_out, H / 2, W / 2) from (N, channels_in, H, W)."""
-        maps = self.shrink(maps)
+        maps = self.halve(maps)
         for convolution in self.refine:
             maps = maps + convolution(maps)
         return maps
@@ -111,9 +127,9 @@ class ScratchNetwork(nn.Module):
         self.spec = spec
         self.normalization = Normalization(spec.image_channels)
         self.stages = nn.ModuleList(
-            Stage(channels_in, channels_out, depth)
-            for channels_in, channels_out, depth in zip(
-                (spec.image_channels, *spec.channels), spec.channels, spec.depths, strict=False
+            Stage(channels_in, channels_out, depth, first=number == 0)
+            for number, (channels_in, channels_out, depth) in enumerate(
+                zip((spec.image_channels, *spec.channels), spec.channels, spec.depths, strict=False)
             )
         )
         self.dropout = nn.Dropout(spec.dropout)
