@@ -1,16 +1,13 @@
-"""Whether "90 % sure" is right nine times in ten, and the temperature that makes it so."""
+"""Whether "90 % sure" is right nine times in ten."""
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
 from scipy.stats import rankdata
 
 from pandacat.measure.arrays import BoolArray, FloatArray, IntArray
 from pandacat.measure.intervals import wilson
 
 BINS = 15
-LARGEST_LOG_TEMPERATURE = 3.0
 
 
 def reliability(confidences: FloatArray, right: BoolArray, bins: int = BINS) -> pd.DataFrame:
@@ -77,30 +74,3 @@ def calibration_error_by_chance(
         for _ in range(draws)
     ]
     return float(np.quantile(errors, 0.95))
-
-
-def fit_temperature(logits: FloatArray, labels: IntArray) -> float:
-    """Return the temperature that makes `softmax(logits / temperature)` fit the labels best.
-
-    The log loss is minimised with a weak pull towards 1 (a standard normal prior on the logarithm
-    of the temperature), so that a network without a single mistake is not told to be surer yet.
-
-    Args:
-        logits: `(N, K)`, or log probabilities, for which 1 likewise means "as it is".
-        labels: `(N,)`, of photos that the network has not been trained on.
-
-    Source: Guo et al., On calibration of modern neural networks, ICML 2017, section 4.2.
-    """
-    photos = np.arange(len(labels))
-
-    def loss(log_temperature: float) -> float:
-        logs = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return float(-logs[photos, labels].sum() + log_temperature**2 / 2)
-
-    bounds = (-LARGEST_LOG_TEMPERATURE, LARGEST_LOG_TEMPERATURE)
-    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
-
-
-def apply_temperature(logits: FloatArray, temperature: float) -> FloatArray:
-    """Return `(N, K)` probabilities from `(N, K)` logits or log probabilities."""
-    return np.asarray(softmax(logits / temperature, axis=1))
