@@ -97,11 +97,6 @@ def pixel_properties(decoded: PixelArray) -> dict[str, float]:
     }
 
 
-def file_properties(data: bytes, decoded: PixelArray) -> dict[str, float | str]:
-    """Return `header_properties` and `pixel_properties` of one photo: a row for `audit`."""
-    return {**header_properties(data), **pixel_properties(decoded)}
-
-
 def audit(table: pd.DataFrame, labels: IntArray, groups: IntArray, seed: int) -> list[Finding]:
     """Return how well each property, and all together, tell each two labels apart; best first.
 
