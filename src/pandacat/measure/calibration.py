@@ -24,7 +24,7 @@ def reliability(confidences: FloatArray, right: BoolArray, bins: int = BINS) -> 
     Returns:
         Columns `photos`, `confidence` (mean), `accuracy`, and its Wilson bounds `low` and `high`.
     """
-    bin_of = np.floor(bins * (rankdata(confidences) - 0.5) / len(confidences))
+    bin_of = _bins(confidences, bins)
     rows = []
     for index in np.unique(bin_of):
         inside = bin_of == index
@@ -41,6 +41,12 @@ def reliability(confidences: FloatArray, right: BoolArray, bins: int = BINS) -> 
     return pd.DataFrame(rows)
 
 
+def _bins(confidences: FloatArray, bins: int) -> IntArray:
+    """Return `(N,)`: the bin of each answer; some bins may be empty."""
+    ranks = rankdata(confidences) - 0.5
+    return np.asarray(np.floor(bins * ranks / len(confidences)), np.int64)
+
+
 def expected_calibration_error(
     confidences: FloatArray, right: BoolArray, bins: int = BINS
 ) -> float:
@@ -50,9 +56,12 @@ def expected_calibration_error(
     binning, AAAI 2015; equal-mass bins: Nixon et al., Measuring calibration in deep learning, CVPR
     workshops 2019.
     """
-    curve = reliability(confidences, right, bins)
-    gaps = (curve["confidence"] - curve["accuracy"]).abs()
-    return float(np.average(gaps, weights=curve["photos"]))
+    return _error(confidences, right, _bins(confidences, bins))
+
+
+def _error(confidences: FloatArray, right: BoolArray, bin_of: IntArray) -> float:
+    excess = np.bincount(bin_of, weights=confidences - right)
+    return float(np.abs(excess).sum() / len(confidences))
 
 
 def calibration_error_by_chance(
@@ -67,10 +76,9 @@ def calibration_error_by_chance(
     Forecasting 22 (2007), 651-661.
     """
     generator = np.random.default_rng(seed)
+    bin_of = _bins(confidences, bins)
     errors = [
-        expected_calibration_error(
-            confidences, np.asarray(generator.random(len(confidences)) < confidences), bins
-        )
+        _error(confidences, generator.random(len(confidences)) < confidences, bin_of)
         for _ in range(draws)
     ]
     return float(np.quantile(errors, 0.95))
