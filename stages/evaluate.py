@@ -1,16 +1,11 @@
 """Measure all networks side by side on photos that none of them has seen."""
 
-from pandacat import evaluation, features, layout, params, predictions, tracking
+import pandas as pd
+
+from pandacat import evaluation, features, layout, params, predictions, saved, tracking
 from pandacat.files import write_json
-from pandacat.recogniser import open_model
 from pandacat.sources.archive import find
 from pandacat.stage import run
-
-NETWORKS = {
-    "scratch": "scratch-photos",
-    "pretrained": "pretrained",
-    "fine_tuned": "fine-tuned",
-}
 
 
 def main() -> None:
@@ -18,28 +13,35 @@ def main() -> None:
     settings = params.load()
     chosen = settings.evaluate
     with tracking.run("evaluate", chosen) as tracked:
-        recognisers = {
-            name: open_model(model, models=layout.MODELS) for name, model in NETWORKS.items()
-        }
-        judged = evaluation.judge_split(
-            recognisers,
-            "test",
-            photo_folder=layout.PHOTOS,
-            kept=features.read(layout.FEATURES),
+        recognisers = evaluation.open_networks(layout.MODELS)
+        ours = saved.load(layout.MODELS / evaluation.NETWORKS[evaluation.OURS])
+        kept = features.read(layout.FEATURES)
+        known = evaluation.known_photos(
+            recognisers[evaluation.OURS], photo_folder=layout.PHOTOS, kept=kept
         )
-        metrics = {"test": evaluation.figures_of(judged, seed=chosen.seed)}
-        elsewhere = judged.iloc[:0]
+        seen = {
+            "test": evaluation.see_split(recognisers, "test", photo_folder=layout.PHOTOS, kept=kept)
+        }
         if chosen.field_test:
-            elsewhere = evaluation.judge_archive(
+            seen["field_test"] = evaluation.see_archive(
                 recognisers,
                 find(chosen.field_test),
                 settings.photos.folders,
                 side_px=settings.preprocess.side_px,
             )
-            metrics["field_test"] = evaluation.figures_of(elsewhere, seed=chosen.seed)
+        found = {
+            where: evaluation.measure(recognisers, photos, ours, known, seed=chosen.seed)
+            for where, photos in seen.items()
+        }
 
-        predictions.write(layout.PREDICTIONS / "test.csv", judged)
+        judged = {where: measured.judged for where, measured in found.items()}
+        predictions.write(layout.PREDICTIONS / "test.csv", judged["test"])
+        elsewhere = judged.get("field_test", judged["test"].head(0))
         predictions.write(layout.PREDICTIONS / "field_test.csv", elsewhere)
+        for table in ("paired", "open_set_scores"):
+            parts = [getattr(one, table).assign(photos=where) for where, one in found.items()]
+            predictions.write(layout.PLOTS / f"{table}.csv", pd.concat(parts))
+        metrics = {where: measured.metrics() for where, measured in found.items()}
         write_json(layout.METRICS / "evaluate.json", metrics)
         tracked.log_metrics(metrics)
 

@@ -64,7 +64,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, 
         for stage in ("fetch_photos", "preprocess"):
             run_stage(stage)
         run_stage("train_scratch", "photos")
-        for stage in ("predict_pretrained", "audit", "fine_tune", "evaluate"):
+        for stage in ("predict_pretrained", "audit", "fine_tune", "train_plain", "evaluate"):
             run_stage(stage)
     finally:
         os.chdir(before)

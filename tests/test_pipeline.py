@@ -94,7 +94,7 @@ def test_a_model_says_what_it_was_trained_on(workspace: Path) -> None:
 def test_every_network_judges_the_same_photos(workspace: Path, table: str) -> None:
     judged = predictions.read(workspace / f"data/predictions/{table}.csv")
     paths = judged.groupby("network").path.apply(list)
-    assert set(paths.index) == {"scratch", "pretrained", "fine_tuned"}
+    assert set(paths.index) == {"scratch", "pretrained", "plain", "fine_tuned"}
     assert paths.map(tuple).nunique() == 1
     np.testing.assert_allclose(judged[PROBABILITIES].sum(axis=1), 1, atol=1e-5)
 

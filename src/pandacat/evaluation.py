@@ -1,118 +1,327 @@
 """All networks on the same photos that none of them has seen."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from tqdm import tqdm
 
 from pandacat import features, photos, predictions, shards
 from pandacat.features import Features
-from pandacat.labels import LABELS
-from pandacat.measure.calibration import expected_calibration_error
-from pandacat.measure.open_set import open_set_figures
+from pandacat.labels import IMAGENET_CLASSES, LABELS
+from pandacat.measure import calibration, open_set
+from pandacat.measure.accuracy import log_losses, right_between_two
+from pandacat.measure.intervals import Interval
+from pandacat.measure.paired import mcnemar, paired_difference
 from pandacat.parallel import ordered_map
 from pandacat.params import FolderParams
-from pandacat.recogniser import MAX_MEGAPIXELS, Recogniser, judge
+from pandacat.recogniser import MAX_MEGAPIXELS, Recogniser, open_model
+from pandacat.saved import SavedModel
 from pandacat.sources import archive as archives
+from pandacat.views import view_count
+
+NETWORKS = {
+    "scratch": "scratch-photos",
+    "pretrained": "pretrained",
+    "plain": "plain",
+    "fine_tuned": "fine-tuned",
+}
+"""The saved model of each network, by the name under which its figures appear."""
+
+OURS = "fine_tuned"
+"""The network that the others are compared with."""
 
 Recognisers = Mapping[str, Recogniser]
 """By the name under which their figures appear."""
 
+OVER_VIEWS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "centre": lambda scores: scores[:, 0],
+    "mean": lambda scores: scores.mean(axis=1),
+    "largest": lambda scores: scores.max(axis=1),
+}
+"""How the scores `(N, V)` of a photo's views become one."""
 
-def judge_split(
-    recognisers: Recognisers, split: str, *, photo_folder: Path, kept: Features
-) -> pd.DataFrame:
-    """Return what each network says of the photos of a split, in the columns of `predictions`.
 
-    A column `network` names the network.
-    """
+@dataclass(frozen=True)
+class Seen:
+    """Photos, and what each trunk makes of them."""
+
+    index: pd.DataFrame
+    """`name`, `label` and `split` of each photo."""
+    features: Mapping[str, np.ndarray]
+    """`(N, V, D)` by trunk key, the most views that a network with this trunk looks at."""
+
+    def by(self, recogniser: Recogniser) -> np.ndarray:
+        """Return the features `(N, V, D)` of the views that `recogniser` looks at."""
+        return self.features[recogniser.trunk_key][:, : _view_count(recogniser)]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found on one set of photos."""
+
+    judged: pd.DataFrame
+    """What each network says of each photo: `predictions`' columns, and `network`."""
+    paired: pd.DataFrame
+    """See `compare_networks`."""
+    open_set_scores: pd.DataFrame
+    """See `compare_open_set_scores`."""
+    seed: int
+
+    def metrics(self) -> dict[str, Any]:
+        """Return, for each network, how often it is right and how far it can be trusted.
+
+        Besides the headline figures: `calibration_error`, the expected calibration error of the
+        verdicts, and what a perfectly calibrated network would stay below by chance;
+        `open_set`, how well the larger probability of panda and cat tells these from all others;
+        how far ours is ahead of each other network; for ours, the open-set scores compared.
+        """
+        found = {
+            str(name): predictions.figures(table, seed=self.seed) | self._trust(table)
+            for name, table in self.judged.groupby("network", sort=False)
+        }
+        for row in self.paired.to_dict("records"):
+            shown = ["ahead", "low", "high", *(["p_value"] if row["p_value"] >= 0 else [])]
+            ahead = {name.replace("ahead", "value"): row[name] for name in shown}
+            found[row["rival"]].setdefault(f"{OURS}_ahead", {})[row["measure"]] = ahead
+        mean = self.open_set_scores[self.open_set_scores.views == "mean"]
+        if len(mean):
+            shown = ["auroc", "false_positive_rate"]
+            found[OURS]["open_set_scores"] = mean.set_index("score")[shown].to_dict("index")
+        return found
+
+    def _trust(self, judged: pd.DataFrame) -> dict[str, Any]:
+        labels, probabilities = predictions.arrays(judged)
+        sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+        figures: dict[str, Any] = {
+            "calibration_error": calibration.expected_calibration_error(sure, right),
+            "calibration_error_by_chance": calibration.calibration_error_by_chance(sure, self.seed),
+        }
+        known = labels != LABELS.index("other")
+        if 0 < known.sum() < len(known):
+            found = open_set.open_set_figures(open_set.known_score(probabilities), known)
+            figures["open_set"] = {name: asdict(interval) for name, interval in found.items()}
+        return figures
+
+
+def open_networks(models: Path) -> dict[str, Recogniser]:
+    """Return all networks that are compared, from the folder of saved models."""
+    return {name: open_model(model, models=models) for name, model in NETWORKS.items()}
+
+
+def see_split(recognisers: Recognisers, split: str, *, photo_folder: Path, kept: Features) -> Seen:
+    """Return the photos of a split as the networks see them."""
     index = shards.read_index(photo_folder)
-    chosen = index[index.split == split]
-    tables = {}
-    for name, recogniser in recognisers.items():
-        seen = features.of_split(split, recogniser, photo_folder=photo_folder, kept=kept)
-        tables[name] = predictions.table(chosen, recogniser.probabilities(seen))
-    return _stacked(tables)
+    return Seen(
+        index[index.split == split],
+        {
+            key: features.of_split(split, recogniser, photo_folder=photo_folder, kept=kept)
+            for key, recogniser in _widest(recognisers).items()
+        },
+    )
 
 
-def judge_archive(
+def see_archive(
     recognisers: Recognisers, archive: Path, folders: FolderParams, *, side_px: int
-) -> pd.DataFrame:
-    """Return what each network says of the labelled photos of a zip or folder from elsewhere.
+) -> Seen:
+    """Return the labelled photos of a zip or folder from elsewhere as the networks see them.
 
-    Columns as those of `judge_split`. What can't be read is left out.
+    What can't be read is left out. Features take some 60 kB of memory a photo.
     """
     with TemporaryDirectory() as folder:
         taken = Path(folder) / "photos.zip"
         archives.take_in(archive, taken)
-        return _judge_zip(recognisers, taken, folders, side_px)
+        return _see_zip(recognisers, taken, folders, side_px)
 
 
-def _judge_zip(
-    recognisers: Recognisers, archive: Path, folders: FolderParams, side_px: int
-) -> pd.DataFrame:
+def _see_zip(recognisers: Recognisers, archive: Path, folders: FolderParams, side_px: int) -> Seen:
     entries = archives.list_photos(archive, folders)
 
-    def look(entry: archives.Entry) -> list[np.ndarray] | None:
+    def see(entry: archives.Entry) -> dict[str, np.ndarray] | None:
         try:
             data = reader.read(entry.name)
             image = photos.read(data, side_px=side_px, max_megapixels=MAX_MEGAPIXELS).image
         except (archives.EntryError, photos.UnreadablePhotoError):
             return None
-        return judge(image, list(recognisers.values()))
+        return see_photo(image, recognisers)
 
     with archives.open_archive(archive) as reader:
-        results = ordered_map(look, entries)
+        results = ordered_map(see, entries)
         bar = tqdm(results, total=len(entries), desc="field test", unit="photo", disable=None)
-        read = [
-            (entry, answers)
-            for entry, answers in zip(entries, bar, strict=True)
-            if answers is not None
-        ]
+        read = [(entry, seen) for entry, seen in zip(entries, bar, strict=True) if seen is not None]
     index = pd.DataFrame(
         [{"name": entry.name, "label": entry.label, "split": "field_test"} for entry, _ in read]
     )
-    return _stacked(
-        {
-            name: predictions.table(index, np.stack([answers[place] for _, answers in read]))
-            for place, name in enumerate(recognisers)
-        }
-    )
+    return Seen(index, stacked([seen for _, seen in read]))
 
 
-def _stacked(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat(
-        [table.assign(network=name) for name, table in tables.items()], ignore_index=True
-    )
-
-
-def figures_of(judged: pd.DataFrame, *, seed: int) -> dict[str, Any]:
-    """Return, for each network, how often it is right and how far its probabilities can be trusted.
-
-    Besides the headline figures, `calibration_error` is the expected calibration error of the
-    verdicts, in 0…1, and `open_set` says how well the probability of panda or cat tells these from
-    all others: `auroc`, and `false_positive_rate` at 95 % recall.
-    """
+def see_photo(image: Image.Image, recognisers: Recognisers) -> dict[str, np.ndarray]:
+    """Return the features `(V, D)` of an RGB photo by trunk key, each trunk having run once."""
     return {
-        str(name): predictions.figures(table, seed=seed) | _trust(table)
-        for name, table in judged.groupby("network", sort=False)
+        key: recogniser.features(recogniser.cut(image))
+        for key, recogniser in _widest(recognisers).items()
     }
 
 
-def _trust(judged: pd.DataFrame) -> dict[str, Any]:
-    labels, probabilities = predictions.arrays(judged)
-    right = probabilities.argmax(axis=1) == labels
-    figures: dict[str, Any] = {
-        "calibration_error": expected_calibration_error(probabilities.max(axis=1), right)
-    }
-    other = LABELS.index("other")
-    known = labels != other
-    if 0 < known.sum() < len(known):
-        found = open_set_figures(1 - probabilities[:, other], known)
-        figures["open_set"] = {name: asdict(interval) for name, interval in found.items()}
-    return figures
+def stacked(seen: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the features of several photos, `(N, V, D)` by trunk key."""
+    return {key: np.stack([features[key] for features in seen]) for key in seen[0]}
+
+
+def _widest(recognisers: Recognisers) -> dict[str, Recogniser]:
+    """Return for each trunk the network that looks at most views."""
+    by_views = sorted(recognisers.values(), key=_view_count)
+    return {recogniser.trunk_key: recogniser for recogniser in by_views}
+
+
+def _view_count(recogniser: Recogniser) -> int:
+    return view_count(recogniser.description.views)
+
+
+def judge(recognisers: Recognisers, seen: Seen) -> pd.DataFrame:
+    """Return what each network says of each photo: `predictions`' columns, and `network`."""
+    return pd.concat(
+        [
+            predictions.table(seen.index, recogniser.probabilities(seen.by(recogniser))).assign(
+                network=name
+            )
+            for name, recogniser in recognisers.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def compare_networks(judged: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """Return how far our network is ahead of each other one, photo by photo.
+
+    Returns:
+        A row for each other network (`rival`) and `measure`: `ahead`, with the bounds `low` and
+        `high` of its paired bootstrap interval, above 0 where ours is better; for accuracies the
+        number of photos on which `only_ours` and `only_rival` is right, and McNemar's `p_value`.
+    """
+    tables = {str(name): table for name, table in judged.groupby("network", sort=False)}
+    labels, ours = predictions.arrays(tables.pop(OURS))
+    known = labels != LABELS.index("other")
+    rows = []
+    for rival, table in tables.items():
+        theirs = predictions.arrays(table)[1]
+        accuracies = {
+            "two_class_accuracy": (
+                right_between_two(labels, ours),
+                right_between_two(labels, theirs),
+                labels[known],
+            ),
+            "three_class_accuracy": (
+                ours.argmax(axis=1) == labels,
+                theirs.argmax(axis=1) == labels,
+                labels,
+            ),
+        }
+        for measure, (own_right, their_right, strata) in accuracies.items():
+            if not len(strata):
+                continue
+            ahead = paired_difference(own_right, their_right, strata, seed)
+            test = mcnemar(own_right, their_right)
+            rows.append(
+                {
+                    "rival": rival,
+                    "measure": measure,
+                    **_bounds(ahead),
+                    "only_ours": test.only_first,
+                    "only_rival": test.only_second,
+                    "p_value": test.p_value,
+                }
+            )
+        losses = log_losses(labels, theirs), log_losses(labels, ours)
+        rows.append(
+            {
+                "rival": rival,
+                "measure": "log_loss",
+                **_bounds(paired_difference(*losses, labels, seed)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _bounds(ahead: Interval) -> dict[str, float]:
+    return {"ahead": ahead.value, "low": ahead.low, "high": ahead.high}
+
+
+@dataclass(frozen=True)
+class Known:
+    """Training photos of pandas and cats, from which open-set scores may learn."""
+
+    features: np.ndarray
+    """`(M, D)`, the centre view of each."""
+    labels: np.ndarray
+    """`(M,)`."""
+
+
+def known_photos(recogniser: Recogniser, *, photo_folder: Path, kept: Features) -> Known:
+    """Return the training photos of pandas and cats as the trunk of `recogniser` sees them."""
+    index = shards.read_index(photo_folder)
+    seen = features.of_split("train", recogniser, photo_folder=photo_folder, kept=kept)
+    labels = shards.classes_of(index, "train")
+    known = labels != LABELS.index("other")
+    return Known(seen[known, 0], labels[known])
+
+
+def compare_open_set_scores(
+    features: np.ndarray, labels: np.ndarray, model: SavedModel, known: Known
+) -> pd.DataFrame:
+    """Return how well several scores tell pandas and cats from all others.
+
+    Args:
+        features: `(N, V, D)` of the photos.
+        labels: `(N,)`.
+        model: with a head of 1,000 classes.
+        known: what the scores may learn from.
+
+    Returns:
+        A row for each `score` and way to make one of those of the `views`: `auroc` and
+        `false_positive_rate` at 95 % recall, each with its bounds `…_low` and `…_high`; no rows
+        where the photos are all of one kind.
+    """
+    positive = labels != LABELS.index("other")
+    if positive.all() or not positive.any():
+        return pd.DataFrame(columns=["score", "views", "auroc", "false_positive_rate"])
+    flat = features.reshape(-1, features.shape[-1])
+    compared = open_set.scores(
+        flat @ model.tensors["head.weight"].T + model.tensors["head.bias"],
+        flat,
+        known.features,
+        known.labels,
+        [IMAGENET_CLASSES["panda"], IMAGENET_CLASSES["cat"]],
+    )
+    rows = []
+    for score, values in compared.items():
+        for views, together in OVER_VIEWS.items():
+            scores = together(values.reshape(features.shape[:2]))
+            figures = open_set.open_set_figures(scores, positive)
+            row: dict[str, Any] = {"score": score, "views": views}
+            for name, found in figures.items():
+                row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def measure(
+    recognisers: Recognisers, seen: Seen, model: SavedModel, known: Known, *, seed: int
+) -> Measured:
+    """Return what there is to say of the networks on one set of photos.
+
+    `model` is ours as it was saved, `known` what open-set scores may learn from.
+    """
+    judged = judge(recognisers, seen)
+    labels = predictions.arrays(judged[judged.network == OURS])[0]
+    return Measured(
+        judged,
+        compare_networks(judged, seed=seed),
+        compare_open_set_scores(seen.by(recognisers[OURS]), labels, model, known),
+        seed,
+    )

@@ -21,6 +21,7 @@ from pandacat.figures.style import (
     percent,
 )
 from pandacat.labels import LABELS
+from pandacat.measure import open_set
 from pandacat.measure.accuracy import CAT, PANDA, auroc, confusion, panda_score
 from pandacat.predictions import arrays
 
@@ -32,7 +33,7 @@ _QUESTIONS: dict[Question, tuple[str, str, str]] = {
 }
 """The question for a reader, and the names of the false and the true positive rate."""
 
-_ACCURACIES = {
+ACCURACIES = {
     "two_class_accuracy": "panda or cat?",
     "three_class_accuracy": "panda, cat or other?",
 }
@@ -62,7 +63,7 @@ def _asked(judged: pd.DataFrame, question: Question) -> tuple[np.ndarray, np.nda
     labels, probabilities = arrays(judged)
     known = (labels == PANDA) | (labels == CAT)
     if question == "known_or_other":
-        return probabilities[:, [PANDA, CAT]].sum(axis=1), known
+        return open_set.known_score(probabilities), known
     return panda_score(probabilities[known]), labels[known] == PANDA
 
 
@@ -155,7 +156,7 @@ def headline(path: Path, figures: Mapping[str, Mapping[str, Any]], *, drawn: boo
     title = "How often each network is right, with 95 % intervals"
     with figure(path, title, height, drawn=drawn) as drawing:
         pair = drawing.subplots(1, 2, sharey=True)
-        for axes, (accuracy, asked) in zip(pair, _ACCURACIES.items(), strict=True):
+        for axes, (accuracy, asked) in zip(pair, ACCURACIES.items(), strict=True):
             _accuracies(axes, figures, accuracy)
             axes.set_title(asked)
         pair[0].set_yticks(range(len(networks)), map(in_words, networks))

@@ -27,8 +27,8 @@ LABEL_COLORS: dict[Label, str] = {"panda": "#30363d", "cat": "#e69f00", "other":
 NETWORK_LOOKS = (
     ("#cc79a7", "o"),
     ("#0072b2", "s"),
-    ("#009e73", "D"),
     ("#d55e00", "^"),
+    ("#009e73", "D"),
     ("#56b4e9", "v"),
     ("#8c6d31", "P"),
 )

@@ -100,7 +100,7 @@ def risk_coverage(path: Path, judged: pd.DataFrame, *, title: str, drawn: bool) 
 
 
 def open_set_scores(path: Path, judged: pd.DataFrame, *, title: str, drawn: bool) -> None:
-    """Draw how probable each network finds "panda or cat", for these and for all other photos.
+    """Draw how probable each network finds panda or cat, for these and for all other photos.
 
     The line is where 95 % of pandas and cats pass. `judged` is a table of predictions with a column
     `network`.
@@ -110,7 +110,7 @@ def open_set_scores(path: Path, judged: pd.DataFrame, *, title: str, drawn: bool
         column = drawing.subplots(len(networks), 1, squeeze=False, sharex=True)[:, 0]
         for axes, (network, rows) in zip(column, networks.items(), strict=True):
             labels, probabilities = arrays(rows)
-            scores = probabilities[:, [PANDA, CAT]].sum(axis=1)
+            scores = open_set.known_score(probabilities)
             known = (labels == PANDA) | (labels == CAT)
             axes.set_title(in_words(network))
             _score_histogram(axes, scores[known], LABEL_COLORS["cat"], "panda, cat")
@@ -126,7 +126,7 @@ def open_set_scores(path: Path, judged: pd.DataFrame, *, title: str, drawn: bool
             in_percent(axes.yaxis)
         drawing.legend(*column[0].get_legend_handles_labels(), loc="upper right", ncols=2)
         column[-1].set_xticks(logit(_SCORE_TICKS), [f"{100 * tick:g} %" for tick in _SCORE_TICKS])
-        column[-1].set_xlabel("probability of panda or cat")
+        column[-1].set_xlabel("probability of panda or of cat, whichever is higher")
 
 
 def _score_histogram(axes: Axes, scores: np.ndarray, color: str, label: str) -> None:

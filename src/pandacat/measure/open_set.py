@@ -7,12 +7,21 @@ import pandas as pd
 from scipy.special import logsumexp, softmax
 from sklearn.covariance import LedoitWolf
 
-from pandacat.measure.accuracy import auroc
+from pandacat.measure.accuracy import CAT, PANDA, auroc
 from pandacat.measure.arrays import BoolArray, FloatArray, IntArray
 from pandacat.measure.intervals import Interval, wilson
 from pandacat.measure.neighbours import neighbour_similarity
 
 RECALL = 0.95
+
+
+def known_score(probabilities: FloatArray) -> FloatArray:
+    """Return `(N,)`: the larger probability of panda and cat, from `(N, 3)`.
+
+    It serves networks that have no "other" as well as those that do; for the latter it is hardly
+    ever far from the sum of the two.
+    """
+    return np.asarray(probabilities[:, [PANDA, CAT]].max(axis=1))
 
 
 def threshold_at_recall(known_scores: FloatArray, recall: float = RECALL) -> float:
