@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pandacat import layout, params, predictions, saved, shards, tracking
-from pandacat.figures import album
+from pandacat import layout, params, predictions, saved, shards, stress, tracking
+from pandacat.figures import album, trust
 from pandacat.files import read_json, written_aside
 from pandacat.sources import mnist, provenance
 from pandacat.stage import run
@@ -24,6 +24,7 @@ def main() -> None:
     fine_tuned = saved.load(layout.MODELS / "fine-tuned")
     judged = predictions.read(layout.PREDICTIONS / "test.csv")
     elsewhere = predictions.read(layout.PREDICTIONS / "field_test.csv")
+    corrupted = predictions.read(layout.PREDICTIONS / "corrupted.csv")
     digits, _ = mnist.read_digits(layout.MNIST, split="test")
     index = shards.read_index(layout.PHOTOS)
     first = index[(index.split == "test") & (index.label == "panda")].name.iloc[0]
@@ -51,6 +52,19 @@ def main() -> None:
             album.what_they_answer(folder, judged, where="test", drawn=drawn)
             if len(elsewhere):
                 album.what_they_answer(folder, elsewhere, where="field test", drawn=False)
+            trust.robustness(
+                folder / "robustness.png",
+                stress.curves(judged, corrupted),
+                stress.accuracies(corrupted, ["corruption"]),
+                title="How often right as photos get worse (test)",
+                drawn=drawn,
+            )
+            trust.flips(
+                folder / "flips.png",
+                predictions.read(layout.PLOTS / "flips.csv"),
+                title="Saved as another label's files are: verdicts that change (test)",
+                drawn=drawn,
+            )
             album.where_they_are_wrong(
                 folder, judged, layout.PHOTOS, settings.evaluate.mistakes_shown, drawn=drawn
             )

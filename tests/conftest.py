@@ -44,6 +44,7 @@ def small_params() -> dict[str, object]:
     content["predict_pretrained"] |= {"views": "centre", "augmented_views": 1}
     content["fine_tune"] |= {"epochs": 2}
     content["evaluate"] |= {"field_test": "elsewhere"}
+    content["stress"] |= {"photos": 1, "severities": [1, 5]}
     return content
 
 
@@ -64,7 +65,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, 
         for stage in ("fetch_photos", "preprocess"):
             run_stage(stage)
         run_stage("train_scratch", "photos")
-        for stage in ("predict_pretrained", "audit", "fine_tune", "train_plain", "evaluate"):
+        for stage in (
+            "predict_pretrained",
+            "audit",
+            "fine_tune",
+            "train_plain",
+            "evaluate",
+            "stress",
+        ):
             run_stage(stage)
     finally:
         os.chdir(before)

@@ -1,5 +1,6 @@
 """Every figure: it is written whole, can be looked at, and is the same bytes each time."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -141,15 +142,25 @@ def open_set_scores(path: Path) -> None:
     trust.open_set_scores(path, JUDGED, title="Neither?", drawn=False)
 
 
+def accuracies(by: str, values: Sequence[object]) -> pd.DataFrame:
+    rows = [(network, value) for network in NETWORKS for value in values]
+    table = pd.DataFrame(rows, columns=["network", by])
+    for measure, share in (("two_class_accuracy", 0.9), ("three_class_accuracy", 0.7)):
+        bounds = {measure: share, f"{measure}_low": share - 0.1, f"{measure}_high": share + 0.05}
+        table = table.assign(**bounds)
+    return table
+
+
 def robustness(path: Path) -> None:
-    rows = [
-        (network, corruption, severity, 0.99 - 0.05 * severity)
-        for network in NETWORKS
-        for corruption in corruptions.CORRUPTIONS[:4]
-        for severity in (0, *corruptions.SEVERITIES)
-    ]
-    table = pd.DataFrame(rows, columns=["network", "corruption", "severity", "accuracy"])
-    trust.robustness(path, table, title="Robustness", drawn=False)
+    by_severity = accuracies("severity", (0, 1, 3, 5))
+    by_corruption = accuracies("corruption", corruptions.CORRUPTIONS)
+    trust.robustness(path, by_severity, by_corruption, title="Robustness", drawn=False)
+
+
+def flips(path: Path) -> None:
+    rows = [(network, label, 0.1, 0.0, 0.3) for network in NETWORKS for label in (*LABELS, "all")]
+    table = pd.DataFrame(rows, columns=["network", "label", "flipped", "low", "high"])
+    trust.flips(path, table, title="Flips", drawn=False)
 
 
 def shortcuts(path: Path) -> None:
@@ -163,7 +174,7 @@ def shortcuts(path: Path) -> None:
 FIGURES = [
     samples, augmentations, mistakes, no_mistakes, grad_cam, contact_sheet, filters_of_digits,
     filters_of_photos, feature_maps, curves, confusions, rocs, headlines, reliability,
-    risk_coverage, open_set_scores, robustness, shortcuts,
+    risk_coverage, open_set_scores, robustness, flips, shortcuts,
 ]  # fmt: skip
 
 

@@ -235,6 +235,25 @@ class EvaluateParams:
 
 
 @dataclass(frozen=True, config=_checked)
+class StressParams:
+    """How much of the test split is made worse on purpose."""
+
+    photos: Count
+    """For each corruption and severity; all where there are fewer."""
+    severities: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1, max_length=5)
+    ]
+    resaved_photos: Count
+    """How many are saved again at the JPEG quality of another label; all where there are fewer."""
+    seed: Seed
+
+    def __post_init__(self) -> None:
+        """Refuse severities out of order, which would be drawn as a curve that turns back."""
+        if list(self.severities) != sorted(set(self.severities)):
+            raise ValueError("severities must rise")
+
+
+@dataclass(frozen=True, config=_checked)
 class Params:
     """All of `params.yaml`."""
 
@@ -245,6 +264,7 @@ class Params:
     audit: AuditParams
     fine_tune: FineTuneParams
     evaluate: EvaluateParams
+    stress: StressParams
     gate: tuple[GateRule, ...]
     """The first rule that matches a figure counts."""
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from scipy.special import logit
 
+from pandacat.figures.answers import ACCURACIES
 from pandacat.figures.judged import by_network, is_right, verdicts
 from pandacat.figures.style import (
     FAINT,
@@ -18,7 +19,6 @@ from pandacat.figures.style import (
     PALE,
     WRONG,
     figure,
-    frames,
     in_percent,
     in_words,
     looks,
@@ -140,41 +140,82 @@ def _clipped(scores: np.ndarray) -> np.ndarray:
         return np.asarray(np.clip(logit(scores), _SCORE_EDGES[0], _SCORE_EDGES[-1]))
 
 
-def robustness(path: Path, table: pd.DataFrame, *, title: str, drawn: bool) -> None:
-    """Draw the accuracy of each network as photos get worse: on average, and by corruption.
+def robustness(
+    path: Path, by_severity: pd.DataFrame, by_corruption: pd.DataFrame, *, title: str, drawn: bool
+) -> None:
+    """Draw how often each network is right as photos get worse, and what harms it most.
+
+    Lines are 95 % intervals.
 
     Args:
         path: of the PNG.
-        table: `network`, `corruption`, `severity` (0 is the photo as it is) and `accuracy`, a row
-            for each combination, severities rising.
+        by_severity: over all corruptions, `network`, `severity` (0 is the photo as it is), and for
+            each of `two_class_accuracy` and `three_class_accuracy` the value and its bounds
+            `…_low` and `…_high`; severities rising.
+        by_corruption: the same over all severities, with `corruption` instead of `severity`.
         title: what it is.
         drawn: whether the photos are drawn.
     """
-    mean = table.groupby(["network", "severity"], sort=False, as_index=False).accuracy.mean()
-    panels = {"mean of all": mean} | {
-        str(corruption).replace("_", " "): rows
-        for corruption, rows in table.groupby("corruption", sort=False)
-    }
-    networks = looks(table.network.unique())
-    down = -(-len(panels) // 4)
-    with figure(path, title, 0.9 + 1.9 * down, drawn=drawn) as drawing:
-        places = frames(drawing, down, 4, len(panels))
-        lowest = max(0.0, table.accuracy.min() - 0.03)
-        for place, (axes, (corruption, rows)) in enumerate(
-            zip(places, panels.items(), strict=True)
-        ):
-            for network, (color, marker) in networks.items():
-                one = rows.loc[rows.network == network]
-                name = in_words(network)
-                axes.plot(one.severity, one.accuracy, f"{marker}-", c=color, ms=3.5, label=name)
-            axes.set_title(corruption, weight="normal" if place else "bold")
-            axes.set(ylim=(lowest, 1.02), xticks=range(table.severity.max() + 1))
-            in_percent(axes.yaxis)
-            axes.set_xlabel("severity")
-            axes.label_outer()
+    networks = looks(by_severity.network.unique())
+    corruptions = list(by_corruption.corruption.unique())
+    lowest = min(float(by_severity[f"{measure}_low"].min()) for measure in ACCURACIES) - 0.02
+    with figure(path, title, 3.9 + 0.42 * len(corruptions), drawn=drawn) as drawing:
+        grid = drawing.subplots(2, 2, sharey="row", height_ratios=(1, 0.14 * len(corruptions)))
+        for (curves, bars), (measure, asked) in zip(grid.T, ACCURACIES.items(), strict=True):
+            for place, (network, (color, marker)) in enumerate(networks.items()):
+                beside = (place + 0.5) / len(networks) - 0.5
+                look = {"color": color, "marker": marker, "markersize": 4.5}
+                one = by_severity[by_severity.network == network]
+                low, high = one[f"{measure}_low"], one[f"{measure}_high"]
+                curves.vlines(one.severity + 0.2 * beside, low, high, color=color, alpha=0.4)
+                curves.plot(one.severity + 0.2 * beside, one[measure], **look)
+                one = by_corruption[by_corruption.network == network]
+                rows = one.corruption.map(corruptions.index) + 0.75 * beside
+                low, high = one[f"{measure}_low"], one[f"{measure}_high"]
+                bars.hlines(rows, low, high, color=color, alpha=0.4)
+                bars.plot(one[measure], rows, **look, linestyle="", label=in_words(network))
+            curves.set(title=asked, ylim=(lowest, 1.02), xticks=by_severity.severity.unique())
+            curves.set_xlabel("severity of the corruption, over all kinds")
+            bars.set(xlim=(None, 1.02), ylim=(len(corruptions) - 0.5, -0.5))
+            bars.set_xlabel("right, over all severities but 0")
+            bars.grid(visible=False, axis="y")
+            bars.tick_params(axis="y", length=0, labelcolor=INK)
+            in_percent(curves.yaxis, bars.xaxis)
+        grid[0, 0].set_ylabel("right")
+        names = [corruption.replace("_", " ") for corruption in corruptions]
+        grid[1, 0].set_yticks(range(len(corruptions)), names)
         drawing.legend(
-            *places[0].get_legend_handles_labels(), loc="upper right", ncols=len(networks)
+            *grid[1, 0].get_legend_handles_labels(), loc="upper right", ncols=len(networks)
         )
+
+
+def flips(path: Path, table: pd.DataFrame, *, title: str, drawn: bool) -> None:
+    """Draw how many verdicts change when photos are saved as another label's files are.
+
+    Lines are 95 % intervals.
+
+    Args:
+        path: of the PNG.
+        table: `network`, `label`, the share `flipped`, and its bounds `low` and `high`.
+        title: what it is.
+        drawn: whether the photos are drawn.
+    """
+    labels = list(table.label.unique())
+    networks = looks(table.network.unique())
+    with figure(path, title, 1.6 + 0.5 * len(labels), drawn=drawn) as drawing:
+        axes = drawing.subplots()
+        for place, (network, (color, marker)) in enumerate(networks.items()):
+            one = table[table.network == network]
+            rows = one.label.map(labels.index) + 0.75 * ((place + 0.5) / len(networks) - 0.5)
+            axes.hlines(rows, one.low, one.high, color=color, linewidth=2.5, alpha=0.4)
+            axes.plot(one.flipped, rows, marker, color=color, label=in_words(network))
+        axes.set_yticks(range(len(labels)), labels)
+        axes.set(xlim=(-0.005, None), ylim=(len(labels) - 0.5, -0.5))
+        axes.set_xlabel("verdicts that change")
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        in_percent(axes.xaxis)
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(networks))
 
 
 def shortcuts(path: Path, findings: Sequence[Finding], *, title: str, drawn: bool) -> None:

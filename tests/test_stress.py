@@ -1,0 +1,180 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pandacat import params, photos, predictions, shards, stress
+from pandacat.labels import LABELS
+from pandacat.measure.corruptions import CORRUPTIONS
+from pandacat.measure.shortcuts import header_properties
+from pandacat.predictions import PROBABILITIES
+from pandacat.recogniser import open_model
+
+LABEL_OF = pd.Series(["cat"] * 12 + ["panda"] * 6 + ["other"] * 6)
+PANDA, CAT, OTHER = np.eye(3) * 0.7 + 0.1
+
+
+def table(answers: dict[str, list[np.ndarray]], labels: list[str], **columns: object):
+    """Return a table of predictions; photo k is called `photo k`."""
+    names = [f"photo {k}" for k in range(len(labels))]
+    return pd.concat(
+        [
+            pd.DataFrame(rows, columns=PROBABILITIES).assign(
+                path=names, label=labels, split="test", network=network, **columns
+            )
+            for network, rows in answers.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def test_no_photo_is_dealt_twice_before_each_was_dealt_once():
+    first, second = stress.deal(LABEL_OF, hands=2, size=12, seed=0)
+
+    assert sorted([*first, *second]) == list(range(24))
+
+
+def test_every_hand_has_the_labels_in_their_shares():
+    for hand in stress.deal(LABEL_OF, hands=9, size=8, seed=0):
+        counts = LABEL_OF[hand].value_counts()
+        assert counts["cat"] == 4
+        assert 1 <= counts["panda"] <= 3
+
+
+def test_a_hand_holds_at_most_all_photos_and_depends_on_the_seed_alone():
+    (all_of_them,) = stress.deal(LABEL_OF, hands=1, size=1000, seed=0)
+    (again,) = stress.deal(LABEL_OF, hands=1, size=1000, seed=0)
+    (others,) = stress.deal(LABEL_OF, hands=1, size=1000, seed=1)
+
+    assert sorted(all_of_them) == list(range(24))
+    assert (all_of_them == again).all()
+    assert (all_of_them != others).any()
+
+
+def step_at(quality: int) -> float:
+    data = photos.encoded(Image.new("RGB", (16, 16)), quality)
+    return float(header_properties(data)["quantisation"])
+
+
+def test_each_label_borrows_the_quality_of_the_label_that_was_saved_least_like_it():
+    typical = {"panda": step_at(95), "cat": step_at(60), "other": step_at(70)}
+
+    assert stress.borrowed_qualities(typical) == {"panda": 60, "cat": 95, "other": 95}
+
+
+def test_files_that_are_no_jpeg_count_as_the_best_quality():
+    assert stress.borrowed_qualities({"panda": 0.0, "cat": step_at(50)}) == {
+        "panda": 50,
+        "cat": 100,
+    }
+
+
+def test_accuracies_by_hand_and_several_versions_of_a_photo_count_once():
+    one = table({"a": [PANDA, CAT, CAT]}, ["panda", "panda", "other"], severity=1)
+    two = one.assign(severity=2)
+
+    (row,) = stress.accuracies(pd.concat([one, two]), []).to_dict("records")
+
+    assert (row["two_class_accuracy"], row["three_class_accuracy"]) == pytest.approx((1 / 2, 1 / 3))
+    alone = stress.accuracies(one, []).iloc[0]
+    assert row["photos"] == 3
+    assert row["two_class_accuracy_low"] == alone.two_class_accuracy_low
+
+
+def test_what_others_alone_can_not_tell_is_left_open():
+    found = stress.accuracies(table({"a": [CAT]}, ["other"], severity=3), ["severity"]).iloc[0]
+
+    assert found.three_class_accuracy == 0
+    assert np.isnan(found.two_class_accuracy)
+
+
+def test_flips_by_hand():
+    labels = ["panda", "cat", "other", "cat"]
+    before = table({"a": [PANDA, CAT, OTHER, OTHER]}, labels)
+    after = table({"a": [CAT, CAT, OTHER, CAT]}, labels, quality=60)
+
+    found = stress.flips(before, after).set_index("label")
+
+    assert found.flipped.to_dict() == {"panda": 1, "cat": 0.5, "other": 0, "all": 0.5}
+    assert found.swapped.to_dict() == {"panda": 1, "cat": 0, "other": 0, "all": 0.25}
+    assert found.loc["all", ["right_before", "right_after"]].tolist() == [0.75, 0.75]
+
+
+def test_being_ahead_is_judged_photo_by_photo():
+    labels = ["panda", "cat"] * 10
+    right, wrong = [PANDA, CAT] * 10, [CAT, CAT] * 10
+
+    found = stress.ahead(table({"rival": wrong, "fine_tuned": right}, labels), seed=0)
+
+    assert found["rival"]["two_class_accuracy"] == {"value": 0.5, "low": 0.5, "high": 0.5}
+
+
+@pytest.fixture
+def settings(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> params.Params:
+    monkeypatch.chdir(workspace)
+    return params.load()
+
+
+def corrupted_with(settings: params.Params, workspace: Path, photos: int) -> pd.DataFrame:
+    recognisers = {"scratch": open_model("scratch-photos", models=workspace / "models")}
+    chosen = replace(settings.stress, photos=photos)
+    return stress.judge_corrupted(recognisers, workspace / "data/photos", chosen)
+
+
+def test_a_photo_is_corrupted_the_same_however_many_others_are(settings, workspace):
+    key = ["path", "corruption", "severity"]
+    few = corrupted_with(settings, workspace, 1).set_index(key)
+    many = corrupted_with(settings, workspace, 3).set_index(key)
+
+    assert len(many) == 3 * len(few)
+    both = many.loc[many.index.intersection(few.index)]
+    assert len(both) > 0
+    np.testing.assert_allclose(both[PROBABILITIES], few.loc[both.index][PROBABILITIES], atol=1e-6)
+
+
+def test_the_number_of_cores_changes_nothing(settings, workspace, monkeypatch):
+    one = corrupted_with(settings, workspace, 2)
+    monkeypatch.setattr("pandacat.parallel.core_count", lambda: 5)
+
+    pd.testing.assert_frame_equal(corrupted_with(settings, workspace, 2), one)
+
+
+def test_every_corruption_and_severity_is_looked_at_by_every_network(workspace):
+    judged = pd.read_csv(workspace / "data/predictions/corrupted.csv")
+
+    kinds = judged.groupby("network")[["corruption", "severity"]].apply(
+        lambda rows: set(map(tuple, rows.to_numpy()))
+    )
+    wanted = {(name, severity) for name in CORRUPTIONS for severity in (1, 5)}
+    assert set(kinds.index) == {"scratch", "pretrained", "plain", "fine_tuned"}
+    assert all(found == wanted for found in kinds)
+
+
+def test_only_test_photos_are_saved_again_all_of_them_where_they_are_few(workspace):
+    index = shards.read_index(workspace / "data/photos")
+    resaved = predictions.read(workspace / "data/predictions/resaved.csv")
+
+    assert set(resaved.path) == set(index.name[index.split == "test"])
+    assert resaved.groupby("label").quality.nunique().eq(1).all()
+    assert set(resaved.label) == set(LABELS)
+
+
+def test_the_figures_are_those_of_the_tables(workspace):
+    figures = json.loads((workspace / "metrics/stress.json").read_text())["test"]
+    cells = pd.read_csv(workspace / "plots/corruptions.csv")
+    for network, rows in cells.groupby("network"):
+        mean = np.average(rows.three_class_accuracy, weights=rows.photos)
+        found = figures[network]["corrupted"]["three_class_accuracy"]
+        assert found["value"] == pytest.approx(mean, abs=1e-5)
+        assert found["low"] <= found["value"] <= found["high"]
+    flips = pd.read_csv(workspace / "plots/flips.csv")
+    for row in flips[flips.label == "all"].itertuples():
+        assert figures[row.network]["flipped_when_resaved"]["value"] == pytest.approx(
+            row.flipped, abs=1e-5
+        )
+    assert "fine_tuned_ahead" in figures["plain"]
+    assert "fine_tuned_ahead" not in figures["fine_tuned"]
