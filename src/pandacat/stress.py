@@ -89,8 +89,9 @@ def judge_resaved(
     """Return what each network says of test photos saved at the JPEG quality of another label.
 
     Each file as it came is decoded, saved at its full size at the quality from
-    `borrowed_qualities`, and then goes the way of all photos. Columns of `predictions`, and
-    `network` and `quality`.
+    `borrowed_qualities`, and then goes the way of all photos. That takes detail from good files;
+    poor ones keep the traces of how they were saved first. Columns of `predictions`, and `network`
+    and `quality`.
     """
     index = _test_split(photo_folder)
     (hand,) = deal(index.label, 1, params.resaved_photos, params.seed)
