@@ -18,6 +18,7 @@ def main() -> None:
         found = auditing.audit(
             layout.ARCHIVE,
             layout.PHOTOS,
+            origin,
             kept.views[:, 0],
             predictions.arrays(zero_shot)[1],
             suspects=chosen.suspects_shown,
@@ -25,6 +26,7 @@ def main() -> None:
         )
         with written_aside(layout.PLOTS / "audit") as folder:
             folder.mkdir()
+            found.write_tables(folder)
             for name, findings, which in (
                 ("shortcuts_as_it_came", found.as_it_came, "the files as they came"),
                 ("shortcuts_as_kept", found.as_kept, "the copies that are learned from"),

@@ -1,7 +1,8 @@
-"""The audit finds a planted shortcut, copies, and a wrong label."""
+"""The audit finds planted shortcuts, copies and wrong labels, and none where there are none."""
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,19 @@ from PIL import Image
 
 from pandacat import auditing, shards
 from pandacat.errors import PandacatError
-from pandacat.params import load
+from pandacat.measure import shortcuts
+from pandacat.params import SampleParams, load
 from pandacat.preprocess import preprocess, read_exclusions
+from pandacat.sources import sample
 from pandacat.sources.provenance import Provenance
 
 COUNT = 40
+DRAWN_COUNT = 24
 ORIGIN = Provenance("noise", "archive", "a test", "1", "none", drawn=True, sha256="0" * 64)
+PARAMS = load(Path(__file__).parents[1] / "params.yaml")
+
+
+SAME_IN_A_SHOT = ("width_px", "height_px", "aspect", "mode", "quantisation")
 
 
 def noise(seed: int) -> Image.Image:
@@ -41,23 +49,50 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> auditing.Audit:
             archive.writestr(f"panda/{n:03d}.jpg", saved_at(noise(n), 60 + n % 35))
             archive.writestr(f"cat/{n:03d}.jpg", saved_at(noise(1000 + n), 20 + n % 25))
         archive.writestr("cat/copy.jpg", saved_at(noise(3), 30))
-    params = load(Path(__file__).parents[1] / "params.yaml")
-    preprocess(
-        folder / "photos.zip",
-        ORIGIN,
-        folder / "photos",
-        params.photos.folders,
-        params.preprocess,
-        exclusions={},
-    )
-    index = shards.read_index(folder / "photos")
+    index = preprocessed(folder, ORIGIN)
     features = np.random.default_rng(0).normal(size=(len(index), 8)).astype(np.float32)
     pandas = index.name.str.startswith("panda") | (index.name == "cat/007.jpg")
     features[:, 0] += np.where(pandas, 8, -8)
     zero_shot = np.where(pandas.to_numpy()[:, None], [[0.9, 0.05, 0.05]], [[0.05, 0.9, 0.05]])
-    return auditing.audit(
-        folder / "photos.zip", folder / "photos", features, zero_shot, suspects=5, seed=0
+    return audited(folder, ORIGIN, features, zero_shot)
+
+
+def preprocessed(folder: Path, origin: Provenance) -> pd.DataFrame:
+    """Take `photos.zip` to `photos`; return the index."""
+    preprocess(
+        folder / "photos.zip",
+        origin,
+        folder / "photos",
+        PARAMS.photos.folders,
+        PARAMS.preprocess,
+        exclusions={},
     )
+    return shards.read_index(folder / "photos")
+
+
+def audited(
+    folder: Path, origin: Provenance, features: np.ndarray, zero_shot: np.ndarray
+) -> auditing.Audit:
+    return auditing.audit(
+        folder / "photos.zip", folder / "photos", origin, features, zero_shot, suspects=5, seed=0
+    )
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the first drawings of the default sample in `photos.zip`."""
+    folder = tmp_path_factory.mktemp("drawn")
+    seed = PARAMS.photos.sample.seed
+    sample.write_archive(
+        folder / "photos.zip", SampleParams(photos_per_class=DRAWN_COUNT, seed=seed)
+    )
+    return folder
+
+
+def audit_of_files(folder: Path, origin: Provenance) -> auditing.Audit:
+    """Return the audit as far as it goes without a network."""
+    photos = len(preprocessed(folder, origin))
+    return audited(folder, origin, np.ones((photos, 8)), np.full((photos, 3), 1 / 3))
 
 
 def test_a_planted_shortcut_is_found_and_ranked_first(found: auditing.Audit) -> None:
@@ -65,6 +100,40 @@ def test_a_planted_shortcut_is_found_and_ranked_first(found: auditing.Audit) -> 
     assert best.property in ("quantisation", "together")
     assert best.balanced_accuracy.value > 0.95
     assert any("JPEG quantisation" in warning for warning in found.warnings)
+
+
+def test_in_the_drawn_sample_no_shortcut_surely_beats_chance(drawn: Path) -> None:
+    found = audit_of_files(drawn, replace(ORIGIN, source="sample"))
+    for findings in (found.as_it_came, found.as_kept):
+        assert len(findings) == 3 * (len(shortcuts.IN_WORDS) + 1)
+        for share in (finding.balanced_accuracy for finding in findings):
+            assert share.low <= shortcuts.CHANCE <= share.high
+    shared = [finding for finding in found.as_it_came if finding.property in SAME_IN_A_SHOT]
+    assert {finding.balanced_accuracy.value for finding in shared} == {shortcuts.CHANCE}
+    assert found.warnings == []
+    assert "Nothing that was measured" in auditing.page(found, "drawn")
+
+
+def test_in_a_copy_with_one_class_at_low_quality_that_is_ranked_first_and_warned_of(
+    drawn: Path, tmp_path: Path
+) -> None:
+    with (
+        zipfile.ZipFile(drawn / "photos.zip") as fair,
+        zipfile.ZipFile(tmp_path / "photos.zip", "w") as unfair,
+    ):
+        for name in fair.namelist():
+            jpeg = fair.read(name)
+            if name.startswith("cat"):
+                jpeg = saved_at(Image.open(io.BytesIO(jpeg)), 20)
+            unfair.writestr(name, jpeg)
+    found = audit_of_files(tmp_path, ORIGIN)
+    best = found.as_it_came[0]
+    assert best.property == "quantisation"
+    assert "cat" in (best.first, best.second)
+    assert best.balanced_accuracy.value == 1
+    assert found.warnings[0].startswith("One number about the file, its JPEG quantisation, tells")
+    assert found.warnings[0].endswith("A network can learn this instead of the animal.")
+    assert f"- **{found.warnings[0]}**" in auditing.page(found, "a trap")
 
 
 def test_what_is_learned_from_has_lost_the_quantisation(found: auditing.Audit) -> None:
@@ -81,6 +150,16 @@ def test_a_copy_under_another_label_is_a_conflict(found: auditing.Audit) -> None
 def test_a_wrong_label_heads_the_list(found: auditing.Audit) -> None:
     first = found.suspects.iloc[0]
     assert (first.path, first.label, first.suggested) == ("cat/007.jpg", "cat", "panda")
+
+
+def test_the_tables_hold_every_finding(found: auditing.Audit, tmp_path: Path) -> None:
+    found.write_tables(tmp_path)
+    table = pd.read_csv(tmp_path / "shortcuts.csv")
+    again = shortcuts.findings_in(table)
+    assert shortcuts.warnings(again) == found.warnings
+    assert len(table) == len(found.as_it_came)
+    assert pd.read_csv(tmp_path / "suspects.csv").path.tolist() == found.suspects.path.tolist()
+    assert len(pd.read_csv(tmp_path / "duplicates.csv")) == 2
 
 
 def test_the_page_says_it_in_words(found: auditing.Audit) -> None:

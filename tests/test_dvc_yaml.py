@@ -1,6 +1,7 @@
 """`dvc.yaml` tells the truth: its dependencies are the code and files that the stages use."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
+TEMPLATES = "src/pandacat/templates"
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 CARRIERS = {"errors", "files", "layout", "parallel", "params", "stage", "tracking"}
 """Modules that carry values about and change none, so they are nobody's dependency."""
@@ -54,7 +56,11 @@ def modules_used_by(stage: Path) -> set[str]:
 
 def code_named_by(stage: dict[str, object]) -> set[str]:
     """Return the Python files among a stage's dependencies; a folder stands for all in it."""
-    deps = [dep for dep in stage["deps"] if dep.startswith(("src", "stages"))]
+    deps = [
+        dep
+        for dep in stage["deps"]
+        if dep.startswith(("src", "stages")) and not dep.startswith(TEMPLATES)
+    ]
     files: set[str] = set()
     for dep in deps:
         path = ROOT / dep
@@ -66,6 +72,26 @@ def code_named_by(stage: dict[str, object]) -> set[str]:
 def test_a_stage_depends_on_exactly_the_code_it_uses(name: str) -> None:
     script = next(word for word in STAGES[name]["cmd"].split() if word.startswith("stages/"))
     assert code_named_by(STAGES[name]) == {script} | modules_used_by(ROOT / script)
+
+
+def templates_used_by(modules: set[str]) -> set[str]:
+    """Return the templates that modules name, and those that these name."""
+    waiting = [ROOT / module for module in modules if module != "src/pandacat/pages.py"]
+    used: set[str] = set()
+    while waiting:
+        text = waiting.pop().read_text()
+        named = re.findall(r'(?:render\(|include|import|from)\s*"([\w-]+\.\w+)"', text)
+        for template in {f"{TEMPLATES}/{name}" for name in named} - used:
+            used.add(template)
+            waiting.append(ROOT / template)
+    return used
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_depends_on_exactly_the_templates_it_fills(name: str) -> None:
+    named = {dep for dep in STAGES[name]["deps"] if dep.startswith(TEMPLATES)}
+    modules = modules_used_by(ROOT / "stages" / f"{name}.py")
+    assert named == templates_used_by({f"stages/{name}.py"} | modules)
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -6,14 +6,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
-from pandacat import photos, shards
+from pandacat import pages, photos, shards
+from pandacat.files import written_aside
 from pandacat.labels import LABELS
 from pandacat.measure import label_errors, shortcuts
+from pandacat.measure.arrays import IntArray
 from pandacat.measure.shortcuts import Finding
 from pandacat.parallel import ordered_map
 from pandacat.sources import archive as archives
+from pandacat.sources import sample
+from pandacat.sources.provenance import Provenance
+
+SHOWN = 10
+"""Shortcuts on the page."""
 
 
 @dataclass(frozen=True)
@@ -34,28 +43,42 @@ class Audit:
         """A sentence for each property of the files that gives a label away."""
         return shortcuts.warnings(self.as_it_came)
 
+    @property
+    def conflicts(self) -> pd.DataFrame:
+        """The duplicates whose group has more than one label."""
+        label_count = self.duplicates.groupby("group").label.transform("nunique")
+        return self.duplicates[label_count > 1]
+
     def metrics(self) -> dict[str, Any]:
-        """Return the figures as plain numbers."""
-        conflicts = self.duplicates.groupby("group").label.nunique() > 1
+        """Return what counts, as plain numbers; `write_tables` writes the rest."""
         return {
             "warnings": len(self.warnings),
-            "as_it_came": _figures(self.as_it_came),
-            "as_kept": _figures(self.as_kept),
+            "strongest_shortcut": {
+                name: asdict(findings[0].balanced_accuracy)
+                for name, findings in (("as_it_came", self.as_it_came), ("as_kept", self.as_kept))
+                if findings
+            },
             "photos_in_duplicate_groups": len(self.duplicates),
-            "duplicate_groups_with_several_labels": int(conflicts.sum()),
+            "duplicate_groups_with_several_labels": int(self.conflicts.group.nunique()),
         }
 
-
-def _figures(findings: list[Finding]) -> dict[str, Any]:
-    return {
-        f"{finding.first}_or_{finding.second}.{finding.property}": asdict(finding.balanced_accuracy)
-        for finding in findings
-    }
+    def write_tables(self, folder: Path) -> None:
+        """Write `shortcuts.csv`, `suspects.csv` and `duplicates.csv`."""
+        came, kept = (shortcuts.table_of(found) for found in (self.as_it_came, self.as_kept))
+        tables = {
+            "shortcuts": came.merge(kept, on=shortcuts.NAMES, suffixes=("", "_as_kept")),
+            "suspects": self.suspects,
+            "duplicates": self.duplicates,
+        }
+        for name, table in tables.items():
+            with written_aside(folder / f"{name}.csv") as aside:
+                table.round(6).to_csv(aside, index=False, lineterminator="\n")
 
 
 def audit(
     archive: Path,
     photo_folder: Path,
+    origin: Provenance,
     features: np.ndarray,
     zero_shot: np.ndarray,
     *,
@@ -64,9 +87,12 @@ def audit(
 ) -> Audit:
     """Return the audit of the photos in `photo_folder`, which came from `archive`.
 
+    Near-duplicates, and drawings of one shot, are never on both sides of a fold.
+
     Args:
         archive: as it came.
         photo_folder: what `preprocess` made of it.
+        origin: where the archive comes from.
         features: `(N, D)` of the untouched network, in the order of the index.
         zero_shot: `(N, 3)`, its probabilities.
         suspects: how many to list.
@@ -74,7 +100,7 @@ def audit(
     """
     index = shards.read_index(photo_folder)
     labels = index.label.map(LABELS.index).to_numpy()
-    groups = index.group.to_numpy()
+    groups = _inseparable(index, origin)
     came, kept = _properties(archive, photo_folder, len(index))
     ranked = label_errors.rank_suspects(features, labels, groups, zero_shot, seed).head(suspects)
     shared = index[index.duplicated("group", keep=False)].sort_values(["group", "name"])
@@ -84,6 +110,21 @@ def audit(
         ranked.assign(path=index.name.to_numpy()[ranked.photo]).drop(columns="photo"),
         shared[["group", "name", "label", "split"]].rename(columns={"name": "path"}),
     )
+
+
+def _inseparable(index: pd.DataFrame, origin: Provenance) -> IntArray:
+    """Return `(N,)` numbers of the sets of photos that belong on one side of a fold.
+
+    Drawings come in threes, one of each label, alike in all but the animal. A property that has
+    been learnt from two of them would mislead about the third, and seem worse than chance.
+    """
+    groups = index.group.to_numpy()
+    if origin.source != "sample":
+        return groups
+    shots = pd.factorize(index.name.map(sample.shot_of))[0] + groups.max() + 1
+    size = shots.max() + 1
+    links = coo_array((np.ones(len(index), bool), (groups, shots)), shape=(size, size))
+    return connected_components(links, directed=False)[1][groups]
 
 
 def _properties(archive: Path, photo_folder: Path, count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -104,38 +145,20 @@ def _properties(archive: Path, photo_folder: Path, count: int) -> tuple[pd.DataF
 
 def page(found: Audit, title: str) -> str:
     """Return the audit as a page of Markdown, for someone who does not know DVC."""
-    lines = [f"# Audit of the data: {title}", ""]
-    lines += ["## What gives the label away besides the animal", ""]
-    lines += [f"- **{warning}**" for warning in found.warnings] or [
-        "Nothing that was measured surely tells two labels apart in more than "
-        f"{shortcuts.NOTABLE:.0%} of photos."
-    ]
-    if any(finding.balanced_accuracy.high < shortcuts.CHANCE for finding in found.as_it_came):
-        lines.append(
-            "- Some properties do surely worse than chance. That happens where photos come in sets "
-            "that share them, one photo of each label: such a property tells nothing of the label."
-        )
-    lines += ["", "The ten highest, on photos not learnt from (50 % is chance):", ""]
-    lines += ["| property of the file | pair | told apart | 95 % interval |", "|---|---|---|---|"]
-    for finding in found.as_it_came[:10]:
-        share = finding.balanced_accuracy
-        lines.append(
-            f"| {finding.property} | {finding.first} or {finding.second} | {share.value:.1%} "
-            f"| {share.low:.1%} to {share.high:.1%} |"
-        )
-    lines += ["", "## Copies", ""]
-    conflicts = found.metrics()["duplicate_groups_with_several_labels"]
-    lines.append(
-        f"{len(found.duplicates)} photos have a near-duplicate; "
-        f"{found.duplicates.group.nunique()} groups, {conflicts} of them with more than one label. "
-        "A group is never divided between splits."
+    kept = {(other.property, other.first, other.second): other for other in found.as_kept}
+    return pages.render(
+        "audit.md",
+        found=found,
+        title=title,
+        notable=shortcuts.NOTABLE,
+        worse_than_chance=any(
+            finding.balanced_accuracy.high < shortcuts.CHANCE for finding in found.as_it_came
+        ),
+        strongest=[
+            (finding, kept[finding.property, finding.first, finding.second])
+            for finding in found.as_it_came[:SHOWN]
+        ],
+        groups=found.duplicates.group.nunique(),
+        conflicts=found.conflicts.group.nunique(),
+        conflicting=list(found.conflicts.itertuples()),
     )
-    lines += ["", "## Photos to look at", ""]
-    lines.append(
-        "The most suspicious first. To leave one out, add its path and a reason to "
-        "`data/exclusions.csv` and run `dvc repro`."
-    )
-    lines += ["", "| | path | label | network suggests | why |", "|---|---|---|---|---|"]
-    for place, row in enumerate(found.suspects.itertuples(), start=1):
-        lines.append(f"| {place} | {row.path} | {row.label} | {row.suggested} | {row.reason} |")
-    return "\n".join(lines) + "\n"

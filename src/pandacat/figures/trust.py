@@ -27,7 +27,8 @@ from pandacat.figures.style import (
 from pandacat.labels import LABELS
 from pandacat.measure import calibration, open_set
 from pandacat.measure.accuracy import CAT, PANDA
-from pandacat.measure.shortcuts import CHANCE, IN_WORDS, NOTABLE, TOGETHER, Finding
+from pandacat.measure.shortcuts import CHANCE, NOTABLE, Finding
+from pandacat.measure.shortcuts import in_words as in_words_of_property
 from pandacat.predictions import arrays
 
 _SCORE_TICKS = (0.0001, 0.01, 0.5, 0.99, 0.9999)
@@ -250,7 +251,7 @@ def shortcuts(path: Path, findings: Sequence[Finding], *, title: str, drawn: boo
             axes.tick_params(axis="y", length=0, labelcolor=INK)
             axes.spines["left"].set_visible(False)
             in_percent(axes.xaxis)
-        row[0].set_yticks(range(len(properties)), map(_property_in_words, properties))
+        row[0].set_yticks(range(len(properties)), map(in_words_of_property, properties))
         warned = Patch(color=WRONG, label=f"surely above {percent(NOTABLE, 0)}")
         drawing.legend(handles=[warned], loc="upper right")
 
@@ -260,7 +261,3 @@ def _bar(axes: Axes, y: int, finding: Finding) -> None:
     color = WRONG if found.low > NOTABLE else PALE
     axes.barh(y, found.value - CHANCE, left=CHANCE, color=color, height=0.7)
     axes.plot([found.low, found.high], [y, y], color=INK, linewidth=1.2)
-
-
-def _property_in_words(name: str) -> str:
-    return "all together" if name == TOGETHER else IN_WORDS.get(name, name).removeprefix("its ")

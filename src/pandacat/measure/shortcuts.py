@@ -6,7 +6,7 @@ the data set proves little.
 
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 
 import numpy as np
@@ -41,6 +41,9 @@ IN_WORDS = {
     "blue": "its mean blue",
     "blur": "its sharpness",
 }
+NAMES = ["property", "first", "second"]
+"""Columns of a table of findings that tell its rows apart."""
+
 OF_THE_PICTURE = ("red", "green", "blue", "blur")
 """Properties that the animal itself has a part in: a panda is black and white."""
 
@@ -132,6 +135,36 @@ def audit(table: pd.DataFrame, labels: IntArray, groups: IntArray, seed: int) ->
             found = _balanced_accuracy(labels[chosen], verdicts, groups[chosen], level)
             findings.append(Finding(name, LABELS[pair[0]], LABELS[pair[1]], found))
     return sorted(findings, key=lambda finding: -finding.balanced_accuracy.value)
+
+
+def table_of(findings: list[Finding]) -> pd.DataFrame:
+    """Return a row a finding: `property`, `first`, `second`, `value`, `low`, `high`."""
+    return pd.DataFrame(
+        [
+            {"property": found.property, "first": found.first, "second": found.second}
+            | asdict(found.balanced_accuracy)
+            for found in findings
+        ],
+        columns=[*NAMES, "value", "low", "high"],
+    )
+
+
+def findings_in(table: pd.DataFrame) -> list[Finding]:
+    """Return what `table_of` was made of."""
+    return [
+        Finding(
+            row["property"],
+            row["first"],
+            row["second"],
+            Interval(row["value"], row["low"], row["high"]),
+        )
+        for row in table.to_dict("records")
+    ]
+
+
+def in_words(name: str) -> str:
+    """Return what a property is called on pages and in figures."""
+    return "all together" if name == TOGETHER else IN_WORDS.get(name, name).removeprefix("its ")
 
 
 def warnings(findings: list[Finding]) -> list[str]:

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pandacat.files import written_aside
 from pandacat.labels import LABELS, Label
@@ -38,6 +38,14 @@ def write_archive(archive: Path, params: SampleParams, workers: int | None = Non
         progress = tqdm(pictures, total=len(listed), desc="draw", unit="photo")
         for (label, number), jpeg in zip(listed, progress, strict=True):
             out.writestr(zipfile.ZipInfo(f"{label}/{label}-{number:04d}.jpg", EPOCH), jpeg)
+
+
+def shot_of(name: str) -> int:
+    """Return the number in a picture's name; pictures that share it share a `drawing.photo.Shot`.
+
+    There is one of each label: size, light, JPEG quality and all else but the animal are the same.
+    """
+    return int(PurePosixPath(name).stem.rpartition("-")[2])
 
 
 def _drawn(seed: int, listed: list[tuple[Label, int]], workers: int) -> Iterator[bytes]:
