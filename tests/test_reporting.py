@@ -168,8 +168,8 @@ def test_a_warning_of_the_audit_is_passed_on_only_where_there_is_one(
     (warning,) = replace(facts, shortcuts=[TRAP]).warnings
     assert "99.3 %" in warning
     assert warning in page(replace(facts, shortcuts=[TRAP]))
-    assert "The audit warns of 1 thing" in page(replace(facts, shortcuts=[TRAP]))
-    assert "The audit warns" not in page(facts)
+    assert "The audit of the data gives 1 warning" in page(replace(facts, shortcuts=[TRAP]))
+    assert "The audit of the data gives" not in page(facts)
 
 
 @BOTH

@@ -179,8 +179,8 @@ def summary(facts: Facts) -> list[str]:
         told.append("How well it does on photos from elsewhere was not measured in this run.")
     if facts.warnings:
         told.append(
-            f"The audit warns of {count(len(facts.warnings), 'thing')} other than the animal that "
-            "tell the labels apart. Figures from inside this data set prove little for that reason."
+            f"The audit of the data gives {count(len(facts.warnings), 'warning')}, first of all: "
+            f"{facts.warnings[0]} Figures from inside this data set prove less for that reason."
         )
     return told
 
