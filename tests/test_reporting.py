@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from pandacat import pages, params, reporting
 from pandacat.measure.intervals import Interval
 from pandacat.measure.shortcuts import Finding
+from pandacat.predictions import PROBABILITIES
 from pandacat.reporting import Facts
 
 SHARE = {"value": 0.625, "low": 0.5125, "high": 0.7375}
@@ -186,6 +187,32 @@ def test_mistakes_are_counted_by_label_and_verdict_the_most_frequent_first() -> 
         "2 of 4 photos labelled cat were taken for other",
         "1 of 4 photos labelled cat was taken for panda",
     ]
+
+
+def test_answers_name_all_that_cannot_be_ruled_out() -> None:
+    judged = pd.DataFrame(
+        [
+            ("panda", 0.9, 0.0, 0.1),
+            ("panda", 0.4, 0.35, 0.25),
+            ("cat", 0.35, 0.05, 0.6),
+            ("other", 0.1, 0.2, 0.7),
+        ],
+        columns=["label", *PROBABILITIES],
+    ).assign(network="fine_tuned")
+    panda, cat, other = reporting.answers(judged, [0.3, 0.3])
+    assert (panda["panda"], panda["panda or cat"], panda["named"]["value"]) == (1, 1, 1)
+    assert (cat["panda"], cat["named"]["value"]) == (1, 0)
+    assert (other["neither"], other["named"]["value"]) == (1, 1)
+
+
+@BOTH
+def test_a_promise_is_told_where_the_network_makes_one(
+    facts: Facts, page: Callable[[Facts], str]
+) -> None:
+    promise = {"coverage": 0.87, "thresholds": [0.3, 0.3]}
+    assert "87 %" in page(replace(facts, training={**facts.training, "promise": promise}))
+    silent = {name: value for name, value in facts.training.items() if name != "promise"}
+    assert "--answers" not in page(replace(facts, training=silent))
 
 
 def test_the_hardest_corruption_comes_first(facts: Facts) -> None:

@@ -6,11 +6,12 @@ Every figure is read from what the stages left; sentences are chosen by the data
 import base64
 import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
@@ -18,7 +19,8 @@ from pandacat import layout, pages, predictions, saved, views
 from pandacat.figures.judged import is_right, verdicts
 from pandacat.files import read_json
 from pandacat.labels import IMAGENET_CLASS_COUNT, IMAGENET_CLASSES, LABELS
-from pandacat.measure import shortcuts
+from pandacat.measure import conformal, shortcuts
+from pandacat.measure.intervals import wilson
 from pandacat.measure.paired import smallest_detectable_drop
 from pandacat.measure.shortcuts import Finding
 from pandacat.pages import count, interval, percent
@@ -32,6 +34,8 @@ TEST, ELSEWHERE = "test", "field_test"
 
 PLACES = {TEST: "test photos of this data set", ELSEWHERE: "photos from elsewhere"}
 """What sets of photos are called in `metrics/evaluate.json`, and here."""
+
+ANSWERS = ("panda", "cat", "panda or cat", "neither")
 
 LARGEST_PNG_BYTES = 200_000
 """A larger picture holds photos, and is embedded as WebP."""
@@ -145,6 +149,7 @@ def model_card(facts: Facts, folder: Path) -> str:
 def _told(facts: Facts) -> dict[str, Any]:
     """Return what both pages say."""
     tensors = facts.model.tensors.values()
+    promise = facts.training.get("promise")
     return {
         "facts": facts,
         "origin": facts.origin,
@@ -153,6 +158,12 @@ def _told(facts: Facts) -> dict[str, Any]:
         "untouched": UNTOUCHED,
         "summary": summary(facts),
         "limits": limits(facts),
+        "promise": promise,
+        "answers": {
+            where: answers(table, promise["thresholds"]) if promise else []
+            for where, table in facts.judged.items()
+        },
+        "possible_answers": ANSWERS,
         "hardest": hardest_corruptions(facts.corrupted),
         "mistakes": {where: mistakes(table) for where, table in facts.judged.items()},
         "description": facts.model.description,
@@ -249,6 +260,39 @@ def limits(facts: Facts) -> list[str]:
         "told from chance."
     )
     return told
+
+
+def answers(judged: pd.DataFrame, thresholds: Sequence[float]) -> list[dict[str, Any]]:
+    """Return what our network answers when it names all that it can't rule out.
+
+    Args:
+        judged: predictions with a column `network`.
+        thresholds: from which probability on panda, and cat, is named.
+
+    Returns:
+        For each `label`: how many `photos` there are, how many get each of `ANSWERS`, and as
+        `named` the share that gets its name, with its interval; of other, that gets "neither".
+    """
+    labels, probabilities = predictions.arrays(judged[judged.network == OURS])
+    sets = conformal.predict_sets(probabilities[:, :2], np.asarray(thresholds))
+    said = pd.Series(
+        [
+            " or ".join(name for name, there in zip(LABELS, named, strict=False) if there)
+            for named in sets
+        ]
+    ).replace("", "neither")
+    rows = []
+    for place, label in enumerate(LABELS):
+        of_label = labels == place
+        if of_label.any():
+            right = np.invert(sets.any(axis=1)) if label == "other" else sets[:, place]
+            named = wilson(float(right[of_label].mean()), int(of_label.sum()))
+            counts = said[of_label].value_counts()
+            rows.append(
+                {"label": label, "photos": int(of_label.sum()), "named": asdict(named)}
+                | {answer: int(counts.get(answer, 0)) for answer in ANSWERS}
+            )
+    return rows
 
 
 def _surest(facts: Facts) -> str:
