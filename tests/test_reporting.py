@@ -154,6 +154,23 @@ def test_photos_from_elsewhere_are_told_apart_and_their_absence_is_a_limit(
 
 
 @BOTH
+def test_what_the_photos_cannot_tell_is_left_out(
+    facts: Facts, page: Callable[[Facts], str]
+) -> None:
+    measured = json.loads(json.dumps(facts.measured))
+    for networks in measured.values():
+        for figures in networks.values():
+            figures["photos"]["other"] = 0
+            for missing in ("open_set", "open_set_scores", "fine_tuned_ahead"):
+                figures.pop(missing, None)
+            figures["per_class"].pop("other")
+            figures["per_class"]["cat"].pop("precision", None)
+    judged = {where: table[table.label != "other"] for where, table in facts.judged.items()}
+    assert "others that pass" in page(facts)
+    assert "other things let pass" not in page(replace(facts, measured=measured, judged=judged))
+
+
+@BOTH
 def test_drawings_are_called_drawings_and_photographs_are_not(
     facts: Facts, page: Callable[[Facts], str]
 ) -> None:
