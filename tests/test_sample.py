@@ -9,7 +9,7 @@ from PIL import Image
 from pandacat.labels import LABELS
 from pandacat.params import SampleParams
 from pandacat.sources.drawing import draw
-from pandacat.sources.sample import write_archive
+from pandacat.sources.sample import shot_of, write_archive
 
 
 def opened(jpeg: bytes) -> Image.Image:
@@ -65,6 +65,14 @@ def test_size_and_compression_say_nothing_about_the_label(archive: Path) -> None
             assert len({picture.size for picture in pictures}) == 1
             tables = [picture.quantization for picture in pictures]  # type: ignore[attr-defined]
             assert all(table == tables[0] for table in tables)
+
+
+def test_the_name_tells_which_pictures_share_a_shot(archive: Path) -> None:
+    with zipfile.ZipFile(archive) as zipped:
+        shots = [shot_of(name) for name in zipped.namelist()]
+        sizes = {(shot_of(name), opened(zipped.read(name)).size) for name in zipped.namelist()}
+    assert sorted(shots) == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert len(sizes) == 3
 
 
 def test_nothing_is_left_when_the_archive_cannot_be_finished(
