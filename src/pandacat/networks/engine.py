@@ -1,6 +1,8 @@
 """The fastest way through a frozen trunk: OpenVINO on the CPU, PyTorch on a GPU."""
 
+import sys
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -63,6 +65,7 @@ def _openvino_file(make_trunk: Callable[[], Any], size_px: int, key: str) -> Pat
     folder = platformdirs.user_cache_path("pandacat") / f"openvino-{openvino.__version__[:9]}"
     model = folder / f"{key}.xml"
     if not (model.exists() and model.with_suffix(".bin").exists()):
+        print("Converting the network for OpenVINO: some 10 s, only this once.", file=sys.stderr)
         _convert(make_trunk(), size_px, model)
     return model
 
@@ -71,11 +74,13 @@ def _convert(trunk: Any, size_px: int, model: Path) -> None:
     import openvino
     import torch
 
-    example = torch.zeros((2, size_px, size_px, 3), dtype=torch.uint8)
-    program = torch.export.export(
-        trunk.eval(), (example,), dynamic_shapes=({0: torch.export.Dim.AUTO},)
-    )
-    converted = openvino.convert_model(program)
+    shape = (size_px, size_px, 3)
+    example = torch.zeros((1, *shape), dtype=torch.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # OpenVINO traces the network in a way PyTorch calls old
+        converted = openvino.convert_model(
+            trunk.eval(), example_input=example, input=[(-1, *shape)]
+        )
     folder = model.parent
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder / f"{model.stem}.{threading.get_native_id()}.part.xml"
