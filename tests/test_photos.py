@@ -93,6 +93,15 @@ def test_sixteen_bit_grey_keeps_its_shades() -> None:
     assert abs(int(read[50, 48, 0]) - 127) < 6
 
 
+@pytest.mark.parametrize("white", [1.0, 255.0, 65535.0, 100_000.0])
+def test_grey_in_floating_point_keeps_its_shades_whatever_is_white(white: float) -> None:
+    shades = np.linspace(0, white, 100, dtype=np.float32)[None].repeat(100, axis=0)
+    read = np.asarray(photos.read(saved_as(Image.fromarray(shades), "TIFF"), **READ).image)
+    assert read[50, 2, 0] < 12
+    assert read[50, -3, 0] > 243
+    assert abs(int(read[50, 48, 0]) - 127) < 6
+
+
 def test_of_an_animation_the_first_frame_is_taken() -> None:
     frames = [Image.new("RGB", (100, 100), color) for color in ("red", "blue")]
     data = saved_as(frames[0], "GIF", save_all=True, append_images=frames[1:])
@@ -118,6 +127,12 @@ def test_a_large_photo_is_shrunk_to_the_shorter_side_and_a_small_one_is_left() -
 def test_what_is_no_whole_picture_is_refused_with_a_reason(data: bytes, reason: str) -> None:
     with pytest.raises(photos.UnreadablePhotoError, match=reason):
         photos.read(data, **READ)
+
+
+def test_a_truncated_photo_is_refused_even_where_nothing_has_to_be_changed() -> None:
+    whole = saved_as(halves((90, 80)), "JPEG", quality=95)
+    with pytest.raises(photos.UnreadablePhotoError, match="damaged"):
+        photos.read(whole[: len(whole) // 2], **READ)
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_unpacked() -> None:

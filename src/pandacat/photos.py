@@ -4,6 +4,7 @@ import hashlib
 import io
 import warnings
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
@@ -79,6 +80,7 @@ def _read(data: bytes, side_px: int, max_megapixels: float) -> Photo:
         raise UnreadablePhotoError(f"mode {mode} is not a photo's")
     scale = side_px / min(width, height)
     image.draft(mode, (round(width * scale), round(height * scale)))
+    image.load()
     orientation = image.getexif().get(0x0112, 1)
     profile = image.info.get("icc_profile")
     image = _shrunk(_as_rgb(image, profile), side_px)
@@ -91,17 +93,25 @@ def _read(data: bytes, side_px: int, max_megapixels: float) -> Photo:
 
 def _as_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if values.max(initial=0) > 255 else 255.0
-        grey = np.clip(values / top * 255.0, 0, 255).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
+        return _deep_grey_as_rgb(image)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layers = image.convert("RGBA")
         white = Image.new("RGBA", layers.size, "white")
         return Image.alpha_composite(white, layers).convert("RGB")
     if profile and image.mode in ("RGB", "CMYK", "L"):
         image = _in_srgb(image, profile)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _deep_grey_as_rgb(image: Image.Image) -> Image.Image:
+    """Bring 16-bit, 32-bit and float grey to 8 bits; what counts as white is not in the file."""
+    values = np.asarray(image, dtype=np.float64)
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    usual_whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
+    highest = values.max(initial=0)
+    white = next((level for level in usual_whites if highest <= level), highest)
+    grey = np.clip(values / white * 255.0, 0, 255).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
 
 
 def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
@@ -124,7 +134,7 @@ def _shrunk(image: Image.Image, side_px: int) -> Image.Image:
     if scale >= 1:
         return image
     size = (max(side_px, round(width * scale)), max(side_px, round(height * scale)))
-    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return image.resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)
 
 
 def encoded(image: Image.Image, quality: int) -> bytes:
@@ -160,11 +170,13 @@ def fingerprint(image: Image.Image) -> tuple[str, str]:
     return _bits(values), _bits(mirrored)
 
 
+@cache
 def _cosines(size: int) -> np.ndarray:
     frequency, position = np.mgrid[0:size, 0:size]
     return np.cos(np.pi * (2 * position + 1) * frequency / (2 * size))
 
 
+@cache
 def _low_frequencies() -> tuple[np.ndarray, np.ndarray]:
     rows, columns = (axis.ravel() for axis in np.mgrid[0:20, 0:20])
     order = np.lexsort((rows, rows + columns))[1 : FINGERPRINT_BITS + 1]
