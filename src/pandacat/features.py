@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib.format import write_array_header_1_0
 from PIL import Image, ImageEnhance
 from tqdm import tqdm
 
@@ -54,23 +55,26 @@ def extract(
     )
     count = views.view_count(view)
     width = recogniser.features(np.zeros((1, size_px, size_px, 3), np.uint8)).shape[1]
-    kept = _create(target / FEATURES, (len(index), count, width))
-    spare = _create(target / AUGMENTED, (sum(training), augmented, width))
-    trained = 0
-    for row, features in enumerate(results):
-        kept[row] = features[:count]
-        if training[row]:
-            spare[trained] = features[count:]
-            trained += 1
+    with (
+        _open_array(target / FEATURES, (len(index), count, width)) as kept,
+        _open_array(target / AUGMENTED, (sum(training), augmented, width)) as spare,
+    ):
+        for row, features in enumerate(results):
+            kept.write(features[:count].tobytes())
+            if training[row]:
+                spare.write(features[count:].tobytes())
     write_json(target / ORIGIN, {"trunk_key": recogniser.trunk_key, "views": view})
 
 
-def _create(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    if 0 not in shape:
-        return open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    empty = np.empty(shape, np.float32)
-    np.save(path, empty)
-    return empty
+def _open_array(path: Path, shape: tuple[int, int, int]) -> BinaryIO:
+    """Return an `.npy` file for float32 values of this shape, its header written.
+
+    Rows are appended as they come, so that memory stays flat.
+    """
+    stream = path.open("wb")
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    write_array_header_1_0(stream, header)
+    return stream
 
 
 def read(folder: Path) -> Features:

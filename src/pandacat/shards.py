@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -15,29 +16,30 @@ from pandacat.parallel import ordered_map
 
 INDEX = "index.parquet"
 SHARD_BYTES = 64 << 20
+ROW_GROUP = 256
 _SCHEMA = pa.schema([("name", pa.string()), ("jpeg", pa.binary())])
+_AS_IT_IS = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+"""JPEG bytes are all different and can't be packed further."""
 
 
 def write_shards(folder: Path, jpegs: Iterable[tuple[str, bytes]]) -> None:
-    """Write (name, JPEG bytes) pairs to `shard-0000.parquet`, … of about 64 MiB each."""
-    rows: list[tuple[str, bytes]] = []
-    size, number = 0, 0
-    for row in jpegs:
-        rows.append(row)
-        size += len(row[1])
-        if size >= SHARD_BYTES:
-            _write_shard(folder, number, rows)
-            rows, size, number = [], 0, number + 1
-    if rows:
-        _write_shard(folder, number, rows)
+    """Write (name, JPEG bytes) pairs to `shard-0000.parquet`, … of about 64 MiB each.
 
-
-def _write_shard(folder: Path, number: int, rows: list[tuple[str, bytes]]) -> None:
-    names, jpegs = zip(*rows, strict=True)
-    table = pa.table([list(names), list(jpegs)], schema=_SCHEMA)
-    pq.write_table(
-        table, folder / f"shard-{number:04d}.parquet", compression="none", row_group_size=256
-    )
+    Holds 256 photos in memory at a time.
+    """
+    pairs = iter(jpegs)
+    rows = list(islice(pairs, ROW_GROUP))
+    for number in count():
+        if not rows:
+            return
+        path = folder / f"shard-{number:04d}.parquet"
+        with pq.ParquetWriter(path, _SCHEMA, **_AS_IT_IS) as shard:
+            size = 0
+            while rows and size < SHARD_BYTES:
+                names, contents = zip(*rows, strict=True)
+                shard.write_table(pa.table([list(names), list(contents)], schema=_SCHEMA))
+                size += sum(map(len, contents))
+                rows = list(islice(pairs, ROW_GROUP))
 
 
 def write_index(folder: Path, index: pd.DataFrame) -> None:
@@ -58,7 +60,7 @@ def iter_jpegs(folder: Path, names: Iterable[str] | None = None) -> Iterator[tup
     wanted = None if names is None else set(names)
     for path in sorted(folder.glob("shard-*.parquet")):
         file = pq.ParquetFile(path)
-        for batch in file.iter_batches(batch_size=256):
+        for batch in file.iter_batches(batch_size=ROW_GROUP):
             for name, jpeg in zip(batch.column("name"), batch.column("jpeg"), strict=True):
                 if wanted is None or name.as_py() in wanted:
                     yield name.as_py(), jpeg.as_py()
