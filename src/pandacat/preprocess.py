@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +57,13 @@ def preprocess(
     Raises:
         PandacatError: a label that the archive has keeps fewer than `min_photos_per_label`.
     """
-    rows: list[Row] = []
+    rows = shards.Rows(field.name for field in fields(Row))
     rejected: list[dict[str, str]] = []
 
     def keep() -> Iterator[tuple[str, bytes]]:
         for row, jpeg in _read_all(archive, folders, params, exclusions):
             if isinstance(row, Row):
-                rows.append(row)
+                rows.append(asdict(row))
                 yield row.name, jpeg
             else:
                 rejected.append(row)
@@ -73,8 +73,9 @@ def preprocess(
         shards.write_shards(aside, keep())
         quarantine = pd.DataFrame(rejected, columns=["name", "label", "reason"])
         quarantine.to_csv(aside / QUARANTINE, index=False, lineterminator="\n")
-        _require_enough(rows, rejected, params.min_photos_per_label)
-        index = _grouped_and_split(pd.DataFrame([asdict(row) for row in rows]), params)
+        found = rows.table()
+        _require_enough(found, quarantine, params.min_photos_per_label)
+        index = _grouped_and_split(found, params)
         shards.write_index(aside, index)
         provenance.write(aside / PROVENANCE, origin)
     return _summary(index, quarantine)
@@ -101,8 +102,6 @@ def _read_all(
     params: PreprocessParams,
     exclusions: Mapping[str, str],
 ) -> Iterator[tuple[Row | dict[str, str], bytes]]:
-    entries = archives.list_photos(archive, folders)
-
     def read(entry: archives.Entry) -> tuple[Row | dict[str, str], bytes]:
         if entry.name in exclusions:
             reason = f"excluded: {exclusions[entry.name]}"
@@ -127,13 +126,13 @@ def _read_all(
         return row, photos.encoded(photo.image, params.jpeg_quality)
 
     with archives.open_archive(archive) as reader:
+        entries = reader.photos(folders)
         results = ordered_map(read, entries)
         yield from tqdm(results, total=len(entries), desc="preprocess", unit="photo", disable=None)
 
 
-def _require_enough(rows: list[Row], rejected: list[dict[str, str]], least: int) -> None:
-    kept = Counter(row.label for row in rows)
-    lost = Counter(row["label"] for row in rejected)
+def _require_enough(found: pd.DataFrame, quarantine: pd.DataFrame, least: int) -> None:
+    kept, lost = Counter(found["label"]), Counter(quarantine["label"])
     for label in LABELS:
         there = kept[label] + lost[label]
         if kept[label] < least and (there or label != "other"):

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from itertools import count, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,9 +43,43 @@ def write_shards(folder: Path, jpegs: Iterable[tuple[str, bytes]]) -> None:
                 rows = list(islice(pairs, ROW_GROUP))
 
 
+class Rows:
+    """What is known of each photo, row by row, on its way to a table.
+
+    Rows are moved into Arrow columns in batches: a photo takes a quarter of the memory that it
+    takes as Python objects.
+    """
+
+    def __init__(self, columns: Iterable[str]) -> None:
+        """Begin a table of these columns, which every row has."""
+        self._columns = list(columns)
+        self._recent: list[dict[str, Any]] = []
+        self._batches: list[pa.RecordBatch] = []
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add a row, a value for each column."""
+        self._recent.append(row)
+        if len(self._recent) == ROW_GROUP:
+            self._move()
+
+    def _move(self) -> None:
+        if self._recent:
+            self._batches.append(pa.RecordBatch.from_pylist(self._recent))
+            self._recent = []
+
+    def table(self) -> pd.DataFrame:
+        """Return all rows."""
+        self._move()
+        if not self._batches:
+            return pd.DataFrame(columns=self._columns)
+        return pa.Table.from_batches(self._batches).to_pandas()
+
+
 def write_index(folder: Path, index: pd.DataFrame) -> None:
     """Write what is known of each photo, a row each, in the order of the shards."""
-    pq.write_table(pa.Table.from_pandas(index, preserve_index=False), folder / INDEX)
+    table = pa.Table.from_pandas(index, preserve_index=False)
+    few_values = ["label", "mode", "split"]
+    pq.write_table(table, folder / INDEX, row_group_size=64 * ROW_GROUP, use_dictionary=few_values)
 
 
 def read_index(folder: Path) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Near-duplicates share a group, and a group is never divided between splits."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -25,28 +25,36 @@ def group_near_duplicates(
     Space with Multi-Index Hashing", CVPR 2012): time grows near-linearly with the photos.
     """
     count = len(fingerprints)
-    both = np.concatenate([_unpacked(fingerprints), _unpacked(mirrored)])
-    bits, code_of = np.unique(both, axis=0, return_inverse=True)
-    words = np.packbits(bits, axis=1).view(np.uint64)
-    links = [np.stack([np.tile(np.arange(count), 2), count + code_of.ravel()], axis=1)]
-    for band in np.array_split(np.arange(bits.shape[1]), max_bits + 1):
-        for first, second in _agreeing(np.packbits(bits[:, band], axis=1)):
+    both = np.concatenate([_packed(fingerprints), _packed(mirrored)])
+    codes, code_of = np.unique(both.view(f"V{both.shape[1]}").ravel(), return_inverse=True)
+    packed = codes.view(np.uint8).reshape(len(codes), -1)
+    words = packed.view(np.uint64)
+    links = [np.stack([np.tile(np.arange(count), 2), count + code_of])]
+    for band in np.array_split(np.arange(packed.shape[1] * 8), max_bits + 1):
+        for first, second in _agreeing(_band(packed, band[0], band[-1] + 1)):
             distance = np.bitwise_count(words[first] ^ words[second]).sum(axis=1)
             near = distance <= max_bits
-            links.append(count + np.stack([first[near], second[near]], axis=1))
-    first, second = np.concatenate(links).T
-    size = count + len(bits)
+            links.append(count + np.stack([first[near], second[near]]))
+    first, second = np.concatenate(links, axis=1)
+    size = count + len(codes)
     graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(size, size))
     return connected_components(graph, directed=False)[1][:count].astype(np.int64)
 
 
-def _unpacked(fingerprints: Sequence[str]) -> np.ndarray:
+def _packed(fingerprints: Sequence[str]) -> np.ndarray:
     raw = np.frombuffer(bytes.fromhex("".join(fingerprints)), np.uint8)
-    return np.unpackbits(raw.reshape(len(fingerprints), -1), axis=1)
+    return raw.reshape(len(fingerprints), -1)
 
 
-def _agreeing(keys: np.ndarray, block: int = 1 << 20) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return index pairs of equal rows of `keys`, in blocks of bounded size.
+def _band(packed: np.ndarray, start: int, end: int) -> np.ndarray:
+    """Return the bits from `start` to `end` of each row, packed anew."""
+    first_byte = start // 8
+    bits = np.unpackbits(packed[:, first_byte : (end + 7) // 8], axis=1)
+    return np.packbits(bits[:, start - 8 * first_byte : end - 8 * first_byte], axis=1)
+
+
+def _agreeing(keys: np.ndarray, block: int = 1 << 17) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield index pairs of equal rows of `keys`, in blocks of bounded size.
 
     Rows are sorted; each is paired with its neighbours at growing offsets while they are equal.
     """
@@ -54,16 +62,14 @@ def _agreeing(keys: np.ndarray, block: int = 1 << 20) -> list[tuple[np.ndarray, 
     order = np.argsort(packed, kind="stable")
     ordered = packed[order]
     left = np.flatnonzero(ordered[1:] == ordered[:-1])
-    offset, found = 1, []
+    offset = 1
     while len(left):
-        found += [
-            (order[part], order[part + offset])
-            for part in np.array_split(left, max(1, len(left) // block))
-        ]
+        for start in range(0, len(left), block):
+            part = left[start : start + block]
+            yield order[part], order[part + offset]
         offset += 1
         left = left[left + offset < len(order)]
         left = left[ordered[left] == ordered[left + offset]]
-    return found
 
 
 def assign_splits(

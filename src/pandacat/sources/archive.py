@@ -58,7 +58,7 @@ class EntryError(Exception):
     """One file of an archive can't be read; the text is the reason. The others may be fine."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One file in a folder that stands for a label."""
 
@@ -111,6 +111,10 @@ class Reader:
 
     def __init__(self, opened: zipfile.ZipFile) -> None:
         self._zip = opened
+
+    def photos(self, folders: FolderParams) -> tuple[Entry, ...]:
+        """Return the labelled files, sorted by name; raises as `survey` does."""
+        return _survey(self._zip, folders, NEEDED_LABELS).photos
 
     def read(self, name: str) -> bytes:
         """Return the unpacked bytes of the file `name`.
@@ -165,7 +169,11 @@ def survey(
             out of it, a name used twice, files that share their bytes), or lacks a needed label.
     """
     with _opened(archive) as opened:
-        files = [info for info in opened.infolist() if not info.filename.endswith(("/", "\\"))]
+        return _survey(opened, folders, needed)
+
+
+def _survey(opened: zipfile.ZipFile, folders: FolderParams, needed: Sequence[Label]) -> Survey:
+    files = [info for info in opened.infolist() if not info.filename.endswith(("/", "\\"))]
     _refuse_deceit(files)
     label_of = {_folded(name): label for label in LABELS for name in getattr(folders, label)}
 
