@@ -3,6 +3,8 @@
 PYTHON ?= python3
 AGAINST ?= main
 PORT ?= 5000
+ARCHIVE ?=
+FIELD_TEST ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test gate ui lint clean
+.PHONY: help repro test gate ui bench lint clean
 
 help:  ## list what there is
 	@echo "make TARGET, where TARGET is"
@@ -30,6 +32,14 @@ gate: $(READY)  ## compare the figures with those of a Git revision (AGAINST=mai
 
 ui: $(READY)  ## open the tracked runs in a browser (PORT=5000)
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --port "$(PORT)"
+
+bench: $(READY)  ## measure speed beside other ways, 30 minutes (ARCHIVE=photos.zip FIELD_TEST=others.zip)
+	$(BIN)/dvc repro fetch_photos fetch_mnist
+	$(BIN)/python benchmarks/preprocess.py $(if $(ARCHIVE),--archive "$(ARCHIVE)")
+	$(BIN)/python benchmarks/frozen_pass.py
+	$(BIN)/python benchmarks/fine_tune.py $(if $(ARCHIVE),--archive "$(ARCHIVE)") $(if $(FIELD_TEST),--field-test "$(FIELD_TEST)")
+	$(BIN)/python benchmarks/mnist.py
+	$(BIN)/python benchmarks/pipeline.py $(if $(ARCHIVE),--archive "$(ARCHIVE)")
 
 lint: $(READY)  ## check style and types
 	$(BIN)/ruff check .

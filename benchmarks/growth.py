@@ -1,0 +1,180 @@
+"""Growth: 1, 10 and 100 times as many photos; does time grow in step, and memory not at all?
+
+Small drawn photos, all different, go through preprocess, the search for near-duplicates, the frozen
+pass and predict. Each is measured in a process of its own: seconds of its work without start-up,
+and the most memory it ever held, that of its child processes included.
+"""
+
+import argparse
+import io
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import measuring
+import numpy as np
+from PIL import Image
+
+from pandacat.files import write_json, written_aside
+
+RESULTS = measuring.FOLDER / "growth.json"
+PLOT = measuring.FOLDER / "growth.png"
+SIDE_PX = 96
+MIB = 1 << 20
+
+
+def draw_photos(folder: Path, count: int) -> None:
+    """Write `count` JPEGs of random soft colours to `folder/photos` and to `folder/photos.zip`."""
+    rng = np.random.default_rng(count)
+    with zipfile.ZipFile(folder / "photos.zip", "w") as zipped:
+        for number in range(count):
+            coarse = Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8))
+            stream = io.BytesIO()
+            coarse.resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC).save(stream, "JPEG")
+            name = f"{('panda', 'cat', 'other')[number % 3]}/{number:06d}.jpg"
+            target = folder / "photos" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(stream.getvalue())
+            zipped.writestr(name, stream.getvalue())
+
+
+def preprocess(folder: Path) -> Callable[[], object]:
+    """Return the work of the stage."""
+    from preprocess import ours
+
+    return lambda: ours(folder / "photos.zip", folder / "kept")
+
+
+def duplicates(folder: Path) -> Callable[[], object]:
+    """Return the search for near-duplicates among all fingerprints."""
+    import pyarrow.parquet as pq
+
+    from pandacat import shards, splits
+
+    columns = ["fingerprint", "mirrored_fingerprint"]
+    index = pq.read_table(folder / "kept" / shards.INDEX, columns=columns)
+    both = [index[column].to_pylist() for column in columns]
+    return lambda: splits.group_near_duplicates(*both, 8)
+
+
+def frozen_pass(folder: Path) -> Callable[[], object]:
+    """Return the work of keeping the features of one view of each photo."""
+    from pandacat import features, layout
+    from pandacat.recogniser import open_model
+
+    recogniser = open_model("pretrained", models=layout.MODELS)
+    target = folder / "features"
+    target.mkdir()
+    return lambda: features.extract(
+        folder / "kept", target, recogniser, view="centre", augmented=0, seed=0
+    )
+
+
+def predict(folder: Path) -> Callable[[], object]:
+    """Return the command that writes a table of verdicts."""
+    from pandacat import cli
+
+    words = ["predict", str(folder / "photos"), "--model", "pretrained"]
+    return lambda: cli.main([*words, "--output", str(folder / "verdicts.csv")])
+
+
+WORK = {each.__name__: each for each in (preprocess, duplicates, frozen_pass, predict)}
+
+
+def peak_mib() -> float:
+    """Return the most memory that this process, or one it started, ever held."""
+    own, children = (
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return max(own, children) * (1 if sys.platform == "darwin" else 1024) / MIB
+
+
+def measure(work: str, folder: Path) -> dict[str, float]:
+    """Return seconds and peak memory of one kind of work, in a new process."""
+    command = [sys.executable, __file__, "--measure", work, str(folder)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--photos", type=int, nargs="+", default=[1_000, 10_000, 100_000], metavar="COUNT"
+    )
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    measuring.project()
+    if options.measure:
+        work, folder = options.measure
+        ready = WORK[work](Path(folder))
+        began = time.perf_counter()
+        ready()
+        seconds = time.perf_counter() - began
+        print(json.dumps({"seconds": seconds, "peak_mib": peak_mib()}))
+        return
+
+    measured: dict[str, dict[int, dict[str, float]]] = {name: {} for name in WORK}
+    for count in options.photos:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            draw_photos(folder, count)
+            for name in WORK:
+                measured[name][count] = measure(name, folder)
+                print(f"{name}, {count:,}: {measured[name][count]}", flush=True)
+            shutil.rmtree(folder / "photos")
+    write_json(RESULTS, {"machine": measuring.machine(), "photos": measured})
+    print(table(measured))
+    draw(measured)
+
+
+def table(measured: dict[str, dict[int, dict[str, float]]]) -> str:
+    """Return a line for each kind of work and number of photos, as Markdown."""
+    lines = [
+        "| work | photos | seconds | photos/s | peak MiB | of the smallest run |",
+        "|---" * 6 + "|",
+    ]
+    for name, runs in measured.items():
+        first = next(iter(runs.values()))["peak_mib"]
+        for count, run in runs.items():
+            seconds, peak = run["seconds"], run["peak_mib"]
+            lines.append(
+                f"| {name} | {count:,} | {seconds:.2f} | {count / seconds:,.0f} | {peak:.0f} | "
+                f"{peak / first:.2f} |"
+            )
+    return "\n".join(lines)
+
+
+def draw(measured: dict[str, dict[int, dict[str, float]]]) -> None:
+    """Write the plot: time and memory against the number of photos."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (times, memory) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    for name, runs in measured.items():
+        counts = list(runs)
+        times.plot(counts, [run["seconds"] for run in runs.values()], "o-", label=name)
+        memory.plot(counts, [run["peak_mib"] for run in runs.values()], "o-", label=name)
+    times.set(xscale="log", yscale="log", xlabel="photos", ylabel="seconds", title="Time")
+    memory.set(xscale="log", ylim=(0, None), xlabel="photos", ylabel="MiB", title="Peak memory")
+    times.legend(frameon=False)
+    for axis in (times, memory):
+        axis.spines[["top", "right"]].set_visible(False)
+    with written_aside(PLOT) as aside:
+        figure.savefig(aside, dpi=110, format="png")
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    main()

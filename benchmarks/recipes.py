@@ -1,0 +1,174 @@
+"""What one would otherwise do: PyTorch's transfer-learning recipe, and fastai's `fine_tune`.
+
+Each starts from the same ImageNet weights and trains the whole network on a folder of photos:
+
+    python benchmarks/recipes.py plain FOLDER RESULT.npz
+
+FOLDER has `train`, `validation` and any others, each with a folder per class. When the network is
+trained and saved, its probabilities for the other folders are written to RESULT.npz, which is not
+counted.
+"""
+
+import argparse
+import copy
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torchvision import datasets, transforms
+
+from pandacat.networks import pretrained
+from pandacat.parallel import core_count
+
+SIZE_PX = 224
+ACCURACY = tuple[float, float]
+"""Seconds since the start, and the share of validation photos that are right."""
+
+
+def network(classes: int) -> nn.Module:
+    """Return EfficientNet-Lite0 with ImageNet weights and a fresh last layer."""
+    loaded = pretrained.load("efficientnet_lite0")
+    return nn.Sequential(loaded.trunk.body, nn.Linear(loaded.head.in_features, classes))
+
+
+def normalise(image: torch.Tensor) -> torch.Tensor:
+    """Bring `[0, 1]` to what this network was trained with."""
+    return (image * 255 - 127) / 128
+
+
+def whole(image: Any) -> torch.Tensor:
+    """Return the middle of a photo, as both recipes look at it when they validate."""
+    return _LOOK(image)
+
+
+_LOOK = transforms.Compose(
+    [transforms.Resize(256), transforms.CenterCrop(SIZE_PX), transforms.ToTensor(), normalise]
+)
+
+
+def loader(folder: Path, look: Callable[[Any], torch.Tensor], *, batch: int, shuffle: bool) -> Any:
+    """Return batches of images and classes, decoded anew in each epoch."""
+    data = datasets.ImageFolder(folder, look)
+    return torch.utils.data.DataLoader(data, batch, shuffle, num_workers=core_count())
+
+
+@torch.inference_mode()
+def probabilities(model: nn.Module, folder: Path) -> np.ndarray:
+    """Return `(N, classes)` for the photos of `folder`, in the order of `ImageFolder`."""
+    model.eval()
+    batches = loader(folder, whole, batch=32, shuffle=False)
+    return torch.cat([model(images).softmax(1) for images, _ in batches]).numpy()
+
+
+def accuracy(model: nn.Module, folder: Path) -> float:
+    """Return how often the network is right about panda or cat, where it is one of these."""
+    data = datasets.ImageFolder(folder)
+    pair = [data.class_to_idx[name] for name in ("panda", "cat")]
+    classes = np.array(data.targets)
+    asked = np.isin(classes, pair)
+    answers = probabilities(model, folder)[asked][:, pair].argmax(1)
+    return float(np.mean(np.array(pair)[answers] == classes[asked]))
+
+
+def plain(
+    folder: Path, epochs: int, clock: Callable[[], float]
+) -> tuple[nn.Module, list[ACCURACY]]:
+    """Train as in PyTorch's transfer-learning tutorial; keep the epoch that validates best."""
+    change = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(SIZE_PX),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            normalise,
+        ]
+    )
+    batches = loader(folder / "train", change, batch=4 * 8, shuffle=True)
+    model = network(len(batches.dataset.classes))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=7, gamma=0.1)
+    history: list[ACCURACY] = []
+    best: dict[str, Any] = {}
+    for _ in range(epochs):
+        model.train()
+        for images, classes in batches:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(images), classes).backward()
+            optimizer.step()
+        schedule.step()
+        history.append((clock(), accuracy(model, folder / "validation")))
+        if history[-1][1] >= max(share for _, share in history):
+            best = copy.deepcopy(model.state_dict())
+        print(
+            f"  epoch {len(history)}: {history[-1][1]:.1%} after {history[-1][0]:.0f} s", flush=True
+        )
+    model.load_state_dict(best)
+    return model, history
+
+
+def fastai(
+    folder: Path, epochs: int, clock: Callable[[], float]
+) -> tuple[nn.Module, list[ACCURACY]]:
+    """Train with fastai's `fine_tune`: an epoch of the last layer, then `epochs` of everything."""
+    from fastai.vision import all as vision
+
+    data = vision.ImageDataLoaders.from_folder(
+        folder,
+        train="train",
+        valid="validation",
+        item_tfms=vision.Resize(460),
+        batch_tfms=[
+            *vision.aug_transforms(size=SIZE_PX),
+            vision.Normalize.from_stats([127 / 255] * 3, [128 / 255] * 3, cuda=False),
+        ],
+        bs=32,
+        num_workers=core_count(),
+    )
+    model = network(data.c)
+    learner = vision.Learner(
+        data,
+        model,
+        splitter=lambda model: [vision.params(model[0]), vision.params(model[1])],
+        metrics=vision.accuracy,
+    )
+    learner.freeze()
+    learner.fine_tune(epochs)
+    end = clock()
+    return learner.model, [(end, accuracy(learner.model, folder / "validation"))]
+
+
+RECIPES = {"plain": plain, "fastai": fastai}
+
+
+def main() -> None:
+    """Train, save, and judge."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recipe", choices=RECIPES)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("result", type=Path)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--began", type=float, default=time.time(), help="seconds since 1970")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+
+    def clock() -> float:
+        return time.time() - options.began
+
+    model, history = RECIPES[options.recipe](options.folder, options.epochs, clock)
+    torch.save(model.state_dict(), options.result.with_suffix(".pt"))
+    seconds = clock()
+    judged = {
+        place.name: probabilities(model, place)
+        for place in sorted(options.folder.iterdir())
+        if place.name not in ("train", "validation")
+    }
+    about = json.dumps({"seconds": seconds, "history": history})
+    np.savez(options.result, about=np.array(about), **judged)
+
+
+if __name__ == "__main__":
+    main()
