@@ -58,6 +58,27 @@ def test_a_missing_key_is_named() -> None:
         params.parse(content)
 
 
+def test_a_misspelt_key_is_told_with_the_one_that_is_meant() -> None:
+    content = copy.deepcopy(CONTENT)
+    content["preprocess"]["tset_share"] = content["preprocess"].pop("test_share")
+    with pytest.raises(PandacatError, match=r"preprocess\.tset_share: .* is test_share meant\?"):
+        params.parse(content)
+
+
+def test_a_date_is_taken_as_the_text_it_was_written_as(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text().replace("archive: null", "archive: 2026-11-23")
+    (tmp_path / "params.yaml").write_text(text)
+    assert params.load(tmp_path / "params.yaml").photos.archive == "2026-11-23"
+
+
+def test_aliases_that_stand_for_terabytes_are_refused(tmp_path: Path) -> None:
+    bomb = ["a0: &a0 [x, x, x, x, x, x, x, x]"]
+    bomb += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 8)}]" for n in range(1, 12)]
+    (tmp_path / "params.yaml").write_text("\n".join(bomb))
+    with pytest.raises(PandacatError, match="far too large"):
+        params.load(tmp_path / "params.yaml")
+
+
 def test_all_faults_are_told_at_once() -> None:
     content = changed("photos.source", 3)
     content["preprocess"]["seed"] = "x"
@@ -79,7 +100,8 @@ def test_the_way_dvc_writes_a_small_number_is_read_as_a_number(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a: [", "\0", "- 1", "photos: {}\nphotos: {}", "photos: !!python/none", "5"]
+    "text",
+    ["", "a: [", "\0", "- 1", "photos: {}\nphotos: {}", "photos: !!python/none", "5", "[" * 600],
 )
 def test_what_is_no_params_file_is_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "params.yaml").write_text(text)

@@ -1,8 +1,10 @@
 """`params.yaml` as frozen dataclasses, checked whole before anything runs."""
 
 import json
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -12,6 +14,7 @@ from ruamel.yaml.error import YAMLError
 from pandacat.errors import PandacatError
 
 PARAMS_FILE = Path("params.yaml")
+LARGEST_CHARACTERS = 1_000_000
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -282,8 +285,8 @@ def load(path: Path = PARAMS_FILE) -> Params:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PandacatError(f"{path} is not here: run from the project's top folder.") from None
-    except (YAMLError, UnicodeDecodeError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
+    except (YAMLError, UnicodeDecodeError, OSError, ValueError, RecursionError) as error:
+        reason = _cut(" ".join(str(error).split()), 500)
         raise PandacatError(f"{path} is not readable as YAML: {reason}") from None
     return parse(content, name=str(path))
 
@@ -291,28 +294,50 @@ def load(path: Path = PARAMS_FILE) -> Params:
 def parse(content: object, name: str = "params.yaml") -> Params:
     """Return `content`, as YAML gives it, as checked `Params`; raise `PandacatError` otherwise."""
     try:
-        text = json.dumps(content, allow_nan=True)
-        return TypeAdapter(Params).validate_json(text)
-    except (TypeError, ValueError) as error:
-        if not isinstance(error, ValidationError):
-            raise PandacatError(
-                f"{name}: only numbers, texts, lists and maps go in: {error}"
-            ) from None
-        faults = [_sentence(fault) for fault in error.errors()]
+        return TypeAdapter(Params).validate_json(_as_json(content))
+    except ValidationError as error:
+        found = error.errors()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PandacatError(f"{name}: only numbers, texts, lists and maps go in: {error}") from None
+    faults = [_sentence(fault, found) for fault in found]
     raise PandacatError("\n".join([f"{name} needs a change:", *faults]))
 
 
-def _sentence(fault: object) -> str:
-    assert isinstance(fault, dict)
-    key = ".".join(str(part) for part in fault["loc"]) or "the file"
+def _as_json(content: object) -> str:
+    """Return JSON; what it has no word for, such as a date, becomes a text."""
+    text = ""
+    for part in json.JSONEncoder(default=str).iterencode(content):
+        text += part
+        if len(text) > LARGEST_CHARACTERS:  # a few lines of aliases can stand for terabytes
+            raise ValueError("it is far too large")
+    return text
+
+
+def _sentence(fault: Mapping[str, Any], all_faults: Sequence[Mapping[str, Any]]) -> str:
+    *parents, last = fault["loc"] or ("the file",)
+    key = ".".join(map(str, (*parents, last)))
     message = {
         "missing": "is missing",
-        "unexpected_keyword_argument": "is not a known key",
+        "unexpected_keyword_argument": "is not a known key" + _near(last, parents, all_faults),
         "value_error": fault["msg"].removeprefix("Value error, "),
     }.get(fault["type"], fault["msg"])
     value = (
         ""
         if fault["type"] in ("missing", "unexpected_keyword_argument", "value_error")
-        else f" (it is {fault['input']!r})"
+        else f" (it is {_cut(repr(fault['input']), 80)})"
     )
-    return f"  {key}: {message}{value}"
+    return f"  {_cut(key, 200)}: {message}{value}"
+
+
+def _near(key: object, parents: Sequence[object], faults: Sequence[Mapping[str, Any]]) -> str:
+    """Say which of the keys that are missing beside an unknown one may be meant by it."""
+    missing = [
+        str(fault["loc"][-1])
+        for fault in faults
+        if fault["type"] == "missing" and list(fault["loc"][:-1]) == list(parents)
+    ]
+    return "".join(f"; is {near} meant?" for near in get_close_matches(str(key), missing, n=1))
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
