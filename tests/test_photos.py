@@ -1,12 +1,14 @@
 """Whatever bytes come in: an upright RGB picture, or a reason."""
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from conftest import EXAMPLES
-from PIL import Image
+from PIL import Image, ImageCms
 
 from pandacat import photos
 
@@ -102,6 +104,35 @@ def test_grey_in_floating_point_keeps_its_shades_whatever_is_white(white: float)
     assert abs(int(read[50, 48, 0]) - 127) < 6
 
 
+def test_sixteen_bit_colours_keep_their_shades() -> None:
+    """PNG by hand: Pillow reads 16 bits a channel, but does not write them."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + check
+
+    pixel = struct.pack(">3H", 0xC8FF, 0x1000, 0x0000)
+    header = struct.pack(">2I5B", 80, 80, 16, 2, 0, 0, 0)
+    rows = zlib.compress((b"\0" + pixel * 80) * 80)
+    data = (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
+    assert photos.read(data, **READ).image.getpixel((40, 40)) == (0xC8, 0x10, 0)
+
+
+def test_colours_are_read_as_the_profile_means_them() -> None:
+    """The sRGB profile with its red and blue primaries exchanged: red bytes mean blue."""
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exchanged = srgb.replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
+    exchanged = exchanged.replace("sRGB".encode("utf-16-be"), "odd ".encode("utf-16-be"))
+    exchanged = exchanged.replace(b"sRGB", b"odd ")
+    for form in ("JPEG", "PNG", "TIFF"):
+        image = photos.read(saved_as(halves(), form, icc_profile=exchanged), **READ).image
+        assert sides_are_red_and_blue(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+        useless = photos.read(saved_as(halves(), form, icc_profile=srgb[:200]), **READ).image
+        assert sides_are_red_and_blue(useless)
+
+
 def test_of_an_animation_the_first_frame_is_taken() -> None:
     frames = [Image.new("RGB", (100, 100), color) for color in ("red", "blue")]
     data = saved_as(frames[0], "GIF", save_all=True, append_images=frames[1:])
@@ -122,6 +153,8 @@ def test_a_large_photo_is_shrunk_to_the_shorter_side_and_a_small_one_is_left() -
         (saved_as(halves((400, 300)), "JPEG")[:800], "damaged"),
         (saved_as(halves((400, 300)), "PNG")[:300], "damaged"),
         (saved_as(Image.new("L", (1200, 1200)), "PNG"), "more than 1 megapixels"),
+        (saved_as(Image.new("L", (70_000, 2)), "PNG"), "more than 65,000 px long"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100), "not a picture|damaged"),
     ],
 )
 def test_what_is_no_whole_picture_is_refused_with_a_reason(data: bytes, reason: str) -> None:

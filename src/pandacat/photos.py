@@ -20,6 +20,9 @@ _UPRIGHT = {
 }
 """How to turn a photo upright, by its EXIF orientation."""
 
+LONGEST_PX = 65_000
+"""Of a side, once shrunk: JPEG holds few more."""
+
 MODES = ("RGB", "L", "RGBA", "LA", "P", "PA", "1", "CMYK", "YCbCr", "LAB", "HSV", "I;16", "I", "F")
 
 
@@ -48,8 +51,8 @@ def read(data: bytes, *, side_px: int, max_megapixels: float) -> Photo:
     are decoded at a fraction of their size.
 
     Raises:
-        UnreadablePhotoError: no picture, a truncated one, one with more than `max_megapixels`,
-            or one in a mode that has no meaning as a photo.
+        UnreadablePhotoError: no picture, a truncated one, one with more than `max_megapixels`
+            or far longer than wide, or one in a mode that has no meaning as a photo.
     """
     if not data:
         raise UnreadablePhotoError("empty file")
@@ -79,6 +82,8 @@ def _read(data: bytes, side_px: int, max_megapixels: float) -> Photo:
     if mode not in MODES and not mode.startswith("I;16"):
         raise UnreadablePhotoError(f"mode {mode} is not a photo's")
     scale = side_px / min(width, height)
+    if max(width, height) * min(scale, 1) > LONGEST_PX:
+        raise UnreadablePhotoError(f"more than {LONGEST_PX:,} px long, and narrow")
     image.draft(mode, (round(width * scale), round(height * scale)))
     image.load()
     orientation = image.getexif().get(0x0112, 1)
