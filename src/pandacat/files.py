@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,23 +17,51 @@ from pandacat.errors import PandacatError
 def written_aside(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` to write a file or folder to; rename it to `target` at the end.
 
-    When the block raises, what was written aside is removed and `target` stays as it was.
+    When the block raises, what was written aside is removed and `target` stays as it was. A killed
+    process can't remove it: the next one to write `target` does.
 
     Raises:
         PandacatError: `target` is a folder, and what was written is a file.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    _remove_what_the_dead_left(target)
+    aside, old = _beside(target), _beside(_beside(target))
     remove(aside)
     try:
         yield aside
         if target.is_dir() and not aside.is_dir():
             raise PandacatError(f"{target} is a folder; give the name of a file.")
-        if aside.is_dir():
-            remove(target)
+        if target.exists() and aside.is_dir():  # which replaces nothing: the old one makes way
+            target.replace(old)
         aside.replace(target)
     finally:
         remove(aside)
+        remove(old)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def _remove_what_the_dead_left(target: Path) -> None:
+    """Remove what processes that were killed wrote aside for `target`, or for what became it."""
+    aside = re.compile(rf"\.+{re.escape(target.name)}(\.(?P<process>\d+)\.part)+")
+    for path in target.parent.glob(".*.part"):
+        found = aside.fullmatch(path.name)
+        if found and not _is_running(int(found["process"])):
+            remove(path)
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":  # where signal 0 would end the process instead of asking for it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def remove(path: Path) -> None:

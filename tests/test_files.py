@@ -1,0 +1,78 @@
+"""A file is there whole or not at all, and no killed process leaves its scraps for ever."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pandacat import files
+from pandacat.errors import PandacatError
+
+
+def fill(folder: Path, text: str) -> None:
+    with files.written_aside(folder) as aside:
+        aside.mkdir()
+        (aside / "content").write_text(text)
+
+
+def test_a_block_that_raises_leaves_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    fill(target, "good")
+
+    def fail() -> None:
+        with files.written_aside(target) as aside:
+            aside.mkdir()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert (target / "content").read_text() == "good"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
+    fill(tmp_path / "folder", "old")
+    fill(tmp_path / "folder", "new")
+    assert (tmp_path / "folder/content").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_folder_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    fill(tmp_path / "folder", "good")
+    with pytest.raises(PandacatError, match="is a folder"):
+        files.write_text(tmp_path / "folder", "a file")
+    assert (tmp_path / "folder/content").read_text() == "good"
+
+
+def test_what_a_killed_process_wrote_aside_goes_with_the_next_write(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from pandacat.files import written_aside\n"
+        "with written_aside(Path(sys.argv[1])) as outer, written_aside(outer) as inner:\n"
+        "    outer.write_text('half'); inner.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    target = tmp_path / "photos.zip"
+    killed = subprocess.run([sys.executable, "-c", code, str(target)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2
+    other = tmp_path / f".other.zip.{os.getpid()}.part"
+    other.touch()
+    alive = tmp_path / f".photos.zip.{os.getppid()}.part"
+    alive.touch()
+    files.write_text(target, "whole")
+    assert sorted(tmp_path.iterdir()) == sorted([target, other, alive])
+
+
+def test_files_get_the_rights_that_the_user_gives(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        files.write_text(tmp_path / "text", "")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "text").stat().st_mode) == 0o640
