@@ -1,7 +1,8 @@
 """A saved model at work: photos in, verdicts out."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ class Recogniser:
         self.description = model.description
         self._head_weight = model.tensors.get("head.weight")
         self._head_bias = model.tensors.get("head.bias")
-        self.trunk_key = _trunk_key(model.tensors)
+        self.trunk_key = _trunk_key(model)
         """Recognisers with the same key share their features."""
         self._engine: Engine = compile_trunk(
             _trunk_maker(model), size_px=self.description.size_px, key=self.trunk_key, name=engine
@@ -66,9 +67,13 @@ class Recogniser:
         """Let one grey image pass, so that a head that does not fit is found at once."""
         side = self.description.size_px
         try:
-            self.log_probabilities(self.features(np.full((1, side, side, 3), 127, np.uint8)))
-        except ValueError as error:
+            grey = self.features(np.full((1, side, side, 3), 127, np.uint8))
+            with np.errstate(all="ignore"):
+                answer = self.log_probabilities(grey)
+        except (ValueError, IndexError, RuntimeError) as error:
             raise PandacatError(f"The model's head and trunk do not fit: {error}") from None
+        if answer.shape != (1, len(LABELS)) or not np.isfinite(answer).all():
+            raise PandacatError("The model is damaged: it gives no probabilities for a grey image.")
 
     def cut(self, image: Image.Image) -> np.ndarray:
         """Return the views `(V, S, S, 3) uint8` that this model looks at."""
@@ -188,12 +193,15 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
     return result
 
 
-def _trunk_key(tensors: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
+def _trunk_key(model: SavedModel) -> str:
+    """Return a hash over all that the trunk's features of a square image depend on."""
+    about = model.description
+    shape = [about.kind, about.backbone, about.size_px, about.architecture]
+    digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode())
+    for name, values in sorted(model.tensors.items()):
         if name.startswith("trunk."):
             digest.update(name.encode())
-            digest.update(tensors[name].tobytes())
+            digest.update(values.tobytes())
     return digest.hexdigest()[:32]
 
 
@@ -231,11 +239,18 @@ def open_model(name: str, *, models: Path, engine: EngineName = "auto") -> Recog
         return Recogniser(saved.load(Path(name)), engine)
     if name == PRETRAINED:
         return Recogniser(saved.load(_cached_pretrained()), engine)
-    known = sorted({PRETRAINED, *(path.parent.name for path in models.glob("*/model.json"))})
+    known = sorted({PRETRAINED, *(path.name for path in models.glob("*") if _knows_animals(path))})
     raise PandacatError(
         f"There is no model called {name} in {models.absolute()}. There is: {', '.join(known)}. "
         "`dvc repro` trains the others; --models names another folder."
     )
+
+
+def _knows_animals(model: Path) -> bool:
+    try:
+        return saved.load(model).description.labels == LABELS
+    except PandacatError:
+        return False
 
 
 def _cached_pretrained() -> Path:

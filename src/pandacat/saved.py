@@ -2,13 +2,14 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+from safetensors.numpy import save as packed
 
 from pandacat.errors import PandacatError
 from pandacat.files import sha256_of, write_json, written_aside
@@ -38,10 +39,10 @@ class Description:
     """For `pretrained`: its name, as in `params.yaml`; for `scratch`: `scratch`."""
     labels: tuple[str, ...]
     views: Views
-    size_px: int
-    temperature: float
+    size_px: Annotated[int, Field(ge=8, le=2048)]
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     """By which logits are divided, so that probabilities mean what they say."""
-    side_px: int
+    side_px: Annotated[int, Field(ge=8, le=8192)]
     """Shorter side to which photos are shrunk before views are cut."""
     trained_on: str
     """SHA-256 that identifies the training photos; `ImageNet` where it was not trained here."""
@@ -68,9 +69,8 @@ def save(folder: Path, description: Description, tensors: dict[str, np.ndarray])
     """Write a model, atomically."""
     with written_aside(folder) as aside:
         aside.mkdir()
-        save_file(
-            {key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}, aside / WEIGHTS
-        )
+        ordered = {key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}
+        (aside / WEIGHTS).write_bytes(packed(ordered))
         write_json(aside / DESCRIPTION, asdict(description))
 
 

@@ -9,6 +9,7 @@ import hashlib
 import importlib.resources
 import io
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -115,7 +116,7 @@ def _build(backbone: str, weights: Literal["imagenet", "none"]) -> PretrainedNet
         return _lite0(weights)
     library, _, name = backbone.partition("/")
     builders = {"timm": _timm, "torchvision": _torchvision}
-    if library not in builders or not name:
+    if library not in builders or not re.fullmatch(r"[\w.-]+", name):  # no address, no path
         raise PandacatError(
             f"predict_pretrained.backbone: {backbone!r} is none of efficientnet_lite0, timm/NAME "
             "and torchvision/NAME."

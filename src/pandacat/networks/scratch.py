@@ -169,9 +169,13 @@ def from_state(architecture: Mapping[str, Any], state: Mapping[str, Tensor]) -> 
         PandacatError: the two don't fit, or one is not of this network.
     """
     try:
-        network = ScratchNetwork(TypeAdapter(ScratchSpec).validate_python(dict(architecture)))
-        network.load_state_dict(dict(state))
-    except (ValueError, RuntimeError) as error:
+        spec = TypeAdapter(ScratchSpec).validate_python(dict(architecture))
+        if sum(spec.depths) > len(state):
+            raise ValueError("there are more convolutions than weights")
+        with torch.device("meta"):  # takes no memory, whatever sizes a stranger names
+            network = ScratchNetwork(spec)
+        network.load_state_dict(dict(state), assign=True)
+    except (ValueError, IndexError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise PandacatError(f"These are not the weights of a scratch network: {reason}") from None
     return network.to(memory_format=torch.channels_last).eval()

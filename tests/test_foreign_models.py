@@ -1,0 +1,181 @@
+"""A model from a stranger is one of this project's format, or is refused with a reason."""
+
+import json
+import os
+import pickle
+import shutil
+import stat
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import EXAMPLES
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+
+from pandacat import saved
+from pandacat.cli import main
+from pandacat.errors import PandacatError
+from pandacat.recogniser import Recogniser, judge, open_model
+
+
+@pytest.fixture
+def model(workspace: Path, tmp_path: Path) -> Path:
+    """A copy of our own small network, to be spoilt."""
+    return Path(shutil.copytree(workspace / "models/scratch-photos", tmp_path / "model"))
+
+
+def describe(model: Path, **changes: object) -> None:
+    about = json.loads((model / saved.DESCRIPTION).read_text())
+    (model / saved.DESCRIPTION).write_text(json.dumps(about | changes))
+
+
+def refused(model: Path, reason: str) -> None:
+    with pytest.raises(PandacatError, match=reason):
+        Recogniser(saved.load(model), "torch")
+
+
+def test_the_command_refuses_with_a_sentence(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (model / saved.WEIGHTS).write_bytes(pickle.dumps({"trunk": [1.0]}))
+    assert main(["predict", str(EXAMPLES / "cat.jpg"), "--model", str(model)]) == 1
+    said = capsys.readouterr().err
+    assert "can't be used" in said
+    assert "Traceback" not in said
+
+
+def test_code_in_a_pickle_does_not_run(model: Path, tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (os.mkdir, (str(tmp_path / "sprung"),))
+
+    for name in (saved.WEIGHTS, saved.DESCRIPTION, "weights.pt", "model.pkl"):
+        (model / name).write_bytes(pickle.dumps(Trap()))
+    refused(model, "can't be used")
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers_are_refused(model: Path, value: float) -> None:
+    tensors = load_file(model / saved.WEIGHTS)
+    tensors["trunk.head.weight"][0, 0] = value
+    save_file(tensors, model / saved.WEIGHTS)
+    refused(model, "is not finite")
+
+
+def test_weights_whose_answer_is_no_number_are_refused(model: Path) -> None:
+    tensors = load_file(model / saved.WEIGHTS)
+    tensors["trunk.head.weight"][:] = 3e38
+    tensors["trunk.head.bias"][:] = [3e38, -3e38, 3e38]
+    save_file(tensors, model / saved.WEIGHTS)
+    refused(model, "gives no probabilities")
+
+
+@pytest.mark.parametrize("change", ["missing", "more", "other shape", "whole numbers"])
+def test_weights_that_are_not_all_those_of_the_network_are_refused(
+    model: Path, change: str
+) -> None:
+    tensors = load_file(model / saved.WEIGHTS)
+    match change:
+        case "missing":
+            del tensors["trunk.head.bias"]
+        case "more":
+            tensors["trunk.secret"] = np.zeros(3, np.float32)
+        case "other shape":
+            tensors["trunk.head.weight"] = tensors["trunk.head.weight"].T.copy()
+        case "whole numbers":
+            tensors["trunk.head.weight"] = tensors["trunk.head.weight"].astype(np.int64)
+    save_file(tensors, model / saved.WEIGHTS)
+    refused(model, "not the weights|do not fit")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": ["cat", "panda", "other"]},
+        {"labels": ["panda", "cat"]},
+        {"size_px": 10**7},
+        {"side_px": 0},
+        {"temperature": 0.0},
+        {"temperature": -1.0},
+        {"views": "everywhere"},
+        {"kind": "pickle"},
+        {"format": 0},
+        {"architecture": {}},
+        {"program": "import os"},
+    ],
+)
+def test_a_description_that_makes_no_sense_is_refused(
+    model: Path, changes: dict[str, object]
+) -> None:
+    describe(model, **changes)
+    refused(model, ".")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"channels": [10**6] * 4},
+        {"depths": [10**9, 1, 1, 1]},
+        {"channels": []},
+        {"classes": 10**12},
+    ],
+)
+def test_an_architecture_that_fills_the_memory_is_refused_at_once(
+    model: Path, changes: dict[str, object]
+) -> None:
+    architecture = json.loads((model / saved.DESCRIPTION).read_text())["architecture"]
+    describe(model, architecture=architecture | changes)
+    refused(model, "not the weights")
+
+
+@pytest.mark.parametrize("name", ["hf-hub:stranger/model", "local-dir:/tmp/model", "../model"])
+def test_a_backbone_is_a_name_and_no_address(workspace: Path, tmp_path: Path, name: str) -> None:
+    model = Path(shutil.copytree(workspace / "models/pretrained", tmp_path / "model"))
+    describe(model, backbone=f"timm/{name}")
+    refused(model, "is none of")
+
+
+def test_a_header_that_promises_terabytes_is_refused(model: Path) -> None:
+    header = json.dumps(
+        {"trunk.head.bias": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}
+    ).encode()
+    (model / saved.WEIGHTS).write_bytes(struct.pack("<Q", len(header)) + header)
+    refused(model, "can't be used")
+
+
+def test_a_model_that_lies_about_its_trunk_does_not_change_what_another_says(
+    workspace: Path, tmp_path: Path
+) -> None:
+    """The fast engine keeps trunks by what they are; the same weights may be meant otherwise."""
+    honest = open_model("pretrained", models=workspace / "models")
+    image = Image.open(EXAMPLES / "cat.jpg").convert("RGB")
+    before = judge(image, [honest])[0]
+    liar = Path(shutil.copytree(workspace / "models/pretrained", tmp_path / "liar"))
+    describe(liar, backbone="timm/tf_efficientnet_lite0", size_px=192)
+    other = Recogniser(saved.load(liar), "torch")
+    assert other.trunk_key != honest.trunk_key
+    assert not np.array_equal(judge(image, [other])[0], before)
+    again = open_model("pretrained", models=workspace / "models")
+    np.testing.assert_array_equal(judge(image, [again])[0], before)
+
+
+def test_the_models_on_offer_are_those_that_know_animals(workspace: Path, tmp_path: Path) -> None:
+    for name in ("scratch-photos", "scratch-mnist", "damaged"):
+        shutil.copytree(workspace / "models/scratch-photos", tmp_path / name)
+    describe(tmp_path / "scratch-mnist", labels=list("0123456789"))
+    (tmp_path / "damaged" / saved.WEIGHTS).write_bytes(b"")
+    with pytest.raises(PandacatError, match=r"There is: pretrained, scratch-photos\."):
+        open_model("nobody", models=tmp_path)
+
+
+def test_everybody_may_read_a_model_whom_the_user_lets(model: Path, tmp_path: Path) -> None:
+    whole = saved.load(model)
+    before = os.umask(0o022)
+    try:
+        saved.save(tmp_path / "again", whole.description, whole.tensors)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "again" / saved.WEIGHTS).stat().st_mode) == 0o644
