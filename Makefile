@@ -5,16 +5,19 @@ AGAINST ?= main
 PORT ?= 5000
 ARCHIVE ?=
 FIELD_TEST ?=
+PARTS ?=
+LOCKED ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+PACKAGES := $(if $(LOCKED),--require-hashes -r requirements.lock,-r requirements.txt -c constraints.txt)
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test gate ui bench lint clean
+.PHONY: help repro test torture gate ui bench lint clean
 
 help:  ## list what there is
 	@echo "make TARGET, where TARGET is"
@@ -26,6 +29,9 @@ repro: $(READY)  ## run every stage that is not up to date
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest
+
+torture: $(READY)  ## kill, starve and mislead it, for an hour (docs/reliability.md; PARTS=photos)
+	PYTHONPATH=tests $(BIN)/python -m torture $(PARTS)
 
 gate: $(READY)  ## compare the figures with those of a Git revision (AGAINST=main)
 	$(BIN)/pandacat gate --against "$(AGAINST)"
@@ -50,9 +56,9 @@ clean:  ## remove the environment and the tools' caches; results and tracked run
 	rm -rf "$(VENV)" .pytest_cache .ruff_cache .mypy_cache src/*.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-$(READY): requirements.txt constraints.txt pyproject.toml
+$(READY): requirements.txt constraints.txt requirements.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: name one, as in 'make repro PYTHON=python3.12'." >&2; exit 1; }
 	"$(PYTHON)" -m venv "$(VENV)"
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt -c constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check $(PACKAGES)
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -1,6 +1,7 @@
 """One loop for all training: gradient descent with progress, early stopping and resuming."""
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -241,8 +242,10 @@ class Checkpoint:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write `state`, atomically."""
+        stream = io.BytesIO()  # for torch tells of a full disk in a way that nobody understands
+        torch.save({"key": self.key, **state}, stream)
         with files.written_aside(self.path) as aside:
-            torch.save({"key": self.key, **state}, aside)
+            aside.write_bytes(stream.getbuffer())
 
     def load(self) -> dict[str, Any] | None:
         """Return the saved state; None, with a word to the user, where it is of no use."""

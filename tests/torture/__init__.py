@@ -1,0 +1,1 @@
+"""What goes wrong in the world, done to pandacat on purpose, often, and counted."""

@@ -1,0 +1,104 @@
+"""Do it all, or the named parts: `python -m torture [PART …]`; see docs/reliability.md."""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from torture import bits, disks, fuzz, kills, queues, trackers
+from torture.project import TRAINING, Project
+from torture.report import Row, line, record
+
+
+def main() -> None:
+    """Run the parts and print their rows of the table; stop at the first fault."""
+    parser = argparse.ArgumentParser(prog="torture", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--folder", type=Path, help="to keep for other parts; else a temporary one")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    with tempfile.TemporaryDirectory(prefix="pandacat-torture-") as temporary:
+        folder = (options.folder or Path(temporary)).absolute()
+        for part in options.parts or PARTS:
+            started = time.monotonic()
+            rows = PARTS[part](folder)
+            record(part, rows)
+            for row in rows:
+                print(line(row, f"make torture PARTS={part}"))
+            print(f"{part}: {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _fuzzed(target: str) -> Callable[[Path], list[Row]]:
+    def part(_: Path) -> list[Row]:
+        count = fuzz.TARGETS[target]
+        found = fuzz.fuzz(target, count)
+        assert not found.faults, "\n".join(found.faults)
+        return [Row(f"damaged {target}", "mutants by a seeded generator", count, str(found))]
+
+    return part
+
+
+def _killed(*chosen: str) -> Callable[[Path], list[Row]]:
+    def part(folder: Path) -> list[Row]:
+        undisturbed = _undisturbed(folder)
+        disturbed = bits.copied(folder / "-".join(("killed", *chosen)), undisturbed)
+        stages = chosen or [name for name in undisturbed.stages if name not in TRAINING]
+        return [kills.kill_stage(disturbed, undisturbed, stage) for stage in stages]
+
+    return part
+
+
+def _repro_killed(folder: Path) -> list[Row]:
+    return [kills.kill_repro(folder / "Kopie, größer", _undisturbed(folder), seconds=20)]
+
+
+def _on_bad_disks(folder: Path) -> list[Row]:
+    undisturbed = _undisturbed(folder)
+    if not disks.can_mount():
+        print("disks: left out, since only the superuser can mount a small one")
+        return []
+    stages = list(undisturbed.stages)
+    return [
+        *disks.full_disk(folder / "full", undisturbed, stages),
+        *disks.read_only(folder / "read-only", undisturbed, stages),
+    ]
+
+
+def _same_bits(folder: Path) -> list[Row]:
+    undisturbed = _undisturbed(folder)
+    return [
+        *bits.any_cores(folder / "cores", undisturbed, list(undisturbed.stages)),
+        *bits.seeds(folder / "seeds", undisturbed),
+    ]
+
+
+def _tracked(folder: Path) -> list[Row]:
+    return [
+        *trackers.flaky_server(folder / "flaky"),
+        *trackers.many_at_once(folder / "at once"),
+    ]
+
+
+def _queued(folder: Path) -> list[Row]:
+    return queues.two_workers(folder, _undisturbed(folder))
+
+
+def _undisturbed(folder: Path) -> Project:
+    return kills.reference(folder / "undisturbed")
+
+
+PARTS: dict[str, Callable[[Path], list[Row]]] = {
+    **{target: _fuzzed(target) for target in fuzz.TARGETS},
+    **{f"kill-{stage.replace('@', '-')}": _killed(stage) for stage in TRAINING},
+    "kill-others": _killed(),
+    "kill-repro": _repro_killed,
+    "disks": _on_bad_disks,
+    "bits": _same_bits,
+    "tracking": _tracked,
+    "queue": _queued,
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Damaged zips."""
+
+import io
+import random
+import tempfile
+import zipfile
+from functools import cache
+from pathlib import Path
+
+from pandacat.errors import PandacatError
+from pandacat.params import FolderParams
+from pandacat.sources import archive
+from torture.damage import damaged
+
+FOLDERS = FolderParams(panda=("panda",), cat=("cat", "cats"), other=("other",))
+NAMES = ("panda/1.jpg", "a/cats/2.jpg", "other/é.jpg", "cat/\u65e5.png", ".x/cat/y")
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+
+
+def mutant(number: int) -> bytes:
+    """Return a damaged zip."""
+    return damaged(originals(), random.Random(f"archives {number}"))
+
+
+def examine(data: bytes) -> str:
+    """List it and read all its files: as many bytes as it says, or an error of ours."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "photos.zip"
+        path.write_bytes(data)
+        try:
+            entries = archive.list_photos(path, FOLDERS, needed=())
+        except PandacatError:
+            return "refused"
+        unread = 0
+        with archive.open_archive(path) as reader:
+            for entry in entries:
+                try:
+                    assert len(reader.read(entry.name)) == entry.size_bytes
+                except archive.EntryError:
+                    unread += 1
+        assert [file.name for file in Path(folder).iterdir()] == ["photos.zip"]
+    return "read in part" if unread else "read"
+
+
+@cache
+def originals() -> tuple[bytes, ...]:
+    """Return a zip for each way of packing, one with long sizes, one with a comment."""
+    zips = []
+    for packing in PACKINGS:
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", packing) as packed:
+            for name in NAMES:
+                packed.writestr(name, name.encode() * 40)
+            with packed.open("cat/long.jpg", "w", force_zip64=True) as entry:
+                entry.write(bytes(3000))
+            packed.comment = b"made for the test"
+        zips.append(stream.getvalue())
+    return tuple(zips)

@@ -1,0 +1,78 @@
+"""Damaged models: description and weights."""
+
+import json
+import random
+import struct
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save
+
+from pandacat import saved
+from pandacat.errors import PandacatError
+from pandacat.labels import LABELS
+from pandacat.networks import scratch
+from pandacat.recogniser import Recogniser
+from torture.damage import damaged
+from torture.params import ODD_VALUES
+
+SPEC = {"image_channels": 3, "side_px": 16, "channels": [4], "depths": [1], "classes": 3}
+
+
+def mutant(number: int) -> bytes:
+    """Return a model, its parts one after the other, of which one is damaged."""
+    generator = random.Random(f"models {number}")
+    description, weights = original()
+    if number % 3 == 0:
+        weights = damaged([weights], generator)
+    elif number % 3 == 1:
+        description = damaged([description], generator)
+    else:
+        content = json.loads(description)
+        place = content["architecture"] if generator.random() < 0.4 else content
+        place[generator.choice(list(place))] = generator.choice(ODD_VALUES)
+        description = json.dumps(content).encode()
+    return struct.pack("<I", len(description)) + description + weights
+
+
+def examine(data: bytes) -> str:
+    """Open it and judge a picture: three probabilities, or an error of ours."""
+    (length,) = struct.unpack_from("<I", data)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / saved.DESCRIPTION).write_bytes(data[4 : 4 + length])
+        (Path(folder) / saved.WEIGHTS).write_bytes(data[4 + length :])
+        try:
+            model = Recogniser(saved.load(Path(folder)), "torch")
+        except PandacatError:
+            return "refused"
+    side_px = model.description.size_px
+    grey = np.full((1, side_px, side_px, 3), 127, np.uint8)
+    probabilities = model.probabilities(model.features(grey))
+    assert probabilities.shape == (3,)
+    assert np.isfinite(probabilities).all()
+    assert abs(probabilities.sum() - 1) < 1e-6
+    return "opened"
+
+
+@cache
+def original() -> tuple[bytes, bytes]:
+    """Return the description and the weights of a small network of ours."""
+    spec = {key: tuple(value) if isinstance(value, list) else value for key, value in SPEC.items()}
+    network = scratch.build(scratch.ScratchSpec(**spec), seed=1)
+    state = {f"trunk.{name}": values.numpy() for name, values in network.state_dict().items()}
+    about = {
+        "kind": "scratch",
+        "backbone": "scratch",
+        "labels": LABELS,
+        "views": "square",
+        "size_px": 16,
+        "temperature": 1.0,
+        "side_px": 64,
+        "trained_on": "0" * 64,
+        "title": "nothing",
+        "architecture": SPEC,
+        "format": saved.FORMAT,
+    }
+    return json.dumps(about).encode(), save(state)

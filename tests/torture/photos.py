@@ -1,0 +1,100 @@
+"""Damaged pictures of every format that Pillow reads."""
+
+import io
+import random
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from pandacat import photos
+from pandacat.sources.drawing import draw
+from torture.damage import damaged
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SIDE_PX = 384
+
+
+def mutant(number: int) -> bytes:
+    """Return a damaged picture; every hundredth is not damaged at all."""
+    generator = random.Random(f"photos {number}")
+    if number % 100 == 0:
+        return generator.choice(originals())
+    return damaged(originals(), generator)
+
+
+def examine(data: bytes) -> str:
+    """Read it as `preprocess` does: an RGB picture or a reason, nothing else."""
+    try:
+        photo = photos.read(data, side_px=SIDE_PX, max_megapixels=100)
+    except photos.UnreadablePhotoError as error:
+        if not str(error).strip():
+            raise AssertionError("refused without a reason") from None
+        return "refused for lack of memory" if "memory" in str(error) else "refused"
+    width, height = photo.image.size
+    assert photo.image.mode == "RGB", photo.image.mode
+    assert min(width, height) <= SIDE_PX, photo.image.size
+    assert np.asarray(photo.image).shape == (height, width, 3)
+    photos.fingerprint(photo.image)
+    photos.encoded(photo.image, 92)
+    return "read"
+
+
+@cache
+def originals() -> tuple[bytes, ...]:
+    """Return photos and a drawn picture, in 36 forms."""
+    jpegs = [path.read_bytes() for path in sorted(EXAMPLES.glob("*.jpg"))[:6]]
+    jpegs.append(draw("panda", 1, 1))
+    with Image.open(EXAMPLES / "cat.jpg") as opened:
+        photo = opened.convert("RGB")
+        photo.thumbnail((160, 160))
+    return (*jpegs, *_forms(photo))
+
+
+def _forms(photo: Image.Image) -> list[bytes]:
+    clear = photo.copy()
+    clear.putalpha(photo.convert("L"))
+    deep = Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257)
+    few = photo.quantize(64)
+    frames = {"save_all": True, "append_images": [photo.rotate(90), photo.rotate(180)]}
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return [
+        _saved(photo, "JPEG", progressive=True, exif=exif, icc_profile=profile),
+        _saved(photo.convert("CMYK"), "JPEG"),
+        _saved(photo.convert("L"), "JPEG"),
+        _saved(photo, "PNG", icc_profile=profile),
+        _saved(clear, "PNG"),
+        _saved(deep, "PNG"),
+        _saved(few, "PNG", transparency=3),
+        _saved(photo.convert("1"), "PNG"),
+        _saved(photo, "PNG", **frames),
+        _saved(few, "GIF"),
+        _saved(few, "GIF", transparency=3, **frames),
+        _saved(photo, "WEBP", exif=exif),
+        _saved(clear, "WEBP", lossless=True),
+        _saved(photo, "WEBP", **frames),
+        _saved(photo, "TIFF"),
+        _saved(photo, "TIFF", compression="tiff_lzw"),
+        _saved(photo, "TIFF", compression="tiff_adobe_deflate", **frames),
+        _saved(photo, "TIFF", compression="jpeg"),
+        _saved(photo.convert("1"), "TIFF", compression="group4"),
+        _saved(deep, "TIFF"),
+        _saved(photo.convert("F"), "TIFF"),
+        _saved(photo.convert("LAB"), "TIFF"),
+        _saved(photo, "AVIF"),
+        _saved(clear, "AVIF"),
+        _saved(photo, "BMP"),
+        _saved(photo, "PPM"),
+        _saved(photo, "TGA", compression="tga_rle"),
+        _saved(clear, "ICO"),
+        _saved(photo, "JPEG2000"),
+    ]
+
+
+def _saved(image: Image.Image, form: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, form, **options)
+    return stream.getvalue()
