@@ -35,9 +35,22 @@ def test_an_error_for_the_user_is_a_sentence() -> None:
     assert failing_with(PandacatError("do this.")).code == "error: do this."
 
 
-def test_a_full_disk_is_a_sentence() -> None:
-    full = OSError(errno.ENOSPC, "No space left on device", "data/photos")
-    assert failing_with(full).code == "error: data/photos: No space left on device."
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "data/photos"),
+            "data/photos: No space left on device. Make room",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied"), "Permission denied. Give yourself"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "data/x"), "data/x is missing. `dvc"),
+        (FileNotFoundError("data/x"), "data/x is missing. `dvc repro`"),
+    ],
+)
+def test_what_the_system_refuses_is_a_sentence_with_the_next_step(
+    error: OSError, said: str
+) -> None:
+    assert str(failing_with(error).code).startswith(f"error: {said}")
 
 
 def test_ctrl_c_ends_with_130() -> None:

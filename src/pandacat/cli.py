@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from pandacat import gate, layout, tracking
-from pandacat.errors import PandacatError
+from pandacat.errors import PandacatError, sentence_of
 from pandacat.files import written_aside
 from pandacat.labels import LABELS
 
@@ -52,7 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     except OSError as error:
-        print(f"pandacat: {error.filename or 'a file'}: {error.strerror}.", file=sys.stderr)
+        told = sentence_of(error)
+        if told is None:
+            raise
+        print(f"pandacat: {told}", file=sys.stderr)
         return 1
     return code
 

@@ -3,23 +3,26 @@
 import sys
 from collections.abc import Callable
 
-from pandacat.errors import PandacatError
+from pandacat.errors import PandacatError, sentence_of
 
 
 def run(main: Callable[..., None]) -> None:
     """Call `main` with the command line's arguments.
 
-    What the user can act on (`PandacatError`; a full disk or a forbidden file, `OSError`) becomes a
+    What the user can act on (`PandacatError`; a full disk, a missing or forbidden file) becomes a
     sentence on stderr and exit code 1; Ctrl-C becomes exit code 130.
     """
     try:
         main(*sys.argv[1:])
     except PandacatError as error:
         sys.exit(f"error: {error}")
+    except FileNotFoundError as error:
+        missing = error.filename or error
+        sys.exit(f"error: {missing} is missing. `dvc repro` makes what a stage needs before it.")
     except OSError as error:
-        if error.strerror is None:
+        told = sentence_of(error)
+        if told is None:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"error: {where}{error.strerror}.")
+        sys.exit(f"error: {told}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -286,7 +286,7 @@ def _sender() -> None:
 
 def _reason(error: BaseException) -> str:
     """Return the text of the error that began it, on one line."""
-    while cause := error.__cause__ or error.__context__:
+    while (cause := error.__cause__ or error.__context__) and not isinstance(cause, KeyError):
         error = cause
     text = " ".join(_shown(str(error)).split()) or type(error).__name__
     return text if len(text) <= 200 else text[:199] + "…"

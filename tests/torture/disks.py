@@ -50,7 +50,9 @@ def _check(project: Project, undisturbed: Project, stage: str, ended: Ended) -> 
         return 0
     assert "Traceback" not in ended.output, f"{stage}: {ended.output[-2000:]}"
     said = ended.output.strip().splitlines()[-1]
-    assert re.fullmatch(r"error: .*(No space|Read-only|Permission).*\.", said), f"{stage}: {said}"
+    assert re.fullmatch(r"error: .*(No space.* Make room|Read-only.* Give yourself).*\.", said), (
+        f"{stage}: {said}"
+    )
     return 1
 
 

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pandacat.errors import PandacatError
 from pandacat.files import read_json, write_json
 
 
@@ -32,5 +33,8 @@ def write(path: Path, provenance: Provenance) -> None:
 
 
 def read(path: Path) -> Provenance:
-    """Return what `write` wrote."""
-    return Provenance(**read_json(path))
+    """Return what `write` wrote; raise `PandacatError` where the file is something else."""
+    try:
+        return Provenance(**read_json(path))
+    except (TypeError, ValueError):
+        raise PandacatError(f"{path} is damaged: `dvc repro` makes it anew.") from None
