@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from torture import bits, disks, fuzz, kills, queues, trackers
+from torture import bits, disks, downloads, fuzz, kills, queues, trackers
 from torture.project import TRAINING, Project
 from torture.report import Row, line, record
 
@@ -81,6 +81,10 @@ def _tracked(folder: Path) -> list[Row]:
     ]
 
 
+def _downloaded(folder: Path) -> list[Row]:
+    return downloads.killed_downloads(folder / "downloads")
+
+
 def _queued(folder: Path) -> list[Row]:
     return queues.two_workers(folder, _undisturbed(folder))
 
@@ -94,6 +98,7 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     **{f"kill-{stage.replace('@', '-')}": _killed(stage) for stage in TRAINING},
     "kill-others": _killed(),
     "kill-repro": _repro_killed,
+    "downloads": _downloaded,
     "disks": _on_bad_disks,
     "bits": _same_bits,
     "tracking": _tracked,
