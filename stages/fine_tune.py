@@ -68,10 +68,10 @@ def main() -> None:
         }
         write_json(layout.METRICS / f"{NAME}.json", metrics)
         write_text(layout.PLOTS / f"{NAME}.csv", history.curves())
-        checkpoint.remove()
         tracked.log_metrics(metrics)
         tracked.log_artifact(layout.METRICS / f"{NAME}.json")
         tracked.log_artifact(layout.PLOTS / f"{NAME}.csv")
+    checkpoint.remove()
 
 
 if __name__ == "__main__":

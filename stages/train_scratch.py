@@ -48,10 +48,10 @@ def main(dataset: str = "") -> None:
         scratch_training.save(model, network, data, side_px=settings.preprocess.side_px)
         write_json(metrics_file, metrics)
         write_text(curves_file, history.curves())
-        checkpoint.remove()
         tracked.log_metrics(metrics)
         tracked.log_artifact(metrics_file)
         tracked.log_artifact(curves_file)
+    checkpoint.remove()
 
 
 if __name__ == "__main__":
