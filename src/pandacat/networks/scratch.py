@@ -175,7 +175,7 @@ def from_state(architecture: Mapping[str, Any], state: Mapping[str, Tensor]) -> 
         with torch.device("meta"):  # takes no memory, whatever sizes a stranger names
             network = ScratchNetwork(spec)
         network.load_state_dict(dict(state), assign=True)
-    except (ValueError, IndexError, RuntimeError) as error:
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise PandacatError(f"These are not the weights of a scratch network: {reason}") from None
     return network.to(memory_format=torch.channels_last).eval()

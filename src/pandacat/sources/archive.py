@@ -47,6 +47,7 @@ _DAMAGE = (
     lzma.LZMAError,
     struct.error,
     EOFError,
+    MemoryError,
     NotImplementedError,
     OSError,
     ValueError,
@@ -132,7 +133,7 @@ class Reader:
             with self._zip.open(info) as stream:
                 content = stream.read(info.file_size + 1)
         except _DAMAGE as error:
-            raise EntryError(f"can't be unpacked: {error}") from None
+            raise EntryError(f"can't be unpacked: {str(error) or type(error).__name__}") from None
         if len(content) != info.file_size:
             raise EntryError("can't be unpacked: it is shorter than the archive says")
         return content
