@@ -41,7 +41,13 @@ def place(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "metrics/stress.json").write_text(json.dumps({"test": stress}))
     corrupted = pd.DataFrame(
         [
-            {"network": name, "corruption": kind, "severity": 3, "three_class_accuracy": accuracy}
+            {
+                "network": name,
+                "corruption": kind,
+                "severity": 3,
+                "photos": 4,
+                "three_class_accuracy": accuracy,
+            }
             for name in measured["test"]
             for kind, accuracy in (("fog", 0.75), ("shot_noise", 0.25))
         ]
