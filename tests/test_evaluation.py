@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pandacat import evaluation
 from pandacat.evaluation import Known, compare_networks, compare_open_set_scores
 from pandacat.labels import IMAGENET_CLASS_COUNT, IMAGENET_CLASSES, LABELS
 from pandacat.predictions import PROBABILITIES
-from pandacat.recogniser import open_model
+from pandacat.recogniser import open_model, see
 from pandacat.saved import SavedModel
 
 PANDA, CAT, OTHER = np.eye(3) * 0.7 + 0.1
@@ -95,7 +94,7 @@ def test_networks_with_one_trunk_share_one_pass_and_each_gets_its_own_views(work
     data = (EXAMPLES / "cat.jpg").read_bytes()
     image = photos.read(data, side_px=384, max_megapixels=200).image
 
-    seen = evaluation.see_photo(image, recognisers)
+    seen = see(image, recognisers.values())
 
     assert set(seen) == {recognisers["plain"].trunk_key}
     alone = recognisers["plain"].features(recognisers["plain"].cut(image))

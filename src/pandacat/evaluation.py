@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from tqdm import tqdm
 
 from pandacat import features, photos, predictions, shards
@@ -20,10 +19,9 @@ from pandacat.measure.intervals import Interval
 from pandacat.measure.paired import mcnemar, paired_difference
 from pandacat.parallel import ordered_map
 from pandacat.params import FolderParams
-from pandacat.recogniser import MAX_MEGAPIXELS, Recogniser, open_model
+from pandacat.recogniser import MAX_MEGAPIXELS, Recogniser, open_model, see, widest
 from pandacat.saved import SavedModel
 from pandacat.sources import archive as archives
-from pandacat.views import view_count
 
 NETWORKS = {
     "scratch": "scratch-photos",
@@ -58,7 +56,7 @@ class Seen:
 
     def by(self, recogniser: Recogniser) -> np.ndarray:
         """Return the features `(N, V, D)` of the views that `recogniser` looks at."""
-        return self.features[recogniser.trunk_key][:, : _view_count(recogniser)]
+        return self.features[recogniser.trunk_key][:, : recogniser.view_count]
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def see_split(recognisers: Recognisers, split: str, *, photo_folder: Path, kept:
         index[index.split == split],
         {
             key: features.of_split(split, recogniser, photo_folder=photo_folder, kept=kept)
-            for key, recogniser in _widest(recognisers).items()
+            for key, recogniser in widest(recognisers.values()).items()
         },
     )
 
@@ -142,16 +140,16 @@ def see_archive(
 def _see_zip(recognisers: Recognisers, archive: Path, folders: FolderParams, side_px: int) -> Seen:
     entries = archives.list_photos(archive, folders)
 
-    def see(entry: archives.Entry) -> dict[str, np.ndarray] | None:
+    def look(entry: archives.Entry) -> dict[str, np.ndarray] | None:
         try:
             data = reader.read(entry.name)
             image = photos.read(data, side_px=side_px, max_megapixels=MAX_MEGAPIXELS).image
         except (archives.EntryError, photos.UnreadablePhotoError):
             return None
-        return see_photo(image, recognisers)
+        return see(image, recognisers.values())
 
     with archives.open_archive(archive) as reader:
-        results = ordered_map(see, entries)
+        results = ordered_map(look, entries)
         bar = tqdm(results, total=len(entries), desc="field test", unit="photo", disable=None)
         read = [(entry, seen) for entry, seen in zip(entries, bar, strict=True) if seen is not None]
     index = pd.DataFrame(
@@ -160,27 +158,9 @@ def _see_zip(recognisers: Recognisers, archive: Path, folders: FolderParams, sid
     return Seen(index, stacked([seen for _, seen in read]))
 
 
-def see_photo(image: Image.Image, recognisers: Recognisers) -> dict[str, np.ndarray]:
-    """Return the features `(V, D)` of an RGB photo by trunk key, each trunk having run once."""
-    return {
-        key: recogniser.features(recogniser.cut(image))
-        for key, recogniser in _widest(recognisers).items()
-    }
-
-
 def stacked(seen: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Return the features of several photos, `(N, V, D)` by trunk key."""
     return {key: np.stack([features[key] for features in seen]) for key in seen[0]}
-
-
-def _widest(recognisers: Recognisers) -> dict[str, Recogniser]:
-    """Return for each trunk the network that looks at most views."""
-    by_views = sorted(recognisers.values(), key=_view_count)
-    return {recogniser.trunk_key: recogniser for recogniser in by_views}
-
-
-def _view_count(recogniser: Recogniser) -> int:
-    return view_count(recogniser.description.views)
 
 
 def judge(recognisers: Recognisers, seen: Seen) -> pd.DataFrame:

@@ -75,6 +75,11 @@ class Recogniser:
         if answer.shape != (1, len(LABELS)) or not np.isfinite(answer).all():
             raise PandacatError("The model is damaged: it gives no probabilities for a grey image.")
 
+    @property
+    def view_count(self) -> int:
+        """How many views of each photo this model looks at."""
+        return views.view_count(self.description.views)
+
     def cut(self, image: Image.Image) -> np.ndarray:
         """Return the views `(V, S, S, 3) uint8` that this model looks at."""
         return views.cut(image, self.description.size_px, self.description.views)
@@ -139,18 +144,25 @@ def judge(image: Image.Image, recognisers: Sequence[Recogniser]) -> list[np.ndar
 
     Recognisers that share a trunk share one pass through it.
     """
-    features: dict[str, np.ndarray] = {}
-    for recogniser in sorted(recognisers, key=_view_count, reverse=True):
-        if recogniser.trunk_key not in features:
-            features[recogniser.trunk_key] = recogniser.features(recogniser.cut(image))
+    features = see(image, recognisers)
     return [
-        recogniser.probabilities(features[recogniser.trunk_key][: _view_count(recogniser)])
+        recogniser.probabilities(features[recogniser.trunk_key][: recogniser.view_count])
         for recogniser in recognisers
     ]
 
 
-def _view_count(recogniser: Recogniser) -> int:
-    return views.view_count(recogniser.description.views)
+def see(image: Image.Image, recognisers: Iterable[Recogniser]) -> dict[str, np.ndarray]:
+    """Return the features `(V, D)` of an RGB photo by trunk key, each trunk having run once."""
+    return {
+        key: recogniser.features(recogniser.cut(image))
+        for key, recogniser in widest(recognisers).items()
+    }
+
+
+def widest(recognisers: Iterable[Recogniser]) -> dict[str, Recogniser]:
+    """Return for each trunk, by its key, the recogniser that looks at most views."""
+    by_views = sorted(recognisers, key=lambda recogniser: recogniser.view_count)
+    return {recogniser.trunk_key: recogniser for recogniser in by_views}
 
 
 def group_log_probabilities(logits: np.ndarray) -> np.ndarray:
