@@ -14,6 +14,7 @@ from pandacat import gate
 RULES = [
     {"metric": "test.*_accuracy", "better": "higher", "tolerance": 0.002, "floor": 0.5},
     {"metric": "test.*.log_loss", "better": "lower", "tolerance": 0.01},
+    {"metric": "test.*.calibration_error", "better": "lower", "tolerance": 0.01},
     {"metric": "speed", "better": "higher", "tolerance": 1, "ceiling": 100},
 ]
 PHOTOS = 200
@@ -44,8 +45,12 @@ def write(figures, wrong=None, fingerprint="a" * 64):
             rows.append(f"{photo}.jpg,panda,ours,{row}")
         gate.PREDICTIONS.write_text("\n".join(rows) + "\n")
         share = len(wrong) / PHOTOS
-        loss = -share * math.log(0.2) - (1 - share) * math.log(0.8)
-        figures = {"test": {"ours": {"two_class_accuracy": 1 - share, "log_loss": loss}}}
+        ours = {
+            "two_class_accuracy": 1 - share,
+            "log_loss": -share * math.log(0.2) - (1 - share) * math.log(0.8),
+            "calibration_error": abs(1 - share - 0.8),
+        }
+        figures = {"test": {"ours": ours}}
     content = {"data": {"source": "sample", "fingerprint": fingerprint}, **figures}
     gate.HEADLINE.write_text(json.dumps(content))
 
@@ -157,6 +162,16 @@ def test_a_log_loss_is_judged_photo_by_photo(project, capsys, newly_wrong, verdi
     write({}, wrong=set(range(newly_wrong)))
     run()
     assert line_of("log_loss", capsys).endswith(verdict)
+
+
+@pytest.mark.parametrize(("newly_wrong", "verdict"), [(5, "no clear change"), (60, "regression")])
+def test_a_calibration_error_is_judged_photo_by_photo(project, capsys, newly_wrong, verdict):
+    write({}, wrong=set(range(40)))
+    commit()
+    write({}, wrong=set(range(40 + newly_wrong)))
+    run("--against", "HEAD")
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if "calibration" in line)
+    assert row.endswith(verdict)
 
 
 def test_a_figure_that_vanished_fails(project, capsys):

@@ -209,6 +209,7 @@ def _paired_noise(metric: str, baseline: Figures, now: Figures) -> float | None:
     None where the two sides have no predictions of the same photos, or where these don't give the
     figure in the headline.
     """
+    from pandacat.measure.intervals import bootstrap
     from pandacat.measure.paired import paired_difference, smallest_detectable_drop
 
     parts = metric.split(".")
@@ -219,18 +220,39 @@ def _paired_noise(metric: str, baseline: Figures, now: Figures) -> float | None:
     if before is None or after is None or not before.index.equals(after.index):
         return None
     for scores, side in ((before, baseline), (after, now)):
-        if not math.isclose(scores.mean(), side.numbers[metric].value, abs_tol=1e-6):
+        if not math.isclose(_figure(name, scores), side.numbers[metric].value, abs_tol=1e-6):
             return None
+    labels = after.index.get_level_values("label").map(LABELS.index).to_numpy()
+    if name == "calibration_error":
+        worse = bootstrap(
+            lambda photos: _figure(name, after.iloc[photos]) - _figure(name, before.iloc[photos]),
+            labels,
+            seed=0,
+        )
+        return worse.value - worse.low
     if name == "log_loss":
-        labels = after.index.get_level_values("label").map(LABELS.index).to_numpy()
         worse = paired_difference(after.to_numpy(), before.to_numpy(), labels, seed=0)
         return worse.value - worse.low
     newly_right = int((after & ~before).sum())
     return smallest_detectable_drop(len(after), newly_right) - 1 / len(after)
 
 
+def _figure(name: str, scores: "pd.Series[Any]") -> float:
+    """Return the figure that the scores of photos make."""
+    from pandacat.measure.calibration import expected_calibration_error
+
+    if name == "calibration_error":
+        return expected_calibration_error(scores.abs().to_numpy(), (scores > 0).to_numpy())
+    return float(scores.mean())
+
+
 def _scores(figures: Figures, network: str, name: str) -> "pd.Series[Any] | None":
-    """Return one number per photo whose mean is the figure, by path and label; None if unknown."""
+    """Return one number per photo by path and label, of which `_figure` makes the figure.
+
+    For the calibration error it is the probability of the answer, negative where that is wrong.
+    None if the figure is not known.
+    """
+    import numpy as np
     import pandas as pd
 
     from pandacat.measure.accuracy import log_losses, right_between_two
@@ -250,6 +272,9 @@ def _scores(figures: Figures, network: str, name: str) -> "pd.Series[Any] | None
         return pd.Series(probabilities.argmax(axis=1) == labels, index)
     if name == "log_loss":
         return pd.Series(log_losses(labels, probabilities), index)
+    if name == "calibration_error":
+        sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+        return pd.Series(np.where(right, sure, -sure), index)
     return None
 
 
