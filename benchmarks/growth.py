@@ -60,7 +60,7 @@ def duplicates(folder: Path) -> Callable[[], object]:
 
     columns = ["fingerprint", "mirrored_fingerprint"]
     index = pq.read_table(folder / "kept" / shards.INDEX, columns=columns)
-    both = [index[column].to_pylist() for column in columns]
+    both = [index[column].to_pandas() for column in columns]
     return lambda: splits.group_near_duplicates(*both, 8)
 
 

@@ -81,7 +81,7 @@ def decoders() -> dict[str, Callable[[bytes], object]]:
     torch.set_num_threads(1)
 
     def torchvision(data: bytes) -> object:
-        return decode_image(torch.frombuffer(data, dtype=torch.uint8), ImageReadMode.RGB)
+        return decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB)
 
     found: dict[str, Callable[[bytes], object]] = {
         "Pillow": lambda data: Image.open(io.BytesIO(data)).convert("RGB"),

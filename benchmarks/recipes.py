@@ -26,7 +26,7 @@ from pandacat.networks import pretrained
 from pandacat.parallel import core_count
 
 SIZE_PX = 224
-ACCURACY = tuple[float, float]
+Milestone = tuple[float, float]
 """Seconds since the start, and the share of validation photos that are right."""
 
 
@@ -41,14 +41,10 @@ def normalise(image: torch.Tensor) -> torch.Tensor:
     return (image * 255 - 127) / 128
 
 
-def whole(image: Any) -> torch.Tensor:
-    """Return the middle of a photo, as both recipes look at it when they validate."""
-    return _LOOK(image)
-
-
-_LOOK = transforms.Compose(
+MIDDLE = transforms.Compose(
     [transforms.Resize(256), transforms.CenterCrop(SIZE_PX), transforms.ToTensor(), normalise]
 )
+"""How both recipes look at a photo when they validate."""
 
 
 def loader(folder: Path, look: Callable[[Any], torch.Tensor], *, batch: int, shuffle: bool) -> Any:
@@ -61,7 +57,7 @@ def loader(folder: Path, look: Callable[[Any], torch.Tensor], *, batch: int, shu
 def probabilities(model: nn.Module, folder: Path) -> np.ndarray:
     """Return `(N, classes)` for the photos of `folder`, in the order of `ImageFolder`."""
     model.eval()
-    batches = loader(folder, whole, batch=32, shuffle=False)
+    batches = loader(folder, MIDDLE, batch=32, shuffle=False)
     return torch.cat([model(images).softmax(1) for images, _ in batches]).numpy()
 
 
@@ -77,7 +73,7 @@ def accuracy(model: nn.Module, folder: Path) -> float:
 
 def plain(
     folder: Path, epochs: int, clock: Callable[[], float]
-) -> tuple[nn.Module, list[ACCURACY]]:
+) -> tuple[nn.Module, list[Milestone]]:
     """Train as in PyTorch's transfer-learning tutorial; keep the epoch that validates best."""
     change = transforms.Compose(
         [
@@ -87,11 +83,11 @@ def plain(
             normalise,
         ]
     )
-    batches = loader(folder / "train", change, batch=4 * 8, shuffle=True)
+    batches = loader(folder / "train", change, batch=4, shuffle=True)
     model = network(len(batches.dataset.classes))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=7, gamma=0.1)
-    history: list[ACCURACY] = []
+    history: list[Milestone] = []
     best: dict[str, Any] = {}
     for _ in range(epochs):
         model.train()
@@ -112,7 +108,7 @@ def plain(
 
 def fastai(
     folder: Path, epochs: int, clock: Callable[[], float]
-) -> tuple[nn.Module, list[ACCURACY]]:
+) -> tuple[nn.Module, list[Milestone]]:
     """Train with fastai's `fine_tune`: an epoch of the last layer, then `epochs` of everything."""
     from fastai.vision import all as vision
 

@@ -144,7 +144,7 @@ def _require_enough(found: pd.DataFrame, quarantine: pd.DataFrame, least: int) -
 
 def _grouped_and_split(index: pd.DataFrame, params: PreprocessParams) -> pd.DataFrame:
     groups = splits.group_near_duplicates(
-        index.fingerprint.tolist(), index.mirrored_fingerprint.tolist(), params.near_duplicate_bits
+        index.fingerprint, index.mirrored_fingerprint, params.near_duplicate_bits
     )
     split = splits.assign_splits(
         index.label.tolist(),

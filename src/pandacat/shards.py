@@ -94,7 +94,7 @@ def iter_jpegs(folder: Path, names: Iterable[str] | None = None) -> Iterator[tup
     """
     wanted = None if names is None else set(names)
     for path in sorted(folder.glob("shard-*.parquet")):
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, pre_buffer=False)
         for batch in file.iter_batches(batch_size=ROW_GROUP):
             for name, jpeg in zip(batch.column("name"), batch.column("jpeg"), strict=True):
                 if wanted is None or name.as_py() in wanted:

@@ -1,7 +1,7 @@
 """Near-duplicates share a group, and a group is never divided between splits."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 def group_near_duplicates(
-    fingerprints: Sequence[str], mirrored: Sequence[str], max_bits: int
+    fingerprints: Collection[str], mirrored: Collection[str], max_bits: int
 ) -> np.ndarray:
     """Return a group number for each photo, `(N,) int64`, counted from 0 in order of appearance.
 
@@ -41,7 +41,7 @@ def group_near_duplicates(
     return connected_components(graph, directed=False)[1][:count].astype(np.int64)
 
 
-def _packed(fingerprints: Sequence[str]) -> np.ndarray:
+def _packed(fingerprints: Collection[str]) -> np.ndarray:
     raw = np.frombuffer(bytes.fromhex("".join(fingerprints)), np.uint8)
     return raw.reshape(len(fingerprints), -1)
 
@@ -53,7 +53,7 @@ def _band(packed: np.ndarray, start: int, end: int) -> np.ndarray:
     return np.packbits(bits[:, start - 8 * first_byte : end - 8 * first_byte], axis=1)
 
 
-def _agreeing(keys: np.ndarray, block: int = 1 << 17) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _agreeing(keys: np.ndarray, block: int = 1 << 15) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield index pairs of equal rows of `keys`, in blocks of bounded size.
 
     Rows are sorted; each is paired with its neighbours at growing offsets while they are equal.
