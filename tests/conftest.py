@@ -39,7 +39,7 @@ def small_params() -> dict[str, object]:
     """The project's parameters, cut down until a stage takes seconds."""
     content = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
     content["photos"]["sample"]["photos_per_class"] = 12
-    content["preprocess"] |= {"min_photos_per_label": 5, "side_px": 160}
+    content["preprocess"] |= {"min_photos_per_label": 5, "side_px": 200}
     content["train_scratch"]["photos"] |= {"side_px": 32, "epochs": 2}
     content["predict_pretrained"] |= {"views": "centre", "augmented_views": 1}
     content["fine_tune"] |= {"epochs": 2}

@@ -46,7 +46,7 @@ def test_a_photo_has_the_shorter_side_that_was_asked_for(workspace: Path) -> Non
     from pandacat import photos
 
     for _, jpeg in shards.iter_jpegs(workspace / "data/photos"):
-        assert min(photos.decoded(jpeg).size) == 160
+        assert min(photos.decoded(jpeg).size) == 200
 
 
 def test_features_belong_to_the_pretrained_trunk(workspace: Path) -> None:
