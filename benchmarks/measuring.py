@@ -128,8 +128,8 @@ def draw(results: Mapping[str, Any]) -> None:
     for axis, comparison in zip(axes[:, 0], shown, strict=True):
         names = list(comparison.values)
         medians = [median(comparison.values[name]) for name in names]
-        bars = axis.barh(names, medians, color=["#2a6f97"] + ["#b8c4cc"] * (len(names) - 1))
-        axis.bar_label(bars, fmt="%.4g", padding=4, fontsize=8)
+        bars = axis.barh(names, medians, color=[_color(name) for name in names])
+        axis.bar_label(bars, fmt="%.4g", padding=14, fontsize=8)
         for place, name in enumerate(names):
             runs = comparison.values[name]
             axis.plot(runs, [place] * len(runs), "k.", markersize=3)
@@ -141,6 +141,10 @@ def draw(results: Mapping[str, Any]) -> None:
     with written_aside(PLOT) as aside:
         figure.savefig(aside, dpi=110, format="png")
     pyplot.close(figure)
+
+
+def _color(way: str) -> str:
+    return "#2a6f97" if way.startswith("pandacat") else "#b8c4cc"
 
 
 def require(path: Path, how: str) -> Path:
