@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from torture import bits, disks, downloads, fuzz, kills, queues, trackers
-from torture.project import TRAINING, Project
+from torture.project import ROOT, Project
 from torture.report import Row, line, record
 
 
@@ -40,12 +40,11 @@ def _fuzzed(target: str) -> Callable[[Path], list[Row]]:
     return part
 
 
-def _killed(*chosen: str) -> Callable[[Path], list[Row]]:
+def _killed(stage: str) -> Callable[[Path], list[Row]]:
     def part(folder: Path) -> list[Row]:
         undisturbed = _undisturbed(folder)
-        disturbed = bits.copied(folder / "-".join(("killed", *chosen)), undisturbed)
-        stages = chosen or [name for name in undisturbed.stages if name not in TRAINING]
-        return [kills.kill_stage(disturbed, undisturbed, stage) for stage in stages]
+        disturbed = bits.copied(folder / f"killed-{stage}", undisturbed)
+        return [kills.kill_stage(disturbed, undisturbed, stage)]
 
     return part
 
@@ -95,8 +94,7 @@ def _undisturbed(folder: Path) -> Project:
 
 PARTS: dict[str, Callable[[Path], list[Row]]] = {
     **{target: _fuzzed(target) for target in fuzz.TARGETS},
-    **{f"kill-{stage.replace('@', '-')}": _killed(stage) for stage in TRAINING},
-    "kill-others": _killed(),
+    **{f"kill-{stage}": _killed(stage) for stage in Project(ROOT).stages},
     "kill-repro": _repro_killed,
     "downloads": _downloaded,
     "disks": _on_bad_disks,

@@ -16,16 +16,23 @@ SPARE_BYTES = 64 << 20
 
 
 def full_disk(folder: Path, undisturbed: Project, stages: list[str]) -> list[Row]:
-    """Run each stage on a disk that has room for none, then for a part of its outputs."""
+    """Run each stage on a disk that has room for no output, for some, for nearly all."""
     generator = random.Random("disks")
     faults = 0
     with _disk_of(folder, undisturbed) as disk:
         for stage in stages:
-            outputs = undisturbed.outputs(stage)
+            size_bytes = sum(map(_size_bytes, undisturbed.outputs(stage)))
             for share in (0, generator.uniform(0, 0.9)):
-                with disk.room_for(int(share * sum(map(_size_bytes, outputs)))):
+                with disk.room_for(int(share * size_bytes)):
                     ended = disk.project.run_stage(stage)
-                faults += _check(disk.project, undisturbed, stage, ended)
+                _check_outputs(disk.project, undisturbed, stage)
+                faults += _failed_well(stage, ended)
+            disk.project.remove_outputs(stage)  # as DVC does
+            with disk.room_for(int(generator.uniform(0.9, 1) * size_bytes)):
+                faults += _failed_well(stage, disk.project.run_stage(stage))
+            assert (
+                disk.project.fingerprints(stage).items() <= undisturbed.fingerprints(stage).items()
+            )
             assert disk.project.run_stage(stage).code == 0
             _check_outputs(disk.project, undisturbed, stage)
     return [Row("full disk", disk.how_filled, faults, HAPPENED)]
@@ -36,16 +43,16 @@ def read_only(folder: Path, undisturbed: Project, stages: list[str]) -> list[Row
     faults = 0
     with _disk_of(folder, undisturbed) as disk, disk.locked():
         for stage in stages:
-            faults += _check(disk.project, undisturbed, stage, disk.project.run_stage(stage))
+            faults += _failed_well(stage, disk.project.run_stage(stage))
+            _check_outputs(disk.project, undisturbed, stage)
     return [Row("read-only folder", disk.how_locked, faults, HAPPENED)]
 
 
 HAPPENED = "one sentence with the cause; the last good outputs stay, byte by byte"
 
 
-def _check(project: Project, undisturbed: Project, stage: str, ended: Ended) -> int:
+def _failed_well(stage: str, ended: Ended) -> int:
     """Return 1 where the stage failed as it should, 0 where there was room enough."""
-    _check_outputs(project, undisturbed, stage)
     if ended.code == 0:
         return 0
     assert "Traceback" not in ended.output, f"{stage}: {ended.output[-2000:]}"
@@ -63,7 +70,7 @@ def _check_outputs(project: Project, undisturbed: Project, stage: str) -> None:
 class _Disk:
     """A small disk in memory; only the superuser may make one."""
 
-    how_filled = "each stage on a disk in memory with room for nothing, then for a part"
+    how_filled = "each stage on a disk in memory with room for nothing, for a part, for nearly all"
     how_locked = "each stage on a disk mounted read-only"
 
     def __init__(self, folder: Path, project: Project) -> None:

@@ -136,7 +136,7 @@ with tracking.run("train", {"epochs": 3, "number": int(sys.argv[1])}) as run:
 """
 """Stands for a stage: it writes one output."""
 
-FLAKY_RUNS = 30
+FLAKY_RUNS = 20
 AT_ONCE = 8
 
 
