@@ -18,6 +18,7 @@ SEEDS = {
     "fine_tune.seed": "fine_tune",
     "audit.seed": "audit",
     "evaluate.seed": "evaluate",
+    "stress.seed": "stress",
 }
 """Every seed of `params.yaml`, and the stage whose outputs it decides."""
 

@@ -41,6 +41,7 @@ def small_params() -> dict[str, Any]:
     params["predict_pretrained"] |= {"views": "centre", "augmented_views": 1}
     params["audit"] |= {"suspects_shown": 6}
     params["fine_tune"] |= {"epochs": 20, "patience": None}
+    params["stress"] |= {"photos": 1, "severities": [1, 5], "resaved_photos": 10}
     return params
 
 
