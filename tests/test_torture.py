@@ -202,3 +202,10 @@ def test_the_seed_of_changed_copies_is_honoured() -> None:
     )
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
+
+
+def test_params_that_leave_a_split_empty_are_told_before_anything_is_trained(copy: Copy) -> None:
+    copy("too few")
+    set_params(preprocess__validation_share=0.001)
+    with pytest.raises(SystemExit, match=r"No photo of cat is left for validation.*Add others"):
+        run_stage("preprocess")

@@ -83,7 +83,8 @@ class PreprocessParams:
     """Photos whose 128-bit fingerprints differ in at most so many bits share a group."""
     validation_share: Share
     test_share: Share
-    min_photos_per_label: Count
+    min_photos_per_label: Annotated[int, Field(ge=5)]
+    """The audit learns in five folds, each with photos of every label."""
     seed: Seed
 
     def __post_init__(self) -> None:

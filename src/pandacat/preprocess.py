@@ -55,7 +55,8 @@ def preprocess(
     (name, label, reason) of what can't be read.
 
     Raises:
-        PandacatError: a label that the archive has keeps fewer than `min_photos_per_label`.
+        PandacatError: a label that the archive has keeps fewer than `min_photos_per_label`, or has
+            none for one of the splits.
     """
     rows = shards.Rows(field.name for field in fields(Row))
     rejected: list[dict[str, str]] = []
@@ -76,6 +77,7 @@ def preprocess(
         found = rows.table()
         _require_enough(found, quarantine, params.min_photos_per_label)
         index = _grouped_and_split(found, params)
+        _require_all_splits(index)
         shards.write_index(aside, index)
         provenance.write(aside / PROVENANCE, origin)
     return _summary(index, quarantine)
@@ -155,6 +157,20 @@ def _grouped_and_split(index: pd.DataFrame, params: PreprocessParams) -> pd.Data
         keys=index.sha256.tolist(),
     )
     return index.assign(group=groups, split=split)
+
+
+def _require_all_splits(index: pd.DataFrame) -> None:
+    """Refuse what nothing could be learned from, or measured on."""
+    there = set(zip(index.split, index.label, strict=True))
+    for label in sorted(set(index.label)):
+        for split in splits.SPLITS:
+            if (split, label) not in there:
+                groups = index.group[index.label == label].nunique()
+                raise PandacatError(
+                    f"No photo of {label} is left for {split}: its {groups} photos, copies counted "
+                    "once, are too few. Add others, or change preprocess.validation_share or "
+                    "preprocess.test_share."
+                )
 
 
 def _summary(index: pd.DataFrame, quarantine: pd.DataFrame) -> dict[str, Any]:
