@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from torture.project import Project, small_params
+from torture.project import TRAINING, Project, small_params
 from torture.report import Row
 
 SEEDS = {
@@ -24,24 +24,30 @@ SEEDS = {
 
 
 def any_cores(folder: Path, undisturbed: Project, stages: list[str]) -> list[Row]:
-    """Run each stage on one core, and with two threads in each calculation."""
+    """Run each stage on one core, and with two threads in each calculation.
+
+    Training with more threads adds up in another order, so that is left out.
+    """
     disturbed = copied(folder, undisturbed)
     few = {min(os.sched_getaffinity(0))}
     ways = {
         "one core": {"preexec_fn": lambda: os.sched_setaffinity(0, few)},
         "two threads": {"environment": {"OMP_NUM_THREADS": "2"}},
     }
-    differing = []
+    differing, runs = [], 0
     for stage in stages:
         for way, options in ways.items():
+            if way == "two threads" and stage in TRAINING:
+                continue
+            runs += 1
             disturbed.remove_outputs(stage)
             ended = disturbed.run_stage(stage, **options)
             assert ended.code == 0, ended.output[-2000:]
             if disturbed.fingerprints(stage) != undisturbed.fingerprints(stage):
                 differing.append(f"{stage} on {way}")
     assert not differing, differing
-    done = "each stage on one core; on all, with two threads a calculation"
-    return [Row("other numbers of workers", done, len(stages) * len(ways), "the same bits")]
+    done = "each stage on one core; each but the trainings with two threads a calculation"
+    return [Row("other numbers of workers", done, runs, "the same bits")]
 
 
 def seeds(folder: Path, undisturbed: Project) -> list[Row]:
