@@ -7,7 +7,7 @@ class PandacatError(Exception):
     """Something the user can act on: its text names the cause and the next step, in a sentence."""
 
 
-_ROOM = "Make room on the disk and run it again; the last good outputs are still there."
+_ROOM = "Make room on the disk and run it again; nothing half-written was left."
 _RIGHTS = "Give yourself the right to write there, or work in another folder."
 _NEXT_STEPS = {
     errno.ENOSPC: _ROOM,

@@ -38,7 +38,7 @@ def kill_stage(disturbed: Project, undisturbed: Project, stage: str) -> Row:
     assert calm.code == 0, calm.output[-2000:]
     assert disturbed.fingerprints(stage) == expected, f"{stage} differs without any kill"
 
-    kills = ends = amid = 0
+    kills = ends = begun = 0
     told: list[int] = []
     for _ in range(MOST_TRIES):
         disturbed.remove_outputs(stage)
@@ -54,7 +54,7 @@ def kill_stage(disturbed: Project, undisturbed: Project, stage: str) -> Row:
         assert not half_written, f"{stage} left {half_written} unfinished"
         if ended.code == -9:
             kills += 1
-            amid += bool(epochs or found or disturbed.leftovers())
+            begun += bool(epochs or found or disturbed.leftovers())
             kept = any(disturbed.folder.glob(f".pandacat/checkpoints/{stage}-*.pt"))
             assert kept or found == expected or not told, f"{stage} lost {len(told)} epochs"
             told = told if kept else []
@@ -69,7 +69,7 @@ def kill_stage(disturbed: Project, undisturbed: Project, stage: str) -> Row:
     happened = f"it came to its end {_times(ends)}, with the same bits"
     if stage in TRAINING:
         happened += "; no epoch was trained twice"
-    done = f"at random moments, {amid} of them amid its work"
+    done = f"at random moments; {begun} times it had begun to write"
     return Row(f"`kill -9` of {stage}", done, kills, happened)
 
 

@@ -166,7 +166,18 @@ def run(
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
+        _wait_for_the_last_of(process.pid)
     return Ended(process.returncode, output, time.monotonic() - started)
+
+
+def _wait_for_the_last_of(group: int) -> None:
+    """Wait until the system has buried all processes of a group; until then they seem to live."""
+    for _ in range(200):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
 
 
 def create(folder: Path, params: dict[str, Any] | None = None) -> Project:
