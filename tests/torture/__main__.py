@@ -65,12 +65,13 @@ def _on_bad_disks(folder: Path) -> list[Row]:
     ]
 
 
-def _same_bits(folder: Path) -> list[Row]:
+def _on_other_cores(folder: Path) -> list[Row]:
     undisturbed = _undisturbed(folder)
-    return [
-        *bits.any_cores(folder / "cores", undisturbed, list(undisturbed.stages)),
-        *bits.seeds(folder / "seeds", undisturbed),
-    ]
+    return bits.any_cores(folder / "cores", undisturbed, list(undisturbed.stages))
+
+
+def _with_other_seeds(folder: Path) -> list[Row]:
+    return bits.seeds(folder / "seeds", _undisturbed(folder))
 
 
 def _tracked(folder: Path) -> list[Row]:
@@ -98,7 +99,8 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "kill-repro": _repro_killed,
     "downloads": _downloaded,
     "disks": _on_bad_disks,
-    "bits": _same_bits,
+    "cores": _on_other_cores,
+    "seeds": _with_other_seeds,
     "tracking": _tracked,
     "queue": _queued,
 }
