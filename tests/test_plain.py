@@ -3,7 +3,7 @@ import pytest
 
 from pandacat import plain
 from pandacat.labels import IMAGENET_CLASS_COUNT, LABELS
-from pandacat.recogniser import average_views, group_log_probabilities
+from pandacat.recogniser import group_log_probabilities, softmax
 from pandacat.saved import Description, SavedModel
 
 WIDTH = 8
@@ -40,7 +40,7 @@ def trained(untouched: SavedModel) -> SavedModel:
 
 def probabilities(model: SavedModel, features: np.ndarray) -> np.ndarray:
     logits = features @ model.tensors["head.weight"].T + model.tensors["head.bias"]
-    return average_views(group_log_probabilities(logits[:, None].astype(float)))
+    return softmax(group_log_probabilities(logits.astype(float)))
 
 
 def test_the_two_outputs_tell_pandas_from_cats(trained: SavedModel) -> None:
