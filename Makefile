@@ -26,6 +26,7 @@ help:  ## list what there is
 repro: $(READY)  ## run every stage that is not up to date
 	@git rev-parse --git-dir > /dev/null 2>&1 || { echo "DVC needs Git, and this folder is no Git repository: clone the project, or run 'git init' here." >&2; exit 1; }
 	$(BIN)/dvc repro
+	@echo "What came out, on one page: reports/report.html"
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest

@@ -18,6 +18,7 @@ from pandacat.measure.intervals import Interval
 from pandacat.measure.shortcuts import Finding
 from pandacat.predictions import PROBABILITIES
 from pandacat.reporting import Facts
+from pandacat.saved import Promise
 
 SHARE = {"value": 0.625, "low": 0.5125, "high": 0.7375}
 TRAP = Finding("quantisation", "panda", "cat", Interval(0.993, 0.981, 0.998))
@@ -228,14 +229,18 @@ def test_answers_name_all_that_cannot_be_ruled_out() -> None:
     assert (other["neither"], other["named"]["value"]) == (1, 1)
 
 
+def promising(facts: Facts, promise: Promise | None) -> Facts:
+    description = replace(facts.model.description, promise=promise)
+    return replace(facts, model=replace(facts.model, description=description))
+
+
 @BOTH
 def test_a_promise_is_told_where_the_network_makes_one(
     facts: Facts, page: Callable[[Facts], str]
 ) -> None:
-    promise = {"coverage": 0.87, "thresholds": [0.3, 0.3]}
-    assert "87 %" in page(replace(facts, training={**facts.training, "promise": promise}))
-    silent = {name: value for name, value in facts.training.items() if name != "promise"}
-    assert "--answers" not in page(replace(facts, training=silent))
+    assert "--answers" in page(facts)
+    assert "87 %" in page(promising(facts, Promise(0.87, (0.3, 0.3))))
+    assert "--answers" not in page(promising(facts, None))
 
 
 def test_the_hardest_corruption_comes_first(facts: Facts) -> None:

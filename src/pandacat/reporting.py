@@ -149,7 +149,7 @@ def model_card(facts: Facts, folder: Path) -> str:
 def _told(facts: Facts) -> dict[str, Any]:
     """Return what both pages say."""
     tensors = facts.model.tensors.values()
-    promise = facts.training.get("promise")
+    promise = facts.model.description.promise
     return {
         "facts": facts,
         "origin": facts.origin,
@@ -160,7 +160,7 @@ def _told(facts: Facts) -> dict[str, Any]:
         "limits": limits(facts),
         "promise": promise,
         "answers": {
-            where: answers(table, promise["thresholds"]) if promise else []
+            where: answers(table, promise.thresholds) if promise else []
             for where, table in facts.judged.items()
         },
         "possible_answers": ANSWERS,
