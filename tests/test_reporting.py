@@ -245,8 +245,8 @@ def test_a_promise_is_told_where_the_network_makes_one(
 
 def test_the_hardest_corruption_comes_first(facts: Facts) -> None:
     assert reporting.hardest_corruptions(facts.corrupted) == [
-        "shot noise (25.0 %)",
-        "fog (75.0 %)",
+        "shot noise (1 of 4)",
+        "fog (3 of 4)",
     ]
 
 

@@ -306,12 +306,14 @@ def _surest(facts: Facts) -> str:
 
 
 def hardest_corruptions(corrupted: pd.DataFrame, shown: int = 3) -> list[str]:
-    """Return the corruptions that cost our network most, with its accuracy: `fog (52.1 %)`."""
+    """Return the corruptions that cost our network most, with its accuracy: `fog (5 of 9)`."""
     ours = corrupted[corrupted.network == OURS]
-    means = ours.groupby("corruption", sort=False).three_class_accuracy.mean().nsmallest(shown)
+    tried = ours.assign(right=ours.three_class_accuracy * ours.photos).groupby("corruption")
+    sums = tried[["right", "photos"]].sum()
+    hardest = (sums.right / sums.photos).nsmallest(shown).index
     return [
-        f"{str(corruption).replace('_', ' ')} ({percent(mean)})"
-        for corruption, mean in means.items()
+        f"{str(name).replace('_', ' ')} ({sums.right[name]:.0f} of {sums.photos[name]})"
+        for name in hardest
     ]
 
 

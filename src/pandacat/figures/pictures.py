@@ -112,9 +112,12 @@ def augmentations(path: Path, rows: Sequence[Changes], *, drawn: bool) -> None:
 
 
 def worst_mistakes(judged: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Return the wrong verdicts of one network, the highest log loss first, `count` at most."""
+    """Return the wrong verdicts of one network, the highest log loss first, `count` at most.
+
+    Of equal ones the surest comes first.
+    """
     labels, probabilities = arrays(judged)
-    order = np.argsort(-log_losses(labels, probabilities), kind="stable")
+    order = np.lexsort((-probabilities.max(axis=1), -log_losses(labels, probabilities)))
     wrong = ~is_right(judged)
     worst: pd.DataFrame = judged.iloc[order[wrong[order]][:count]]
     return worst
