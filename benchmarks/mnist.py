@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import measuring
+import recipes
 import torch
 from torch import Tensor, nn
 
@@ -61,11 +62,7 @@ def example(epochs: int) -> tuple[float, float]:
     batches = torch.utils.data.DataLoader(digits("train"), batch_size=64, shuffle=True)
     began = time.perf_counter()
     for _ in range(epochs):
-        model.train()
-        for images, classes in batches:
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(model(images), classes).backward()
-            optimizer.step()
+        recipes.train_epoch(model, batches, optimizer)
         schedule.step()
         right = accuracy(model)
     return (time.perf_counter() - began) / epochs, right

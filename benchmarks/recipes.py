@@ -71,6 +71,15 @@ def accuracy(model: nn.Module, folder: Path) -> float:
     return float(np.mean(np.array(pair)[answers] == classes[asked]))
 
 
+def train_epoch(model: nn.Module, batches: Any, optimizer: torch.optim.Optimizer) -> None:
+    """Take a step on the cross-entropy of each batch, as the examples of PyTorch do."""
+    model.train()
+    for images, classes in batches:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images), classes).backward()
+        optimizer.step()
+
+
 def plain(
     folder: Path, epochs: int, clock: Callable[[], float]
 ) -> tuple[nn.Module, list[Milestone]]:
@@ -90,11 +99,7 @@ def plain(
     history: list[Milestone] = []
     best: dict[str, Any] = {}
     for _ in range(epochs):
-        model.train()
-        for images, classes in batches:
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(model(images), classes).backward()
-            optimizer.step()
+        train_epoch(model, batches, optimizer)
         schedule.step()
         history.append((clock(), accuracy(model, folder / "validation")))
         if history[-1][1] >= max(share for _, share in history):

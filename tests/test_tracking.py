@@ -1,17 +1,14 @@
 """Runs reach MLflow once, and a result never depends on it."""
 
-import os
-import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from torture.trackers import server
 
 from pandacat import tracking
 from pandacat.errors import PandacatError
@@ -269,41 +266,6 @@ def test_four_stages_at_once_on_a_fresh_store_all_arrive(project):
     for run in runs:
         assert_whole(client, run)
     assert journals(project) == []
-
-
-@contextmanager
-def server(project, port):
-    """Run MLflow's own server on loopback; the process group is killed at the end."""
-    store = project / "server.db"
-    tracking._create_database(store)
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"),
-            *("--port", str(port), "--workers", "1", "--backend-store-uri", f"sqlite:///{store}"),
-            *("--artifacts-destination", str(project / "artifacts")),
-        ],
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-    def kill():
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
-                break
-            except OSError:
-                assert process.poll() is None
-                time.sleep(0.1)
-        yield kill
-    finally:
-        kill()
 
 
 def test_a_real_server_that_dies_in_the_middle_gets_the_run_when_it_is_back(
