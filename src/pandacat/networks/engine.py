@@ -45,6 +45,8 @@ def _has_gpu() -> bool:
 
 
 class _OpenVinoEngine:
+    """One image at a time: what becomes of several would not stay in the processor's cache."""
+
     def __init__(self, model: Path) -> None:
         import openvino
 
@@ -55,8 +57,8 @@ class _OpenVinoEngine:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
-        features: np.ndarray = self._own.request.infer({0: images})[0].copy()
-        return features
+        infer = self._own.request.infer
+        return np.concatenate([infer({0: images[[place]]})[0] for place in range(len(images))])
 
 
 def _openvino_file(make_trunk: Callable[[], Any], size_px: int, key: str) -> Path:
