@@ -34,6 +34,8 @@ from pandacat.recogniser import open_model
 from pandacat.sources import archive as archives
 
 STAGES = ("fetch_photos", "preprocess", "predict_pretrained", "fine_tune")
+ONE_VIEW = {"views": "centre", "augmented_views": 1}
+"""What the recipes see of a photo: its middle, and a changed copy to train on."""
 GOAL = 0.995
 """Share of validation photos of pandas and cats that are told apart."""
 
@@ -51,8 +53,13 @@ class Run:
     answers: Answers
 
 
-def ours(archive: Path, folder: Path, sets: Mapping[str, Path], *, views: str | None) -> Run:
-    """Run the stages in a copy of the project, as DVC runs them; `views` overrides params.yaml."""
+def ours(
+    archive: Path, folder: Path, sets: Mapping[str, Path], changed: Mapping[str, object]
+) -> Run:
+    """Run the stages in a copy of the project, as DVC runs them.
+
+    `changed` overrides what `params.yaml` says of `predict_pretrained`.
+    """
     began = time.time()
     for part in ("stages", "src", "data/exclusions.csv"):
         copy = shutil.copytree if Path(part).is_dir() else shutil.copyfile
@@ -61,18 +68,18 @@ def ours(archive: Path, folder: Path, sets: Mapping[str, Path], *, views: str | 
     yaml = YAML()
     settings = yaml.load(Path("params.yaml"))
     settings["photos"] |= {"source": "archive", "archive": str(archive)}
-    if views:
-        settings["predict_pretrained"]["views"] = views
+    settings["predict_pretrained"] |= changed
     yaml.dump(settings, folder / "params.yaml")
+    pipeline = yaml.load(Path("dvc.yaml"))["stages"]
     environment = os.environ | {
-        "PYTHONPATH": "src",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "XDG_CACHE_HOME": str(folder / "cache"),
         "PANDACAT_TRACKING": "later",
     }
     reached = None
     for stage in STAGES:
-        command = [sys.executable, f"stages/{stage}.py"]
-        subprocess.run(command, cwd=folder, env=environment, check=True)
+        command = pipeline[stage]["cmd"]
+        subprocess.run(command, shell=True, cwd=folder, env=environment, check=True)
         print(f"  {stage}: {time.time() - began:.1f} s", flush=True)
         if stage == "predict_pretrained":
             table = predictions.read(folder / "data/predictions/pretrained.csv")
@@ -212,8 +219,8 @@ def ways(archive: Path, photos: Photos, epochs: int) -> dict[str, Callable[[Path
     index, sets = photos.index, photos.sets
     elsewhere = sets.get("field_test")
     found: dict[str, Callable[[Path], Run]] = {
-        "pandacat": lambda folder: ours(archive, folder, sets, views=None),
-        "pandacat, one view": lambda folder: ours(archive, folder, sets, views="centre"),
+        "pandacat": lambda folder: ours(archive, folder, sets, {}),
+        "pandacat, one view": lambda folder: ours(archive, folder, sets, ONE_VIEW),
         "plain PyTorch": lambda folder: recipe("plain", epochs, archive, index, folder, elsewhere),
     }
     if importlib.util.find_spec("fastai"):
