@@ -21,7 +21,6 @@ from pandacat.fine_tuning import Data
 from pandacat.labels import LABELS
 from pandacat.measure.corruptions import CORRUPTIONS, corrupt
 from pandacat.measure.open_set import open_set_figures
-from pandacat.networks import pretrained
 from pandacat.parallel import ordered_map
 from pandacat.params import FineTuneParams, FolderParams
 from pandacat.recogniser import (
@@ -79,10 +78,8 @@ def centre_only(log_probabilities: np.ndarray) -> np.ndarray:
 
 def trained(untouched: SavedModel, data: Data, chosen: FineTuneParams) -> Head:
     """Return the head after fine-tuning."""
-    network = pretrained.restore(untouched.description.backbone, untouched.tensors)
-    fine_tuning.fine_tune(network, data, chosen)
-    head = network.tensors()
-    return Head(head["head.weight"], head["head.bias"])
+    tensors, _ = fine_tuning.fine_tune(untouched, data, chosen)
+    return Head(tensors["head.weight"], tensors["head.bias"])
 
 
 def without_copies(data: Data) -> Data:

@@ -7,6 +7,7 @@ from pandacat.files import write_json, write_text
 from pandacat.labels import LABELS
 from pandacat.networks import pretrained
 from pandacat.recogniser import Recogniser, pool_views, softmax
+from pandacat.saved import SavedModel
 from pandacat.sources import provenance
 from pandacat.stage import run
 
@@ -19,12 +20,11 @@ def main() -> None:
     chosen = settings.fine_tune
     index = shards.read_index(layout.PHOTOS)
     untouched = saved.load(layout.MODELS / "pretrained")
-    network = pretrained.restore(untouched.description.backbone, untouched.tensors)
     kept = features.read(layout.FEATURES)
     if chosen.strategy == "head":
         data = fine_tuning.from_features(index, kept)
     else:
-        data = fine_tuning.from_pictures(layout.PHOTOS, network.size_px)
+        data = fine_tuning.from_pictures(layout.PHOTOS, untouched.description.size_px)
     fingerprint = shards.fingerprint_of(index)
     key = training.checkpoint_key(
         asdict(chosen), fingerprint + untouched.sha256, [fine_tuning.__file__, pretrained.__file__]
@@ -32,8 +32,8 @@ def main() -> None:
     checkpoint = training.Checkpoint(layout.CHECKPOINTS, NAME, key)
 
     with tracking.run(NAME, chosen) as tracked:
-        history = fine_tuning.fine_tune(
-            network,
+        tensors, history = fine_tuning.fine_tune(
+            untouched,
             data,
             chosen,
             checkpoint=checkpoint,
@@ -45,7 +45,7 @@ def main() -> None:
             trained_on=fingerprint,
             title=provenance.read(layout.PHOTOS / "provenance.json").title,
         )
-        recogniser = Recogniser(saved.SavedModel(description, network.tensors()))
+        recogniser = Recogniser(SavedModel(description, tensors))
         seen = features.of_split("validation", recogniser, photo_folder=layout.PHOTOS, kept=kept)
         classes = shards.classes_of(index, "validation")
         logits = pool_views(recogniser.log_probabilities(seen))
@@ -56,7 +56,7 @@ def main() -> None:
         saved.save(
             layout.MODELS / "fine-tuned",
             replace(description, temperature=temperature, promise=promise),
-            network.tensors(),
+            tensors,
         )
         metrics = {
             "best_epoch": history.best_epoch,

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from conftest import ROOT, run_stage, write_params
 
-from pandacat import features, fine_tuning, params, shards
+from pandacat import features, fine_tuning, params, saved, shards
 from pandacat.fine_tuning import Data
 from pandacat.labels import IMAGENET_CLASSES
 from pandacat.measure.accuracy import log_losses
 from pandacat.networks import pretrained
-from pandacat.networks.pretrained import PretrainedNetwork
 from pandacat.params import FineTuneParams
 from pandacat.recogniser import open_model, softmax
+from pandacat.saved import SavedModel
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def settings() -> FineTuneParams:
 
 
 @pytest.fixture
-def network() -> PretrainedNetwork:
-    return pretrained.load("efficientnet_lite0")
+def untouched(workspace: Path) -> SavedModel:
+    return saved.load(workspace / "models/pretrained")
 
 
 @pytest.fixture
@@ -40,20 +40,19 @@ def on_pictures(workspace: Path) -> Data:
     return fine_tuning.from_pictures(workspace / "data/photos", 64)
 
 
-def copied(network: PretrainedNetwork) -> dict[str, np.ndarray]:
-    return {name: values.copy() for name, values in network.tensors().items()}
-
-
-def changed(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> set[str]:
-    return {name for name in before if not np.array_equal(before[name], after[name])}
+def changed(before: SavedModel, after: dict[str, np.ndarray]) -> set[str]:
+    assert before.tensors.keys() == after.keys()
+    return {
+        name for name, start in before.tensors.items() if not np.array_equal(start, after[name])
+    }
 
 
 def test_epoch_0_is_the_untouched_network(
-    workspace: Path, network: PretrainedNetwork, on_features: Data, settings: FineTuneParams
+    workspace: Path, untouched: SavedModel, on_features: Data, settings: FineTuneParams
 ) -> None:
-    history = fine_tuning.fine_tune(network, on_features, settings)
-    untouched = open_model("pretrained", models=workspace / "models")
-    probabilities = untouched.probabilities(on_features.validation.inputs.numpy())
+    _, history = fine_tuning.fine_tune(untouched, on_features, settings)
+    recogniser = open_model("pretrained", models=workspace / "models")
+    probabilities = recogniser.probabilities(on_features.validation.inputs.numpy())
     expected = log_losses(on_features.validation.classes.numpy(), probabilities).mean()
     start = history.epochs[0]
     assert start.epoch == 0
@@ -61,20 +60,18 @@ def test_epoch_0_is_the_untouched_network(
 
 
 def test_the_head_alone_is_trained_on_features(
-    network: PretrainedNetwork, on_features: Data, settings: FineTuneParams
+    untouched: SavedModel, on_features: Data, settings: FineTuneParams
 ) -> None:
-    before = copied(network)
-    fine_tuning.fine_tune(network, on_features, settings)
-    assert changed(before, network.tensors()) == {"head.weight", "head.bias"}
+    tensors, _ = fine_tuning.fine_tune(untouched, on_features, settings)
+    assert changed(untouched, tensors) == {"head.weight", "head.bias"}
 
 
 def test_last_stages_leave_the_first_ones_alone(
-    network: PretrainedNetwork, on_pictures: Data, settings: FineTuneParams
+    untouched: SavedModel, on_pictures: Data, settings: FineTuneParams
 ) -> None:
-    before = copied(network)
     last = replace(settings, strategy="last_stages", trained_stages=2, learning_rate=1e-5)
-    fine_tuning.fine_tune(network, on_pictures, last)
-    assert changed(before, network.tensors()) == {
+    tensors, _ = fine_tuning.fine_tune(untouched, on_pictures, last)
+    assert changed(untouched, tensors) == {
         "trunk.body.conv_head.weight",
         "trunk.body.bn2.weight",
         "trunk.body.bn2.bias",
@@ -84,45 +81,44 @@ def test_last_stages_leave_the_first_ones_alone(
 
 
 def test_everything_trains_every_weight_but_no_statistics(
-    network: PretrainedNetwork, on_pictures: Data, settings: FineTuneParams
+    untouched: SavedModel, on_pictures: Data, settings: FineTuneParams
 ) -> None:
-    before = copied(network)
     everything = replace(settings, strategy="everything", learning_rate=1e-5)
-    fine_tuning.fine_tune(network, on_pictures, everything)
-    touched = changed(before, network.tensors())
+    tensors, _ = fine_tuning.fine_tune(untouched, on_pictures, everything)
+    touched = changed(untouched, tensors)
     assert {"trunk.body.conv_stem.weight", "trunk.body.blocks.3.0.conv_dw.weight"} <= touched
     assert not any("running" in name for name in touched)
 
 
 def test_a_stronger_anchor_keeps_the_network_closer_to_its_start(
-    on_features: Data, settings: FineTuneParams
+    untouched: SavedModel, on_features: Data, settings: FineTuneParams
 ) -> None:
     moved = []
     for anchor in (0.0, 0.1, 10.0):
-        network = pretrained.load("efficientnet_lite0")
-        start = network.head.weight.detach().clone()
-        fine_tuning.fine_tune(network, on_features, replace(settings, anchor=anchor, epochs=3))
-        moved.append(float((network.head.weight.detach() - start).norm()))
+        chosen = replace(settings, anchor=anchor, epochs=3)
+        tensors, _ = fine_tuning.fine_tune(untouched, on_features, chosen)
+        moved.append(np.linalg.norm(tensors["head.weight"] - untouched.tensors["head.weight"]))
     assert moved[0] > moved[1] > moved[2]
 
 
 def test_a_network_that_only_gets_worse_stays_as_it_came(
-    network: PretrainedNetwork, on_features: Data, settings: FineTuneParams
+    untouched: SavedModel, on_features: Data, settings: FineTuneParams
 ) -> None:
-    before = copied(network)
     reckless = replace(settings, learning_rate=50.0, anchor=0.0)
-    history = fine_tuning.fine_tune(network, on_features, reckless)
+    tensors, history = fine_tuning.fine_tune(untouched, on_features, reckless)
     assert history.best_epoch == 0
-    assert not changed(before, network.tensors())
+    assert not changed(untouched, tensors)
 
 
 def test_only_shown_kinds_of_other_animals_move_far(
-    network: PretrainedNetwork, on_features: Data, settings: FineTuneParams
+    untouched: SavedModel, on_features: Data, settings: FineTuneParams
 ) -> None:
-    shown = fine_tuning.shown_others(network.head, on_features).numpy()
-    start = network.head.weight.detach().numpy().copy()
-    fine_tuning.fine_tune(network, on_features, replace(settings, epochs=3, freedom=50))
-    moved = np.linalg.norm(network.head.weight.detach().numpy() - start, axis=1)
+    head = pretrained.restore_head(untouched.tensors)
+    shown = fine_tuning.shown_others(head, on_features).numpy()
+    chosen = replace(settings, epochs=3, freedom=50)
+    tensors, _ = fine_tuning.fine_tune(untouched, on_features, chosen)
+    steps = tensors["head.weight"] - untouched.tensors["head.weight"]
+    moved = np.linalg.norm(steps, axis=1)
     assert 0 < shown.sum() < 500
     assert not shown[list(IMAGENET_CLASSES["panda"] + IMAGENET_CLASSES["cat"])].any()
     assert np.median(moved[shown]) > 10 * np.median(moved[~shown])

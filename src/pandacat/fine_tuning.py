@@ -24,14 +24,10 @@ from pandacat import augment, shards, training
 from pandacat.features import Features
 from pandacat.labels import LABELS, label_of_imagenet_class
 from pandacat.measure import conformal
-from pandacat.networks.pretrained import (
-    PretrainedNetwork,
-    Trunk,
-    group_log_probabilities,
-    pool_views,
-)
+from pandacat.networks import pretrained
+from pandacat.networks.pretrained import Trunk, group_log_probabilities, pool_views
 from pandacat.params import FineTuneParams
-from pandacat.saved import Promise
+from pandacat.saved import Promise, SavedModel
 from pandacat.training import Batch, Checkpoint, EpochRecord, Examples, History, ShuffledBatches
 
 
@@ -104,6 +100,11 @@ class MovedHead(nn.Module):
         """Return logits `(…, 1000)` for features `(…, D)`."""
         return nn.functional.linear(features, *self.weight_and_bias())
 
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the weights that training has changed, as a saved model holds them."""
+        weight, bias = (tensor.detach().numpy() for tensor in self.weight_and_bias())
+        return {"head.weight": weight, "head.bias": bias}
+
 
 @torch.inference_mode()
 def shown_others(head: nn.Linear, data: Data) -> Tensor:
@@ -140,6 +141,10 @@ class WholeNetwork(nn.Module):
         logits: Tensor = self.head(self.trunk.body(normalised))
         return logits
 
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return all weights, as a saved model holds them."""
+        return pretrained.named_arrays(trunk=self.trunk, head=self.head)
+
     def train(self, mode: bool = True) -> "WholeNetwork":  # noqa: FBT001, FBT002
         """Leave the trunk in evaluation mode."""
         super().train(mode)
@@ -157,15 +162,24 @@ def _stages(trunk: Trunk) -> list[str]:
     return list(dict.fromkeys(_stage_of(name) for name, _ in trunk.named_parameters()))
 
 
+def _learner(untouched: SavedModel, data: Data, params: FineTuneParams) -> MovedHead | WholeNetwork:
+    if params.strategy == "head":
+        head = pretrained.restore_head(untouched.tensors)
+        return MovedHead(head, torch.where(shown_others(head, data), params.freedom, 1.0))
+    network = pretrained.restore(untouched.description.backbone, untouched.tensors)
+    stages = params.trained_stages if params.strategy == "last_stages" else None
+    return WholeNetwork(network.trunk, network.head, stages)
+
+
 def fine_tune(
-    network: PretrainedNetwork,
+    untouched: SavedModel,
     data: Data,
     params: FineTuneParams,
     *,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
-) -> History:
-    """Train `network` in place, on the CPU or a GPU, and leave it on the CPU at its best epoch.
+) -> tuple[dict[str, np.ndarray], History]:
+    """Return the weights of the network after its best epoch, and how training went.
 
     With the strategy `head`, `data` comes from `from_features`, with `last_stages` and
     `everything` from `from_pictures`.
@@ -179,13 +193,7 @@ def fine_tune(
     training.make_deterministic()
     train, validation = data.train, data.validation
     compute = training.pick_compute(params.precision)
-    learner: nn.Module
-    if params.strategy == "head":
-        reach = torch.where(shown_others(network.head, data), params.freedom, 1.0)
-        learner = MovedHead(network.head, reach)
-    else:
-        stages = params.trained_stages if params.strategy == "last_stages" else None
-        learner = WholeNetwork(network.trunk, network.head, stages)
+    learner = _learner(untouched, data, params)
     learner.to(compute.device)
     trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     start = [parameter.detach().clone() for parameter in trained]
@@ -244,10 +252,7 @@ def fine_tune(
         on_epoch=on_epoch,
     )
     learner.cpu()
-    if isinstance(learner, MovedHead):
-        weight, bias = learner.weight_and_bias()
-        network.head.weight.data, network.head.bias.data = weight.detach(), bias.detach()
-    return history
+    return {**untouched.tensors, **learner.tensors()}, history
 
 
 @torch.inference_mode()

@@ -69,7 +69,7 @@ def save(folder: Path, description: Description, tensors: dict[str, np.ndarray])
     """Write a model, atomically."""
     with written_aside(folder) as aside:
         aside.mkdir()
-        ordered = {key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}
+        ordered = {key: np.asarray(tensors[key], order="C") for key in sorted(tensors)}
         (aside / WEIGHTS).write_bytes(packed(ordered))
         write_json(aside / DESCRIPTION, asdict(description))
 

@@ -59,12 +59,16 @@ class PretrainedNetwork:
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return all weights by name, as a saved model holds them: `trunk.…` and `head.…`."""
-        parts = {"trunk": self.trunk, "head": self.head}
-        return {
-            f"{part}.{name}": tensor.detach().cpu().numpy()
-            for part, module in parts.items()
-            for name, tensor in module.state_dict().items()
-        }
+        return named_arrays(trunk=self.trunk, head=self.head)
+
+
+def named_arrays(**parts: nn.Module) -> dict[str, np.ndarray]:
+    """Return the weights of the parts by name, as a saved model holds them: `PART.NAME`."""
+    return {
+        f"{part}.{name}": tensor.detach().cpu().numpy()
+        for part, module in parts.items()
+        for name, tensor in module.state_dict().items()
+    }
 
 
 def load(backbone: str) -> PretrainedNetwork:
@@ -93,22 +97,32 @@ def restore(backbone: str, tensors: Mapping[str, np.ndarray]) -> PretrainedNetwo
     """
     network = blank(backbone)
     try:
-        _load_tensors(network, tensors)
+        _load_tensors(network.trunk, "trunk", tensors)
+        _load_tensors(network.head, "head", tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise PandacatError(f"The weights do not fit {backbone}: {reason}") from None
     return network
 
 
-def _load_tensors(network: PretrainedNetwork, tensors: Mapping[str, np.ndarray]) -> None:
-    for part, module in (("trunk", network.trunk), ("head", network.head)):
-        module.load_state_dict(
-            {
-                name.removeprefix(f"{part}."): torch.from_numpy(values.copy())
-                for name, values in tensors.items()
-                if name.startswith(f"{part}.")
-            }
-        )
+def restore_head(tensors: Mapping[str, np.ndarray]) -> nn.Linear:
+    """Return the head alone, without building the trunk."""
+    classes, width = tensors["head.weight"].shape
+    head = nn.Linear(width, classes)
+    _load_tensors(head, "head", tensors)
+    return head
+
+
+def _load_tensors(
+    module: nn.Module, part: Literal["trunk", "head"], tensors: Mapping[str, np.ndarray]
+) -> None:
+    module.load_state_dict(
+        {
+            name.removeprefix(f"{part}."): torch.from_numpy(values.copy())
+            for name, values in tensors.items()
+            if name.startswith(f"{part}.")
+        }
+    )
 
 
 def _build(backbone: str, weights: Literal["imagenet", "none"]) -> PretrainedNetwork:
