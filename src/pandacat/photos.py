@@ -189,7 +189,8 @@ def _low_frequencies() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _bits(values: np.ndarray) -> str:
-    return np.packbits(values > np.median(values)).tobytes().hex()
+    middle = np.sort(values)[FINGERPRINT_BITS // 2 - 1 : FINGERPRINT_BITS // 2 + 1]
+    return np.packbits(values > middle.mean()).tobytes().hex()
 
 
 def sha256(data: bytes) -> str:
