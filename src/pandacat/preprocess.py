@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def preprocess(
     def keep() -> Iterator[tuple[str, bytes]]:
         for row, jpeg in _read_all(archive, folders, params, exclusions):
             if isinstance(row, Row):
-                rows.append(asdict(row))
+                rows.append(vars(row))
                 yield row.name, jpeg
             else:
                 rejected.append(row)
