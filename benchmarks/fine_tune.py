@@ -34,7 +34,7 @@ from pandacat.recogniser import open_model
 from pandacat.sources import archive as archives
 
 STAGES = ("fetch_photos", "preprocess", "predict_pretrained", "fine_tune")
-ONE_VIEW = {"views": "centre", "augmented_views": 1}
+ONE_VIEW = {"views": "centre", "changed_copies": 1}
 """What the recipes see of a photo: its middle, and a changed copy to train on."""
 GOAL = 0.995
 """Share of validation photos of pandas and cats that are told apart."""

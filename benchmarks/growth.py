@@ -73,7 +73,7 @@ def frozen_pass(folder: Path) -> Callable[[], object]:
     target = folder / "features"
     target.mkdir()
     return lambda: features.extract(
-        folder / "kept", target, recogniser, view="centre", augmented=0, seed=0
+        folder / "kept", target, recogniser, view="centre", copies=0, seed=0
     )
 
 

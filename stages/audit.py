@@ -19,7 +19,7 @@ def main() -> None:
             layout.ARCHIVE,
             layout.PHOTOS,
             origin,
-            kept.views[:, 0],
+            kept.centres,
             predictions.arrays(zero_shot)[1],
             suspects=chosen.suspects_shown,
             seed=chosen.seed,

@@ -24,12 +24,12 @@ def main() -> None:
                 folder,
                 recogniser,
                 view=chosen.views,
-                augmented=chosen.augmented_views,
+                copies=chosen.changed_copies,
                 seed=chosen.seed,
             )
         index = shards.read_index(layout.PHOTOS)
-        centre = features.read(layout.FEATURES).views[:, :1]
-        table = predictions.table(index, recogniser.probabilities(np.asarray(centre)))
+        centres = np.array(features.read(layout.FEATURES).centres)
+        table = predictions.table(index, recogniser.probabilities(centres[:, None]))
         predictions.write(layout.PREDICTIONS / "pretrained.csv", table)
         metrics = predictions.figures_by_split(table)
         write_json(layout.METRICS / "predict_pretrained.json", metrics)

@@ -14,7 +14,7 @@ def main() -> None:
     with tracking.run("train_plain", {}):
         model = plain.train(
             saved.load(layout.MODELS / "pretrained"),
-            kept.views[np.flatnonzero(index.split == "train"), 0],
+            kept.centres[np.flatnonzero(index.split == "train")],
             shards.classes_of(index, "train"),
             trained_on=shards.fingerprint_of(index),
             title=provenance.read(layout.PHOTOS / "provenance.json").title,

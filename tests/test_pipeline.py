@@ -53,8 +53,8 @@ def test_features_belong_to_the_pretrained_trunk(workspace: Path) -> None:
     kept = features.read(workspace / "data/features")
     recogniser = open_model("pretrained", models=workspace / "models")
     assert kept.trunk_key == recogniser.trunk_key
-    assert kept.views.shape == (35, 1, 1280)
-    assert np.isfinite(kept.views).all()
+    assert kept.centres.shape == (35, 1280)
+    assert np.isfinite(kept.centres).all()
 
 
 def test_features_are_those_of_the_photos_themselves(workspace: Path) -> None:
@@ -64,7 +64,7 @@ def test_features_are_those_of_the_photos_themselves(workspace: Path) -> None:
     recogniser = open_model("pretrained", models=workspace / "models")
     for row, (_, jpeg) in enumerate(shards.iter_jpegs(workspace / "data/photos")):
         again = recogniser.features(recogniser.cut(photos.decoded(jpeg)))
-        np.testing.assert_allclose(again, kept.views[row], atol=1e-5)
+        np.testing.assert_allclose(again, kept.centres[[row]], atol=1e-5)
 
 
 def test_the_fine_tuned_network_starts_from_the_pretrained_one_and_gets_no_worse(
@@ -138,8 +138,9 @@ def test_a_second_run_gives_the_same_bits(workspace: Path, monkeypatch: pytest.M
     outputs = [
         Path("data/photos/index.parquet"),
         Path("data/photos/shard-0000.parquet"),
-        Path("data/features/features.npy"),
-        Path("data/features/augmented.npy"),
+        Path("data/features/centres.npy"),
+        Path("data/features/copies.npy"),
+        Path("data/features/validation_views.npy"),
         Path("models/fine-tuned/weights.safetensors"),
         Path("models/fine-tuned/model.json"),
     ]

@@ -1,5 +1,6 @@
 """What the frozen trunk makes of each photo, kept so that no photo passes through it twice."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -17,56 +18,68 @@ from pandacat.parallel import ordered_map
 from pandacat.recogniser import Recogniser
 from pandacat.views import Views
 
-FEATURES, AUGMENTED, ORIGIN = "features.npy", "augmented.npy", "origin.json"
+CENTRES, COPIES, VIEWS = "centres.npy", "copies.npy", "validation_views.npy"
+ORIGIN = "origin.json"
 
 
 @dataclass(frozen=True)
 class Features:
     """Features in the order of the index of photos; read from disk as they are needed."""
 
-    views: np.ndarray
-    """`(N, V, D) float32`, of all photos; the first view is the centre."""
-    augmented: np.ndarray
-    """`(T, A, D) float32`, of changed copies of the training photos."""
+    centres: np.ndarray
+    """`(N, D) float32`, of the centre of all photos."""
+    copies: np.ndarray
+    """`(T, C, D) float32`, of changed copies of the training photos."""
+    validation_views: np.ndarray
+    """`(M, V, D) float32`, of all views of the validation photos; the first is the centre."""
     trunk_key: str
     """Of the trunk that made them."""
 
 
 def extract(
-    folder: Path, target: Path, recogniser: Recogniser, *, view: Views, augmented: int, seed: int
+    folder: Path, target: Path, recogniser: Recogniser, *, view: Views, copies: int, seed: int
 ) -> None:
-    """Write the features of all photos in `folder` to `target`, which exists."""
+    """Write the features of all photos in `folder` to `target`, which exists.
+
+    Training needs no more than the centre of a photo and some changed copies: with all views
+    besides, it learns the same. What several views are worth is found on the validation photos.
+    """
     index = shards.read_index(folder)
     size_px = recogniser.description.size_px
-    training = index.split.eq("train").tolist()
+    splits = index.split.tolist()
+    counts = Counter(splits)
 
     def look(item: tuple[int, bytes]) -> np.ndarray:
         row, jpeg = item
         image = photos.decoded(jpeg)
-        images = views.cut(image, size_px, view)
-        if training[row] and augmented:
+        images = views.cut(image, size_px, view if splits[row] == "validation" else "centre")
+        if splits[row] == "train" and copies:
             rng = np.random.default_rng((seed, row))
-            images = np.concatenate([images, changed_copies(image, size_px, augmented, rng)])
+            images = np.concatenate([images, changed_copies(image, size_px, copies, rng)])
         return recogniser.features(images)
 
     jpegs: Iterator[tuple[int, bytes]] = enumerate(jpeg for _, jpeg in shards.iter_jpegs(folder))
     results: Iterable[np.ndarray] = tqdm(
         ordered_map(look, jpegs), total=len(index), desc="features", unit="photo", disable=None
     )
-    count = views.view_count(view)
     width = recogniser.features(np.zeros((1, size_px, size_px, 3), np.uint8)).shape[1]
     with (
-        _open_array(target / FEATURES, (len(index), count, width)) as kept,
-        _open_array(target / AUGMENTED, (sum(training), augmented, width)) as spare,
+        _open_array(target / CENTRES, (len(index), width)) as of_all,
+        _open_array(target / COPIES, (counts["train"], copies, width)) as of_training,
+        _open_array(
+            target / VIEWS, (counts["validation"], views.view_count(view), width)
+        ) as of_validation,
     ):
-        for row, features in enumerate(results):
-            kept.write(features[:count].tobytes())
-            if training[row]:
-                spare.write(features[count:].tobytes())
+        for split, features in zip(splits, results, strict=True):
+            of_all.write(features[0].tobytes())
+            if split == "train":
+                of_training.write(features[1:].tobytes())
+            if split == "validation":
+                of_validation.write(features.tobytes())
     write_json(target / ORIGIN, {"trunk_key": recogniser.trunk_key, "views": view})
 
 
-def _open_array(path: Path, shape: tuple[int, int, int]) -> BinaryIO:
+def _open_array(path: Path, shape: tuple[int, ...]) -> BinaryIO:
     """Return an `.npy` file for float32 values of this shape, its header written.
 
     Rows are appended as they come, so that memory stays flat.
@@ -79,11 +92,11 @@ def _open_array(path: Path, shape: tuple[int, int, int]) -> BinaryIO:
 
 def read(folder: Path) -> Features:
     """Return the features that `extract` wrote."""
-    return Features(
-        np.load(folder / FEATURES, mmap_mode="r"),
-        np.load(folder / AUGMENTED, mmap_mode="r"),
-        read_json(folder / ORIGIN)["trunk_key"],
+    centres, copies, validation_views = (
+        np.load(folder / name, mmap_mode="r") for name in (CENTRES, COPIES, VIEWS)
     )
+    trunk_key = read_json(folder / ORIGIN)["trunk_key"]
+    return Features(centres, copies, validation_views, trunk_key)
 
 
 def of_split(
@@ -91,13 +104,15 @@ def of_split(
 ) -> np.ndarray:
     """Return the features `(N, V, D)` of the views that `recogniser` looks at, for one split.
 
-    They are taken from what was kept where the trunk is the same, and computed where it isn't.
+    They are taken from what was kept, and computed where these were not.
     """
     index = shards.read_index(photo_folder)
     rows = np.flatnonzero(index.split == split)
-    count = views.view_count(recogniser.description.views)
-    if recogniser.trunk_key == kept.trunk_key and count <= kept.views.shape[1]:
-        return kept.views[rows, :count]
+    if recogniser.trunk_key == kept.trunk_key:
+        if recogniser.view_count == 1:
+            return kept.centres[rows, None]
+        if split == "validation" and recogniser.view_count == kept.validation_views.shape[1]:
+            return kept.validation_views
 
     def look(item: tuple[str, bytes]) -> np.ndarray:
         return recogniser.features(recogniser.cut(photos.decoded(item[1])))

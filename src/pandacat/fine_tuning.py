@@ -36,30 +36,22 @@ class Data:
     """What to learn from, and photos of which each has several views to validate on."""
 
     train: Examples
-    """Features `(M, V + A, D) float32` of views and changed copies for the head alone, else
+    """Features `(M, 1 + C, D) float32` of the centre and of changed copies for the head alone, else
     pictures `(M, 3, H, W) uint8`."""
     validation: Examples
     """Features `(N, V, D)`, else pictures `(N, 1, 3, H, W)`."""
-
-    @property
-    def view_count(self) -> int:
-        """V."""
-        return self.validation.inputs.shape[1]
 
 
 def from_features(index: pd.DataFrame, features: Features) -> Data:
     """Return what the frozen trunk makes of the photos."""
 
-    def rows(split: str) -> np.ndarray:
-        return np.flatnonzero(index.split == split)
+    def examples(split: str, inputs: np.ndarray) -> Examples:
+        return Examples(*map(torch.from_numpy, (inputs, shards.classes_of(index, split))))
 
-    def classes(split: str) -> Tensor:
-        return torch.from_numpy(shards.classes_of(index, split).copy())
-
-    train = np.concatenate([features.views[rows("train")], features.augmented], axis=1)
+    centres = features.centres[np.flatnonzero(index.split == "train"), None]
     return Data(
-        Examples(torch.from_numpy(train), classes("train")),
-        Examples(torch.from_numpy(features.views[rows("validation")]), classes("validation")),
+        examples("train", np.concatenate([centres, features.copies], axis=1)),
+        examples("validation", np.array(features.validation_views)),
     )
 
 
@@ -110,12 +102,12 @@ class MovedHead(nn.Module):
 def shown_others(head: nn.Linear, data: Data) -> Tensor:
     """Return `(1000,) bool`: the classes of other animals that the training photos show.
 
-    These are the most probable ones in some view of a photo labelled other.
+    These are the most probable ones of a photo labelled other.
     """
     other = LABELS.index("other")
-    views = data.train.inputs[data.train.classes == other, : data.view_count]
+    centres = data.train.inputs[data.train.classes == other, 0]
     shown = torch.zeros(head.out_features, dtype=torch.bool)
-    shown[head(views).argmax(dim=-1).flatten()] = True
+    shown[head(centres).argmax(dim=-1)] = True
     return shown & (torch.tensor(label_of_imagenet_class()) == other)
 
 
@@ -185,10 +177,10 @@ def fine_tune(
     `everything` from `from_pictures`.
 
     The loss is the cross-entropy of the three summed probabilities, each label counting the same:
-    half that of the photo, whose views are pooled, and half that of its changed copies, where there
-    are some. `anchor` times the squared distance from the pretrained weights is added (L2-SP: Li,
-    Grandvalet and Davoine, "Explicit Inductive Bias for Transfer Learning", ICML 2018, equation 2);
-    of the head alone, classes that `shown_others` names move `freedom` times as far at this price.
+    half that of the photo, and half that of its changed copies, where there are some. `anchor`
+    times the squared distance from the pretrained weights is added (L2-SP: Li, Grandvalet and
+    Davoine, "Explicit Inductive Bias for Transfer Learning", ICML 2018, equation 2); of the head
+    alone, classes that `shown_others` names move `freedom` times as far at this price.
     """
     training.make_deterministic()
     train, validation = data.train, data.validation
@@ -214,14 +206,12 @@ def fine_tune(
 
     def loss(learner: nn.Module, batch: Batch) -> Tensor:
         inputs, classes = batch
-        parts = group_log_probabilities(learner(inputs).float())
-        if parts.ndim == 2:
-            parts = parts[:, None]
-        views, copies = parts[:, : data.view_count], parts[:, data.view_count :]
-        rows = range(len(classes))
-        own = pool_views(views).log_softmax(dim=-1)[rows, classes]
+        answers = group_log_probabilities(learner(inputs).float())
+        answers = answers.reshape(len(classes), -1, len(LABELS))
+        right = answers[range(len(classes)), :, classes]
+        own, copies = right[:, 0], right[:, 1:]
         if copies.shape[1]:
-            own = (own + copies[rows, :, classes].mean(dim=1)) / 2
+            own = (own + copies.mean(dim=1)) / 2
         distance = sum(
             (now - then).square().sum() for now, then in zip(trained, start, strict=True)
         )

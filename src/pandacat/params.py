@@ -177,9 +177,9 @@ class PredictPretrainedParams:
     """`efficientnet_lite0`, `timm/NAME` or `torchvision/NAME`."""
     engine: Literal["auto", "openvino", "torch"]
     views: Literal["centre", "two_scales"]
-    """What fine-tuning and its network see of each photo; the untouched network sees the centre."""
-    augmented_views: Annotated[int, Field(ge=0, le=64)]
-    """Changed copies of each training photo, besides its views."""
+    """What the fine-tuned network sees of each photo; the untouched network sees the centre."""
+    changed_copies: Annotated[int, Field(ge=0, le=64)]
+    """Of each training photo, besides its centre."""
     seed: Seed
 
 

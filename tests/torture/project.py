@@ -38,7 +38,7 @@ def small_params() -> dict[str, Any]:
     digits = {"channels": [4], "depths": [1], "epochs": 5, "batch_size": 1024, "augment": still}
     params["train_scratch"]["mnist"] |= digits
     params["train_scratch"]["photos"] |= {"side_px": 32, "epochs": 150}
-    params["predict_pretrained"] |= {"views": "centre", "augmented_views": 1}
+    params["predict_pretrained"] |= {"views": "centre", "changed_copies": 1}
     params["audit"] |= {"suspects_shown": 6}
     params["fine_tune"] |= {"epochs": 20, "patience": None}
     params["stress"] |= {"photos": 1, "severities": [1, 5], "resaved_photos": 10}
