@@ -46,7 +46,13 @@ def main() -> None:
             title=provenance.read(layout.PHOTOS / "provenance.json").title,
         )
         recogniser = Recogniser(SavedModel(description, tensors))
-        seen = features.of_split("validation", recogniser, photo_folder=layout.PHOTOS, kept=kept)
+        seen = features.of_split(
+            "validation",
+            recogniser,
+            view=description.views,
+            photo_folder=layout.PHOTOS,
+            kept=kept,
+        )
         classes = shards.classes_of(index, "validation")
         logits = pool_views(recogniser.log_probabilities(seen))
         temperature = fine_tuning.fit_temperature(logits, classes)

@@ -118,7 +118,13 @@ def see_split(recognisers: Recognisers, split: str, *, photo_folder: Path, kept:
     return Seen(
         index[index.split == split],
         {
-            key: features.of_split(split, recogniser, photo_folder=photo_folder, kept=kept)
+            key: features.of_split(
+                split,
+                recogniser,
+                view=recogniser.description.views,
+                photo_folder=photo_folder,
+                kept=kept,
+            )
             for key, recogniser in widest(recognisers.values()).items()
         },
     )
@@ -243,9 +249,11 @@ class Known:
 
 
 def known_photos(recogniser: Recogniser, *, photo_folder: Path, kept: Features) -> Known:
-    """Return the training photos of pandas and cats as the trunk of `recogniser` sees them."""
+    """Return the training photos of pandas and cats: what the trunk makes of their centres."""
     index = shards.read_index(photo_folder)
-    seen = features.of_split("train", recogniser, photo_folder=photo_folder, kept=kept)
+    seen = features.of_split(
+        "train", recogniser, view="centre", photo_folder=photo_folder, kept=kept
+    )
     labels = shards.classes_of(index, "train")
     known = labels != LABELS.index("other")
     return Known(seen[known, 0], labels[known])

@@ -31,7 +31,9 @@ class Features:
     copies: np.ndarray
     """`(T, C, D) float32`, of changed copies of the training photos."""
     validation_views: np.ndarray
-    """`(M, V, D) float32`, of all views of the validation photos; the first is the centre."""
+    """`(M, V, D) float32`, of all views of the validation photos."""
+    views: Views
+    """Which views these are."""
     trunk_key: str
     """Of the trunk that made them."""
 
@@ -95,27 +97,27 @@ def read(folder: Path) -> Features:
     centres, copies, validation_views = (
         np.load(folder / name, mmap_mode="r") for name in (CENTRES, COPIES, VIEWS)
     )
-    trunk_key = read_json(folder / ORIGIN)["trunk_key"]
-    return Features(centres, copies, validation_views, trunk_key)
+    return Features(centres, copies, validation_views, **read_json(folder / ORIGIN))
 
 
 def of_split(
-    split: str, recogniser: Recogniser, *, photo_folder: Path, kept: Features
+    split: str, recogniser: Recogniser, *, view: Views, photo_folder: Path, kept: Features
 ) -> np.ndarray:
-    """Return the features `(N, V, D)` of the views that `recogniser` looks at, for one split.
+    """Return the features `(N, V, D)` that the trunk of `recogniser` gives of a split's photos.
 
     They are taken from what was kept, and computed where these were not.
     """
     index = shards.read_index(photo_folder)
     rows = np.flatnonzero(index.split == split)
     if recogniser.trunk_key == kept.trunk_key:
-        if recogniser.view_count == 1:
+        if view == "centre":
             return kept.centres[rows, None]
-        if split == "validation" and recogniser.view_count == kept.validation_views.shape[1]:
+        if view == kept.views and split == "validation":
             return kept.validation_views
 
     def look(item: tuple[str, bytes]) -> np.ndarray:
-        return recogniser.features(recogniser.cut(photos.decoded(item[1])))
+        image = photos.decoded(item[1])
+        return recogniser.features(views.cut(image, recogniser.description.size_px, view))
 
     jpegs = shards.iter_jpegs(photo_folder, index.name[rows])
     bar = tqdm(ordered_map(look, jpegs), total=len(rows), desc=split, unit="photo", disable=None)
