@@ -102,12 +102,12 @@ class MovedHead(nn.Module):
 def shown_others(head: nn.Linear, data: Data) -> Tensor:
     """Return `(1000,) bool`: the classes of other animals that the training photos show.
 
-    These are the most probable ones of a photo labelled other.
+    These are the most probable ones of a photo labelled other, or of a changed copy of one.
     """
     other = LABELS.index("other")
-    centres = data.train.inputs[data.train.classes == other, 0]
+    seen = data.train.inputs[data.train.classes == other]
     shown = torch.zeros(head.out_features, dtype=torch.bool)
-    shown[head(centres).argmax(dim=-1)] = True
+    shown[head(seen).argmax(dim=-1).flatten()] = True
     return shown & (torch.tensor(label_of_imagenet_class()) == other)
 
 
