@@ -1,4 +1,4 @@
-"""What the frozen trunk makes of each photo, kept so that no photo passes through it twice."""
+"""What the frozen trunk makes of each photo, kept so that training need not run it."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -44,7 +44,7 @@ def extract(
     """Write the features of all photos in `folder` to `target`, which exists.
 
     Training needs no more than the centre of a photo and some changed copies: with all views
-    besides, it learns the same. What several views are worth is found on the validation photos.
+    besides, it learns no better. What several views are worth is found on the validation photos.
     """
     index = shards.read_index(folder)
     size_px = recogniser.description.size_px
