@@ -19,16 +19,19 @@ def test_photos_come_back_in_order_from_as_many_shards_as_needed(
     assert len(list(tmp_path.iterdir())) == -(-count // 8)
 
 
-def test_rows_become_a_table_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_become_a_table_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(shards, "ROW_GROUP", 4)
-    rows = shards.Rows(["name", "width_px"])
+    rows = shards.Rows(tmp_path / "rows", {"name": str, "width_px": int})
     for number in range(10):
         rows.append({"name": f"{number}.jpg", "width_px": number})
     table = rows.table()
     assert table.name.tolist() == [f"{number}.jpg" for number in range(10)]
     assert table.width_px.tolist() == list(range(10))
+    assert not list(tmp_path.iterdir()), "nothing is left of the file in which they waited"
 
 
-def test_no_rows_become_a_table_without_rows() -> None:
-    table = shards.Rows(["name", "label"]).table()
+def test_no_rows_become_a_table_without_rows(tmp_path: Path) -> None:
+    table = shards.Rows(tmp_path / "rows", {"name": str, "label": str}).table()
     assert (len(table), list(table.columns)) == (0, ["name", "label"])

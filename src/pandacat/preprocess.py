@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pandas as pd
 from tqdm import tqdm
@@ -58,10 +58,9 @@ def preprocess(
         PandacatError: a label that the archive has keeps fewer than `min_photos_per_label`, or has
             none for one of the splits.
     """
-    rows = shards.Rows(field.name for field in fields(Row))
     rejected: list[dict[str, str]] = []
 
-    def keep() -> Iterator[tuple[str, bytes]]:
+    def keep(rows: shards.Rows) -> Iterator[tuple[str, bytes]]:
         for row, jpeg in _read_all(archive, folders, params, exclusions):
             if isinstance(row, Row):
                 rows.append(vars(row))
@@ -71,7 +70,8 @@ def preprocess(
 
     with written_aside(target) as aside:
         aside.mkdir()
-        shards.write_shards(aside, keep())
+        rows = shards.Rows(aside / "rows.arrow", get_type_hints(Row))
+        shards.write_shards(aside, keep(rows))
         quarantine = pd.DataFrame(rejected, columns=["name", "label", "reason"])
         quarantine.to_csv(aside / QUARANTINE, index=False, lineterminator="\n")
         found = rows.table()
@@ -149,12 +149,12 @@ def _grouped_and_split(index: pd.DataFrame, params: PreprocessParams) -> pd.Data
         index.fingerprint, index.mirrored_fingerprint, params.near_duplicate_bits
     )
     split = splits.assign_splits(
-        index.label.tolist(),
+        index.label,
         groups,
         validation_share=params.validation_share,
         test_share=params.test_share,
         seed=params.seed,
-        keys=index.sha256.tolist(),
+        keys=index.sha256,
     )
     return index.assign(group=groups, split=split)
 

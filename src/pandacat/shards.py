@@ -1,7 +1,7 @@
 """Processed photos on disk: an index of what is known of each, and shards of their JPEG bytes."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -46,33 +46,35 @@ def write_shards(folder: Path, jpegs: Iterable[tuple[str, bytes]]) -> None:
 class Rows:
     """What is known of each photo, row by row, on its way to a table.
 
-    Rows are moved into Arrow columns in batches: a photo takes a quarter of the memory that it
-    takes as Python objects.
+    Rows wait in a file, so that their memory is free until all photos are read.
     """
 
-    def __init__(self, columns: Iterable[str]) -> None:
-        """Begin a table of these columns, which every row has."""
-        self._columns = list(columns)
+    def __init__(self, file: Path, columns: Mapping[str, type[str] | type[int]]) -> None:
+        """Begin a table of these columns, which every row has, in a file that is not there yet."""
+        kinds = {str: pa.string(), int: pa.int64()}
+        self._schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
+        self._file = file
+        self._writer = pa.ipc.new_file(file, self._schema)
         self._recent: list[dict[str, Any]] = []
-        self._batches: list[pa.RecordBatch] = []
 
     def append(self, row: dict[str, Any]) -> None:
         """Add a row, a value for each column."""
         self._recent.append(row)
         if len(self._recent) == ROW_GROUP:
-            self._move()
+            self._write()
 
-    def _move(self) -> None:
-        if self._recent:
-            self._batches.append(pa.RecordBatch.from_pylist(self._recent))
-            self._recent = []
+    def _write(self) -> None:
+        self._writer.write_batch(pa.RecordBatch.from_pylist(self._recent, self._schema))
+        self._recent = []
 
     def table(self) -> pd.DataFrame:
-        """Return all rows."""
-        self._move()
-        if not self._batches:
-            return pd.DataFrame(columns=self._columns)
-        return pa.Table.from_batches(self._batches).to_pandas()
+        """Return all rows, and remove the file."""
+        self._write()
+        self._writer.close()
+        with pa.OSFile(str(self._file)) as stream:
+            table = pa.ipc.open_file(stream).read_all()
+        self._file.unlink()
+        return table.to_pandas()
 
 
 def write_index(folder: Path, index: pd.DataFrame) -> None:

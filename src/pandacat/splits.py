@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -29,20 +30,21 @@ def group_near_duplicates(
     codes, code_of = np.unique(both.view(f"V{both.shape[1]}").ravel(), return_inverse=True)
     packed = codes.view(np.uint8).reshape(len(codes), -1)
     words = packed.view(np.uint64)
-    links = [np.stack([np.tile(np.arange(count), 2), count + code_of])]
+    links = [code_of.reshape(2, count)]
     for band in np.array_split(np.arange(packed.shape[1] * 8), max_bits + 1):
         for first, second in _agreeing(_band(packed, band[0], band[-1] + 1)):
             distance = np.bitwise_count(words[first] ^ words[second]).sum(axis=1)
             near = distance <= max_bits
-            links.append(count + np.stack([first[near], second[near]]))
+            links.append(np.stack([first[near], second[near]]))
     first, second = np.concatenate(links, axis=1)
-    size = count + len(codes)
-    graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(size, size))
-    return connected_components(graph, directed=False)[1][:count].astype(np.int64)
+    shape = (len(codes), len(codes))
+    graph = coo_array((np.ones(len(first), bool), (first, second)), shape=shape)
+    group_of_code = connected_components(graph, directed=False)[1]
+    return pd.factorize(group_of_code[code_of[:count]])[0].astype(np.int64)
 
 
 def _packed(fingerprints: Collection[str]) -> np.ndarray:
-    raw = np.frombuffer(bytes.fromhex("".join(fingerprints)), np.uint8)
+    raw = np.frombuffer(b"".join(map(bytes.fromhex, fingerprints)), np.uint8)
     return raw.reshape(len(fingerprints), -1)
 
 
@@ -73,13 +75,13 @@ def _agreeing(keys: np.ndarray, block: int = 1 << 15) -> Iterator[tuple[np.ndarr
 
 
 def assign_splits(
-    labels: Sequence[str],
+    labels: Sequence[str] | pd.Series,
     groups: np.ndarray,
     *,
     validation_share: float,
     test_share: float,
     seed: int,
-    keys: Sequence[str],
+    keys: Sequence[str] | pd.Series,
 ) -> list[Split]:
     """Return the split of each photo; groups stay whole, labels are spread evenly.
 
@@ -87,23 +89,26 @@ def assign_splits(
     each photo's content), not from names or positions; the first fill the test split, the next
     validation, the rest is for training. So a photo that is added moves few others.
     """
-    members: dict[int, list[int]] = {}
-    for index, group in enumerate(groups.tolist()):
-        members.setdefault(group, []).append(index)
-
-    def draw(group: int) -> str:
-        key = min(keys[index] for index in members[group])
-        return hashlib.sha256(f"{seed}:{key}".encode()).hexdigest()
-
-    splits: list[Split] = ["train"] * len(labels)
-    for label in sorted(set(labels)):
-        of_label = sorted((g for g in members if labels[members[g][0]] == label), key=draw)
-        total, placed = sum(len(members[group]) for group in of_label), 0
-        for group in of_label:
-            share = placed / total
-            if share < test_share + validation_share:
-                split: Split = "test" if share < test_share else "validation"
-                for index in members[group]:
-                    splits[index] = split
-            placed += len(members[group])
+    _, first, group_of, sizes = np.unique(
+        groups, return_index=True, return_inverse=True, return_counts=True
+    )
+    label_of_group = np.array(labels, dtype="U")[first]
+    keys_as_bytes = np.array(keys, dtype="S")
+    by_group_and_key = np.lexsort([keys_as_bytes, group_of])
+    least_keys = keys_as_bytes[by_group_and_key[sizes.cumsum() - sizes]]
+    draws = np.fromiter((_draw(seed, key) for key in least_keys), np.uint64, len(first))
+    split_of_group = np.full(len(first), "train", dtype=object)
+    for label in set(label_of_group):
+        of_label = np.flatnonzero(label_of_group == label)
+        ordered = of_label[np.argsort(draws[of_label])]
+        placed = sizes[ordered].cumsum()
+        share = (placed - sizes[ordered]) / placed[-1]
+        split_of_group[ordered[share < test_share + validation_share]] = "validation"
+        split_of_group[ordered[share < test_share]] = "test"
+    splits: list[Split] = split_of_group[group_of].tolist()
     return splits
+
+
+def _draw(seed: int, key: bytes) -> int:
+    """Return a number below 2^64 that nobody could foresee."""
+    return int.from_bytes(hashlib.sha256(b"%d:%b" % (seed, key)).digest()[:8], "big")
