@@ -42,7 +42,7 @@ def small_params() -> dict[str, object]:
     content["preprocess"] |= {"min_photos_per_label": 5, "side_px": 200}
     content["train_scratch"]["photos"] |= {"side_px": 32, "epochs": 2}
     content["predict_pretrained"] |= {"views": "centre", "changed_copies": 1}
-    content["fine_tune"] |= {"epochs": 2}
+    content["fine_tune"] |= {"steps": 2}
     content["evaluate"] |= {"field_test": "elsewhere"}
     content["stress"] |= {"photos": 1, "severities": [1, 5]}
     return content

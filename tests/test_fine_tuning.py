@@ -21,7 +21,7 @@ from pandacat.saved import SavedModel
 
 @pytest.fixture
 def settings() -> FineTuneParams:
-    return replace(params.load(ROOT / "params.yaml").fine_tune, epochs=1, batch_size=8)
+    return replace(params.load(ROOT / "params.yaml").fine_tune, steps=1, batch_size=8)
 
 
 @pytest.fixture
@@ -90,12 +90,22 @@ def test_everything_trains_every_weight_but_no_statistics(
     assert not any("running" in name for name in touched)
 
 
+def test_the_fewer_photos_the_more_often_they_are_seen_and_once_at_least(
+    untouched: SavedModel, on_features: Data, settings: FineTuneParams
+) -> None:
+    photos = len(on_features.train)
+    for batches, epochs in ((1, 6), (2, 3), (6, 1), (photos, 1)):
+        chosen = replace(settings, steps=6, batch_size=-(-photos // batches), patience=None)
+        _, history = fine_tuning.fine_tune(untouched, on_features, chosen)
+        assert history.epochs[-1].epoch == epochs
+
+
 def test_a_stronger_anchor_keeps_the_network_closer_to_its_start(
     untouched: SavedModel, on_features: Data, settings: FineTuneParams
 ) -> None:
     moved = []
     for anchor in (0.0, 0.1, 10.0):
-        chosen = replace(settings, anchor=anchor, epochs=3)
+        chosen = replace(settings, anchor=anchor, steps=10)
         tensors, _ = fine_tuning.fine_tune(untouched, on_features, chosen)
         moved.append(np.linalg.norm(tensors["head.weight"] - untouched.tensors["head.weight"]))
     assert moved[0] > moved[1] > moved[2]
@@ -115,7 +125,7 @@ def test_only_shown_kinds_of_other_animals_move_far(
 ) -> None:
     head = pretrained.restore_head(untouched.tensors)
     shown = fine_tuning.shown_others(head, on_features).numpy()
-    chosen = replace(settings, epochs=3, freedom=50)
+    chosen = replace(settings, steps=10, freedom=50)
     tensors, _ = fine_tuning.fine_tune(untouched, on_features, chosen)
     steps = tensors["head.weight"] - untouched.tensors["head.weight"]
     moved = np.linalg.norm(steps, axis=1)
@@ -152,7 +162,7 @@ def test_a_network_with_a_trunk_of_its_own_goes_through_the_stages(
     workspace: Path, small_params: dict[str, dict[str, object]], tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(workspace, tmp_path / "copy"))
-    stages = {"strategy": "last_stages", "trained_stages": 1, "epochs": 1}
+    stages = {"strategy": "last_stages", "trained_stages": 1, "steps": 1}
     write_params(folder, small_params | {"fine_tune": small_params["fine_tune"] | stages})
     before = Path.cwd()
     os.chdir(folder)

@@ -227,7 +227,7 @@ def fine_tune(
 
     history = training.fit(
         learner,
-        epochs=params.epochs,
+        epochs=max(1, round(params.steps / len(batches(1)))),
         batches=batches,
         loss=loss,
         optimizer=torch.optim.Adam(trained, lr=params.learning_rate),

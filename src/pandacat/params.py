@@ -215,7 +215,8 @@ class FineTuneParams:
     """Pull towards the pretrained weights."""
     freedom: Annotated[float, Field(ge=1)]
     """With `head`: how many times as far the classes of other animals that are shown may move."""
-    epochs: Count
+    steps: Count
+    """Batches to learn from, rounded to whole epochs: few photos are seen more often."""
     batch_size: Count
     learning_rate: PositiveFloat
     warm_up_share: Annotated[float, Field(ge=0, lt=1)]

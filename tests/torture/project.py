@@ -40,7 +40,7 @@ def small_params() -> dict[str, Any]:
     params["train_scratch"]["photos"] |= {"side_px": 32, "epochs": 150}
     params["predict_pretrained"] |= {"views": "centre", "changed_copies": 1}
     params["audit"] |= {"suspects_shown": 6}
-    params["fine_tune"] |= {"epochs": 20, "patience": None}
+    params["fine_tune"] |= {"steps": 20, "patience": None}
     params["stress"] |= {"photos": 1, "severities": [1, 5], "resaved_photos": 10}
     return params
 
