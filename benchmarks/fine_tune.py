@@ -61,7 +61,7 @@ def ours(
     `changed` overrides what `params.yaml` says of `predict_pretrained`.
     """
     began = time.time()
-    for part in ("stages", "src", "data/exclusions.csv"):
+    for part in ("requirements.txt", "stages", "src", "data/exclusions.csv"):
         copy = shutil.copytree if Path(part).is_dir() else shutil.copyfile
         (folder / part).parent.mkdir(parents=True, exist_ok=True)
         copy(part, folder / part)

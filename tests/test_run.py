@@ -1,0 +1,65 @@
+"""`stages/run` finds a Python that can run a stage, or says what to do."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FULL = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
+BARE = f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n'
+"""A Python without installed packages."""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with one stage, which tells how it was called."""
+    (tmp_path / "stages").mkdir()
+    shutil.copy(ROOT / "stages/run", tmp_path / "stages")
+    shutil.copy(ROOT / "requirements.txt", tmp_path)
+    told = "import os, sys\nprint(sys.argv[1:], os.environ['PYTHONPATH'])\nsys.exit(7)\n"
+    (tmp_path / "stages/tell.py").write_text(told)
+    return tmp_path
+
+
+def install(python: str, at: Path) -> None:
+    at.parent.mkdir(parents=True, exist_ok=True)
+    at.write_text(python)
+    at.chmod(0o755)
+
+
+def run(project: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/sh", "stages/run", "tell", "mnist"],
+        cwd=project,
+        env={"PATH": str(project / "bin")},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("place", ["bin/python", ".venv/bin/python"])
+def test_a_stage_gets_its_arguments_and_the_folders_own_code(project: Path, place: str) -> None:
+    install(FULL, project / place)
+    ended = run(project)
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("['mnist'] src\n", "", 7)
+
+
+def test_a_python_without_the_packages_is_passed_over(project: Path) -> None:
+    install(BARE, project / "bin/python")
+    install(FULL, project / ".venv/bin/python")
+    assert run(project).returncode == 7
+
+
+@pytest.mark.parametrize("found", [[], ["bin/python"], ["bin/python", ".venv/bin/python"]])
+def test_where_no_python_has_the_packages_a_sentence_says_what_to_do(
+    project: Path, found: list[str]
+) -> None:
+    for place in found:
+        install(BARE, project / place)
+    ended = run(project)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: no Python found that has all packages")
+    assert ended.stderr.count("\n") == 1
