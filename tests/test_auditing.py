@@ -169,11 +169,15 @@ def test_the_page_says_it_in_words(found: auditing.Audit) -> None:
 
 
 def test_exclusions_are_read_with_their_reasons(tmp_path: Path) -> None:
-    (tmp_path / "list.csv").write_text("path,reason\na/b.jpg,a boat\n")
-    assert read_exclusions(tmp_path / "list.csv") == {"a/b.jpg": "a boat"}
+    (tmp_path / "list.csv").write_text('path,reason\n a/b.jpg ,a boat\n\nc.jpg,"dark, blurred"\n')
+    listed = read_exclusions(tmp_path / "list.csv")
+    assert listed == {"a/b.jpg": "a boat", "c.jpg": "dark, blurred"}
 
 
-@pytest.mark.parametrize("text", ["", "name,why\na,b\n", "path\na\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "name,why\na,b\n", "path\na\n", "path,reason\na,dark, blurred\n", "path,reason\na\n"],
+)
 def test_a_list_of_another_form_is_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(PandacatError, match="columns path and reason"):

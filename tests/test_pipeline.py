@@ -1,11 +1,16 @@
 """The stages, one after the other, on a small drawn data set."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT, run_stage, write_params
 
 from pandacat import features, predictions, saved, shards
 from pandacat.labels import LABELS
@@ -153,3 +158,36 @@ def test_a_second_run_gives_the_same_bits(workspace: Path, monkeypatch: pytest.M
 def test_predictions_have_a_row_per_photo_and_network(workspace: Path) -> None:
     judged = pd.read_csv(workspace / "data/predictions/test.csv")
     assert not judged.duplicated(["path", "network"]).any()
+
+
+def test_dvc_leaves_a_zip_alone_that_a_user_keeps_where_the_pipeline_keeps_its_own(
+    tmp_path: Path, workspace: Path, small_params: dict[str, object]
+) -> None:
+    for part in ("dvc.yaml", "requirements.txt", "stages", "src"):
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, tmp_path / part)
+    own = "data/raw/photos.zip"
+    (tmp_path / "data/raw").mkdir(parents=True)
+    shutil.copy(workspace / own, tmp_path / own)
+    photos = {**small_params["photos"], "source": "archive", "archive": own}
+    write_params(tmp_path, {**small_params, "photos": photos})
+
+    def dvc(*arguments: str) -> None:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        command = [sys.executable, "-m", "dvc", *arguments]
+        subprocess.run(command, cwd=tmp_path, env={**os.environ, "PATH": path}, check=True)
+
+    dvc("init", "--no-scm", "--quiet")
+    dvc("repro", "--single-item", "fetch_photos")
+    assert (tmp_path / own).read_bytes() == (workspace / own).read_bytes()
+
+
+def test_a_name_on_the_list_of_exclusions_that_no_photo_has_is_told(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copytree(workspace / "data", tmp_path / "data")
+    shutil.copy(workspace / "params.yaml", tmp_path)
+    (tmp_path / "data/exclusions.csv").write_text("path,reason\ncat/typo.jpg,a test\n")
+    monkeypatch.chdir(tmp_path)
+    run_stage("preprocess")
+    assert "1 exclusions name no photo of this archive: cat/typo.jpg" in capsys.readouterr().err

@@ -1,7 +1,9 @@
 """From an archive as it came to verified, normalised, grouped and split photos."""
 
+import csv
+import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -90,12 +92,20 @@ def read_exclusions(path: Path) -> dict[str, str]:
         PandacatError: it is no such file.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        return dict(zip(table["path"], table["reason"], strict=True))
-    except (OSError, ValueError, KeyError) as error:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = csv.DictReader(stream, strict=True)
+            if rows.fieldnames != ["path", "reason"]:
+                raise ValueError(f"its columns are {rows.fieldnames}")
+            found = {}
+            for row in rows:
+                if None in row or None in row.values():
+                    raise ValueError(f'line {rows.line_num} needs one comma; put others in "…"')
+                found[row["path"].strip()] = row["reason"].strip()
+    except (OSError, ValueError, csv.Error) as error:
         raise PandacatError(
             f"{path} needs the columns path and reason, a line for each photo to leave out: {error}"
         ) from None
+    return found
 
 
 def _read_all(
@@ -129,8 +139,15 @@ def _read_all(
 
     with archives.open_archive(archive) as reader:
         entries = reader.photos(folders)
+        _tell_of_strangers(exclusions.keys() - {entry.name for entry in entries})
         results = ordered_map(read, entries)
         yield from tqdm(results, total=len(entries), desc="preprocess", unit="photo", disable=None)
+
+
+def _tell_of_strangers(excluded: Set[str]) -> None:
+    if excluded:
+        some = ", ".join(sorted(excluded)[:3]) + (", …" if len(excluded) > 3 else "")
+        print(f"{len(excluded)} exclusions name no photo of this archive: {some}", file=sys.stderr)
 
 
 def _require_enough(found: pd.DataFrame, quarantine: pd.DataFrame, least: int) -> None:
