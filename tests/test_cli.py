@@ -1,6 +1,7 @@
 """`pandacat predict`: photos in, verdicts out."""
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -92,6 +93,28 @@ def test_hidden_folders_are_passed_over_and_nothing_is_judged_twice(folder: Path
     (folder / "photos/.venv").mkdir()
     shutil.copy(EXAMPLES / "cat.jpg", folder / "photos/.venv")
     assert len(find_photos(["photos", "photos/cat.jpg"])) == 11
+
+
+def test_a_file_is_never_taken_for_a_pattern(folder: Path) -> None:
+    for name in ("photo1.jpg", "photo[1].jpg"):
+        shutil.copy(EXAMPLES / "cat.jpg", folder / name)
+    assert find_photos(["photo[1].jpg"]) == ["photo[1].jpg"]
+
+
+def test_a_pattern_and_a_folder_stand_for_files_only(folder: Path) -> None:
+    (folder / "photos/folder.jpg").mkdir()
+    assert len(find_photos(["photos"])) == len(find_photos(["photos/*.jpg"])) == 11
+
+
+def test_a_terminal_without_the_letters_gets_escapes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(EXAMPLES / "cat.jpg", folder / "ü.jpg")
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", terminal)
+    assert main(["predict", "ü.jpg", "--model", "pretrained"]) == 0
+    terminal.seek(0)
+    assert r"\xfc.jpg" in terminal.read()
 
 
 def test_a_folder_is_never_replaced_by_a_table(folder: Path) -> None:

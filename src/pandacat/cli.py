@@ -176,7 +176,8 @@ def print_lines(verdicts: Iterable["Verdict"], *, answers: bool) -> None:
             shares = "".join(f"{probability:8.1%}" for probability in verdict.probabilities)
             said = verdict.answer if answers else verdict.label
             line = f"{said:{width - 1}}{shares}   {verdict.name}"
-        tqdm.write(line.encode("utf-8", "backslashreplace").decode("utf-8"))
+        encoding = sys.stdout.encoding or "utf-8"
+        tqdm.write(line.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def write_csv(path: Path, verdicts: Iterable["Verdict"], *, answers: bool) -> None:
@@ -231,10 +232,14 @@ def find_photos(paths: Sequence[str]) -> list[str]:
                 str(file)
                 for file in sorted(Path(path).rglob("*"))
                 if file.suffix.lower() in PHOTO_ENDINGS
+                and not file.is_dir()
                 and not any(part.startswith(".") for part in file.relative_to(path).parts)
             ]
+        elif Path(path).exists():
+            matches = [path]
         else:
-            matches = sorted(glob(path, recursive=True)) or [path]  # noqa: PTH207
+            matching = sorted(glob(path, recursive=True))  # noqa: PTH207
+            matches = [match for match in matching if not Path(match).is_dir()] or [path]
         found += matches
     if not found:
         raise PandacatError(f"No photos in {', '.join(paths)}.")
