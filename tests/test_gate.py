@@ -219,7 +219,9 @@ def test_figures_of_other_data_are_not_compared(project, capsys):
     assert "measured on other data" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"speed": {"value": "fast"}}', "\x00"])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"speed": {"value": "fast"}}', "\x00", '{"data": null}']
+)
 def test_an_unreadable_file_is_said_to_be_so(project, capsys, content):
     write(accuracy(0.9))
     commit()
@@ -229,7 +231,13 @@ def test_an_unreadable_file_is_said_to_be_so(project, capsys, content):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "path,label\n1.jpg,panda\n", "label,p_panda,p_cat,p_other\ndog,1,0,0\n"]
+    "content",
+    [
+        "",
+        "path,label\n1.jpg,panda\n",
+        "label,p_panda,p_cat,p_other\ndog,1,0,0\n",
+        "path,label,network,p_panda,p_cat,p_other\n",
+    ],
 )
 def test_unreadable_predictions_are_said_to_be_so(project, capsys, content):
     write(accuracy(0.9))
@@ -268,3 +276,11 @@ def test_the_pull_request_gets_a_table_with_failures_in_bold(project):
     table = Path("gate.md").read_text()
     assert "| test.ours.two_class_accuracy |" in table
     assert "**regression**" in table
+
+
+def test_a_table_that_can_not_be_written_is_no_regression(project, capsys):
+    write(accuracy(0.9))
+    commit()
+    Path("gate.md").mkdir()
+    assert run("--markdown", "gate.md") == 2
+    assert "Gate: --markdown: gate.md is a folder" in capsys.readouterr().err

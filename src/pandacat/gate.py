@@ -130,7 +130,11 @@ def run(options: argparse.Namespace) -> int:
     ]
     print(table(rows), "", *notes, sep="\n")
     if options.markdown:
-        write_text(options.markdown, "\n\n".join([table(rows, markdown=True), *notes]) + "\n")
+        try:
+            write_text(options.markdown, "\n\n".join([table(rows, markdown=True), *notes]) + "\n")
+        except (OSError, PandacatError) as error:
+            print(f"Gate: --markdown: {error}", file=sys.stderr)
+            return code or NOT_COMPARABLE
     return code
 
 
@@ -351,15 +355,17 @@ def _parse(headline: str, predictions: str | None, name: str) -> Figures:
     try:
         content = json.loads(headline)
         numbers = dict(_numbers(content))
+        facts = dict(content.get("data", {}))
         table = None
         if predictions is not None:
             table = pd.read_csv(io.StringIO(predictions), keep_default_na=False)
             table = table.astype(dict.fromkeys(_PROBABILITIES, float))
             if not set(table["label"]) <= set(LABELS) or not {"path", "network"} <= set(table):
                 raise ValueError(f"{PREDICTIONS} does not have the columns and labels it should")
+            if table.empty:
+                raise ValueError(f"{PREDICTIONS} has no predictions")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise PandacatError(f"{name} is not readable: {error}.") from None
-    facts = content.get("data", {})
     return Figures(numbers, {k: v for k, v in facts.items() if isinstance(v, str)}, table)
 
 
