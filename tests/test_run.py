@@ -30,9 +30,9 @@ def install(python: str, at: Path) -> None:
     at.chmod(0o755)
 
 
-def run(project: Path) -> subprocess.CompletedProcess[str]:
+def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["/bin/sh", "stages/run", "tell", "mnist"],
+        ["/bin/sh", "stages/run", *arguments],
         cwd=project,
         env={"PATH": str(project / "bin")},
         capture_output=True,
@@ -43,14 +43,22 @@ def run(project: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("place", ["bin/python", ".venv/bin/python"])
 def test_a_stage_gets_its_arguments_and_the_folders_own_code(project: Path, place: str) -> None:
     install(FULL, project / place)
-    ended = run(project)
+    ended = run(project, "tell", "mnist")
     assert (ended.stdout, ended.stderr, ended.returncode) == ("['mnist'] src\n", "", 7)
 
 
 def test_a_python_without_the_packages_is_passed_over(project: Path) -> None:
     install(BARE, project / "bin/python")
     install(FULL, project / ".venv/bin/python")
-    assert run(project).returncode == 7
+    assert run(project, "tell").returncode == 7
+
+
+@pytest.mark.parametrize("arguments", [[], ["sing"]])
+def test_a_stage_that_is_not_there_is_a_sentence(project: Path, arguments: list[str]) -> None:
+    ended = run(project, *arguments)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: no stage")
+    assert ended.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("found", [[], ["bin/python"], ["bin/python", ".venv/bin/python"]])
@@ -59,7 +67,7 @@ def test_where_no_python_has_the_packages_a_sentence_says_what_to_do(
 ) -> None:
     for place in found:
         install(BARE, project / place)
-    ended = run(project)
+    ended = run(project, "tell", "mnist")
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: no Python found that has all packages")
     assert ended.stderr.count("\n") == 1

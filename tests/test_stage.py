@@ -30,6 +30,15 @@ def test_arguments_reach_main(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == ["mnist"]
 
 
+@pytest.mark.parametrize("arguments", [["mnist"], ["mnist", "photos"]])
+def test_other_arguments_than_expected_are_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["stage.py", *arguments])
+    with pytest.raises(SystemExit, match=r"^error: too many positional arguments\. dvc\.yaml"):
+        run(lambda: None)
+
+
 def test_an_error_for_the_user_is_a_sentence() -> None:
     # A text as exit code is written to stderr and stands for 1.
     assert failing_with(PandacatError("do this.")).code == "error: do this."

@@ -1,5 +1,6 @@
 """How every stage starts and how it fails."""
 
+import inspect
 import sys
 from collections.abc import Callable
 
@@ -10,8 +11,12 @@ def run(main: Callable[..., None]) -> None:
     """Call `main` with the command line's arguments.
 
     What the user can act on (`PandacatError`; a full disk, a missing or forbidden file) becomes a
-    sentence on stderr and exit code 1; Ctrl-C becomes exit code 130.
+    sentence on stderr and exit code 1, and so do wrong arguments; Ctrl-C becomes exit code 130.
     """
+    try:
+        inspect.signature(main).bind(*sys.argv[1:])
+    except TypeError as error:
+        sys.exit(f"error: {error}. dvc.yaml has the command of each stage, after `cmd`.")
     try:
         main(*sys.argv[1:])
     except PandacatError as error:
