@@ -25,7 +25,7 @@ def main() -> None:
         if chosen.field_test:
             seen["field_test"] = evaluation.see_archive(
                 recognisers,
-                find(chosen.field_test),
+                find(chosen.field_test, "evaluate.field_test"),
                 settings.photos.folders,
                 side_px=settings.preprocess.side_px,
             )

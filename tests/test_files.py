@@ -76,3 +76,9 @@ def test_files_get_the_rights_that_the_user_gives(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "text").stat().st_mode) == 0o640
+
+
+def test_a_damaged_json_file_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "figures.json").write_text('{"accuracy": ')
+    with pytest.raises(PandacatError, match=r"figures\.json is damaged: `dvc repro` makes it"):
+        files.read_json(tmp_path / "figures.json")

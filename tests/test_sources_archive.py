@@ -340,10 +340,12 @@ def test_relative_paths_count_from_here_or_from_the_project_of_a_queued_experime
     copy.mkdir()
     (project / "my.zip").touch()
     monkeypatch.chdir(copy)
-    with pytest.raises(PandacatError, match=r"no file or folder 'my\.zip'"):
-        find("my.zip")
+    with pytest.raises(
+        PandacatError, match=r"^evaluate\.field_test: there is no file or folder 'my\.zip'"
+    ):
+        find("my.zip", "evaluate.field_test")
     monkeypatch.setenv("DVC_ROOT", str(project))
-    assert find("my.zip") == project / "my.zip"
+    assert find("my.zip", "evaluate.field_test") == project / "my.zip"
 
 
 def params(given: Path) -> PhotosParams:

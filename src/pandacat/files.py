@@ -84,8 +84,15 @@ def write_json(target: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Return the parsed content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Return the parsed content of a JSON file.
+
+    Raises:
+        PandacatError: it is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise PandacatError(f"{path} is damaged: `dvc repro` makes it anew.") from None
 
 
 def sha256_of(*paths: Path) -> str:

@@ -85,14 +85,18 @@ def load(folder: Path) -> SavedModel:
     if not (weights.is_file() and description.is_file()):
         raise PandacatError(
             f"No model in {folder}: it should hold {WEIGHTS} and {DESCRIPTION}. Train one with "
-            "`dvc repro`, or use `--model pretrained`, which needs no training."
+            "`dvc repro`, or use `--model pretrained`, which needs no training. Remove the "
+            "folder first if it holds a part of one."
         )
     try:
         about = TypeAdapter(Description).validate_json(description.read_bytes())
         tensors = load_file(weights)
     except (ValidationError, SafetensorError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise PandacatError(f"The model in {folder} can't be used: {reason}") from None
+        raise PandacatError(
+            f"The model in {folder} can't be used: {reason}. Remove the folder and make it again "
+            "with `dvc repro`, or get it again from where it came."
+        ) from None
     if about.format != FORMAT:
         raise PandacatError(
             f"The model in {folder} has format {about.format}, this program knows {FORMAT}: train "

@@ -211,8 +211,8 @@ def _survey(opened: zipfile.ZipFile, folders: FolderParams, needed: Sequence[Lab
     return found
 
 
-def find(given: str) -> Path:
-    """Return where the user's zip or folder is.
+def find(given: str, key: str) -> Path:
+    """Return where the zip or folder is that the parameter `key` names.
 
     A relative path counts from the current folder or, in a queued experiment, which runs in a copy
     of the project elsewhere, from the project itself.
@@ -224,7 +224,7 @@ def find(given: str) -> Path:
     for start in (Path(), Path(os.environ.get("DVC_ROOT", ""))):
         if (start / path).exists():
             return start / path
-    raise PandacatError(f"photos.archive: there is no file or folder {given!r}.")
+    raise PandacatError(f"{key}: there is no file or folder {given!r}.")
 
 
 def take_in(given: Path, archive: Path) -> None:

@@ -56,7 +56,7 @@ def _download(params: PhotosParams, archive: Path) -> Provenance:
 def _take_in(params: PhotosParams, archive: Path) -> Provenance:
     from pandacat.sources.archive import find, survey, take_in
 
-    given = find(params.archive or "")
+    given = find(params.archive or "", "photos.archive")
     take_in(given, archive)
     survey(archive, params.folders)
     return Provenance(

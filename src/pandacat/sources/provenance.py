@@ -36,5 +36,5 @@ def read(path: Path) -> Provenance:
     """Return what `write` wrote; raise `PandacatError` where the file is something else."""
     try:
         return Provenance(**read_json(path))
-    except (TypeError, ValueError):
+    except TypeError:
         raise PandacatError(f"{path} is damaged: `dvc repro` makes it anew.") from None

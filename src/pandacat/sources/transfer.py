@@ -16,6 +16,7 @@ import requests
 from tqdm import tqdm
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
+from pandacat.errors import PandacatError
 from pandacat.files import read_json, remove, write_json
 
 Result = TypeVar("Result")
@@ -190,7 +191,7 @@ def _kept(target: Path) -> tuple[int, str | None]:
     """Return the length of what an earlier attempt left, and what identifies its object."""
     try:
         return _size_bytes(target), str(read_json(_note(target))["validator"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, PandacatError, KeyError, TypeError):
         return 0, None
 
 
