@@ -252,4 +252,4 @@ def compared(runs: Mapping[str, list[Run]], labels: Answers) -> measuring.Compar
 
 
 if __name__ == "__main__":
-    main()
+    measuring.run(main)

@@ -177,4 +177,4 @@ def draw(measured: dict[str, dict[int, dict[str, float]]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    measuring.run(main)

@@ -4,12 +4,14 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pandacat.errors import PandacatError
 from pandacat.files import read_json, write_json, written_aside
 from pandacat.parallel import core_count
 
@@ -18,6 +20,14 @@ RESULTS = FOLDER / "results.json"
 PLOT = FOLDER / "results.png"
 ARCHIVE = Path("data/raw/photos.zip")
 """What the pipeline fetched: the drawn sample, or real photos where the user has them."""
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call `main`; what the user can act on becomes a sentence on stderr and exit code 1."""
+    try:
+        main()
+    except PandacatError as error:
+        sys.exit(f"error: {error}")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from pandacat.errors import PandacatError
+
 
 def test_ways_are_measured_in_turn() -> None:
     order: list[str] = []
@@ -64,3 +66,11 @@ def test_every_benchmark_explains_itself(
         runpy.run_path(str(ROOT / "benchmarks" / f"{name}.py"), run_name="__main__")
     assert stop.value.code == 0
     assert "usage" in capsys.readouterr().out
+
+
+def test_an_error_for_the_user_is_a_sentence() -> None:
+    def main() -> None:
+        raise PandacatError("photos.zip is no zip.")
+
+    with pytest.raises(SystemExit, match=r"^error: photos\.zip is no zip\.$"):
+        measuring.run(main)
