@@ -147,7 +147,11 @@ def _read_all(
 def _tell_of_strangers(excluded: Set[str]) -> None:
     if excluded:
         some = ", ".join(sorted(excluded)[:3]) + (", …" if len(excluded) > 3 else "")
-        print(f"{len(excluded)} exclusions name no photo of this archive: {some}", file=sys.stderr)
+        print(
+            f"{len(excluded)} photos on the list of exclusions are not in this archive, which is "
+            f"right if they belong to another: {some}",
+            file=sys.stderr,
+        )
 
 
 def _require_enough(found: pd.DataFrame, quarantine: pd.DataFrame, least: int) -> None:
