@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
-ROOT = Path(__file__).parents[1]
 FULL = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
 BARE = f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n'
 """A Python without installed packages."""
