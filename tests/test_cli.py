@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -138,7 +139,18 @@ def test_a_table_that_cannot_be_written_is_a_sentence(
 ) -> None:
     arguments = ["predict", "photos/cat.jpg", "--model", "pretrained"]
     assert main([*arguments, "--output", "photos/cat.jpg/out.csv"]) == 1
-    assert "photos/cat.jpg" in capsys.readouterr().err
+    assert "photos/cat.jpg: File exists. A file lies where" in capsys.readouterr().err
+
+
+def test_where_streams_are_closed_the_table_is_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    arguments = ["predict", "photos/cat.jpg", "--model", "pretrained"]
+    assert main(arguments) == 0
+    assert main([*arguments, "--output", "out.csv"]) == 0
+    assert len((folder / "out.csv").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
 TEMPLATES = "src/pandacat/templates"
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-CARRIERS = {"errors", "files", "layout", "parallel", "params", "stage", "tracking"}
+CARRIERS = {"errors", "files", "interrupts", "layout", "parallel", "params", "stage", "tracking"}
 """Modules that carry values about and change none, so they are nobody's dependency."""
 
 

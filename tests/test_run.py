@@ -1,6 +1,7 @@
 """`stages/run` finds a Python that can run a stage, or says what to do."""
 
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,36 @@ def test_a_python_without_the_packages_is_passed_over(project: Path) -> None:
     install(BARE, project / "bin/python")
     install(FULL, project / ".venv/bin/python")
     assert run(project, "tell").returncode == 7
+
+
+def test_ctrl_c_while_packages_load_says_nothing(project: Path) -> None:
+    install(FULL, project / "bin/python")
+    (project / "stages/tell.py").write_text(
+        "import time\nprint('loading', flush=True)\ntime.sleep(60)"
+    )
+    process = subprocess.Popen(
+        ["/bin/sh", "stages/run", "tell"],
+        cwd=project,
+        env={"PATH": str(project / "bin")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "loading\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate() == ("", "")
+    assert process.returncode == -signal.SIGINT
+
+
+def test_a_package_that_cannot_be_loaded_is_a_sentence(project: Path) -> None:
+    install(FULL, project / "bin/python")
+    (project / "stages/tell.py").write_text("import a_package_that_is_not_there")
+    ended = run(project, "tell")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: ModuleNotFoundError: No module named 'a_package")
+    assert ended.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments", [[], ["sing"]])

@@ -2,6 +2,7 @@
 
 import errno
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -66,9 +67,34 @@ def test_ctrl_c_ends_with_130() -> None:
     assert failing_with(KeyboardInterrupt()).code == 130
 
 
-def test_a_mistake_of_ours_keeps_its_traceback() -> None:
-    def main() -> None:
-        raise ZeroDivisionError
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    ],
+)
+def test_too_little_memory_is_a_sentence_with_the_next_step(error: Exception) -> None:
+    said = str(failing_with(error).code)
+    assert said.startswith("error: There is not enough memory")
+    assert "batch_size" in said
 
-    with pytest.raises(ZeroDivisionError):
-        run(main)
+
+def test_what_nobody_foresaw_is_told_in_short_and_its_traceback_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = str(failing_with(KeyError("label")).code)
+    assert said.startswith("error: KeyError: 'label' (test_stage.py, line ")
+    assert "`dvc status`" in said
+    assert "report it, with .pandacat/traceback.txt" in said
+    assert "raise error" in (tmp_path / ".pandacat/traceback.txt").read_text()
+
+
+def test_where_no_traceback_can_be_kept_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".pandacat").touch()
+    assert "Traceback (most recent call last)" in str(failing_with(KeyError("label")).code)

@@ -3,6 +3,7 @@
 import argparse
 import csv
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from glob import glob
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from pandacat import gate, layout, tracking
 from pandacat.errors import PandacatError, sentence_of
 from pandacat.files import written_aside
+from pandacat.interrupts import raise_at_ctrl_c
 from pandacat.labels import LABELS
 
 if TYPE_CHECKING:
@@ -39,25 +41,27 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    _replace_closed_streams()
+    options = _parser().parse_args(arguments)
+    raise_at_ctrl_c()
     try:
         code: int = options.run(options)
-    except PandacatError as error:
-        print(f"pandacat: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         sys.stderr.close()
         return 1
-    except OSError as error:
-        told = sentence_of(error)
-        if told is None:
-            raise
-        print(f"pandacat: {told}", file=sys.stderr)
+    except Exception as error:
+        print(f"pandacat: {sentence_of(error)}", file=sys.stderr)
         return 1
     return code
+
+
+def _replace_closed_streams() -> None:
+    """Let what is said to a closed stream (`2>&-`) vanish, not end up in the file opened next."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", errors="replace"))  # noqa: SIM115
 
 
 def _parser() -> argparse.ArgumentParser:

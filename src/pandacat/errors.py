@@ -1,11 +1,16 @@
-"""The one error a user is meant to read."""
+"""What a program says when it can't go on: the cause and the next step, in a sentence."""
 
 import errno
+import traceback
+from pathlib import Path
 
 
 class PandacatError(Exception):
     """Something the user can act on: its text names the cause and the next step, in a sentence."""
 
+
+TRACEBACK = Path(".pandacat/traceback.txt")
+"""Of the last error that nobody foresaw."""
 
 _ROOM = "Make room on the disk and run it again; nothing half-written was left."
 _RIGHTS = "Give yourself the right to write there, or work in another folder."
@@ -16,13 +21,50 @@ _NEXT_STEPS = {
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
     errno.EROFS: _RIGHTS,
+    errno.ENOTDIR: "A file lies where a folder should be: move it away, or name another place.",
+    errno.EEXIST: "A file lies where a folder should be: move it away, or name another place.",
 }
+_NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "bad allocation")
+"""How the libraries put it, each in an error of its own."""
 
 
-def sentence_of(error: OSError) -> str | None:
-    """Return what the operating system refuses and what to do; `None` where it is not the cause."""
-    if error.strerror is None:
-        return None
-    where = f"{error.filename}: " if error.filename else ""
-    step = _NEXT_STEPS.get(error.errno or 0, "")
-    return f"{where}{error.strerror}. {step}".strip()
+def sentence_of(error: Exception) -> str:
+    """Return what went wrong and what to do.
+
+    An error that nobody foresaw is told in short, and its traceback kept in a file.
+    """
+    if isinstance(error, PandacatError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}. {_NEXT_STEPS.get(error.errno or 0, '')}".strip()
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+        return (
+            f"There is not enough memory ({_in_short(error)}). Lower the stage's batch_size or "
+            "side_px in params.yaml, or close other programs."
+        )
+    return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> str:
+    story = "".join(traceback.format_exception(error))
+    try:
+        TRACEBACK.parent.mkdir(parents=True, exist_ok=True)
+        TRACEBACK.write_text(story, encoding="utf-8", errors="backslashreplace")
+        kept = str(TRACEBACK)
+    except OSError:
+        kept = f"this:\n{story}"
+    return (
+        f"{_in_short(error)}, which nobody foresaw. If `dvc status` names files that were changed "
+        "by hand, `dvc repro` makes them anew; if not, it is a mistake in the code: please report "
+        f"it, with {kept}"
+    )
+
+
+def _in_short(error: Exception) -> str:
+    """Return the kind of error, its text on one line, and which line of the project raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename]
+    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    text = " ".join(str(error).split())[:300].rstrip(".")
+    return f"{type(error).__name__}{': ' * bool(text)}{text}{place}"

@@ -1,33 +1,50 @@
-"""How every stage starts and how it fails."""
+"""How every stage starts and how it fails: `python -m pandacat.stage stages/audit.py`."""
 
 import inspect
+import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from pandacat.errors import PandacatError, sentence_of
+from pandacat.errors import sentence_of
+from pandacat.interrupts import end_at_ctrl_c, raise_at_ctrl_c
 
 
 def run(main: Callable[..., None]) -> None:
     """Call `main` with the command line's arguments.
 
-    What the user can act on (`PandacatError`; a full disk, a missing or forbidden file) becomes a
-    sentence on stderr and exit code 1, and so do wrong arguments; Ctrl-C becomes exit code 130.
+    An error becomes a sentence on stderr and exit code 1, and so do wrong arguments; Ctrl-C
+    becomes exit code 130.
     """
-    try:
-        inspect.signature(main).bind(*sys.argv[1:])
-    except TypeError as error:
-        sys.exit(f"error: {error}. dvc.yaml has the command of each stage, after `cmd`.")
-    try:
+    with _ending_in_a_sentence():
+        raise_at_ctrl_c()
+        try:
+            inspect.signature(main).bind(*sys.argv[1:])
+        except TypeError as error:
+            sys.exit(f"error: {error}. dvc.yaml has the command of each stage, after `cmd`.")
         main(*sys.argv[1:])
-    except PandacatError as error:
-        sys.exit(f"error: {error}")
+
+
+@contextmanager
+def _ending_in_a_sentence() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
     except FileNotFoundError as error:
         missing = error.filename or error
         sys.exit(f"error: {missing} is missing. `dvc repro` makes what a stage needs before it.")
-    except OSError as error:
-        told = sentence_of(error)
-        if told is None:
-            raise
-        sys.exit(f"error: {told}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except Exception as error:
+        sys.exit(f"error: {sentence_of(error)}")
+
+
+def _launch() -> None:
+    """Run the stage whose file the command line names, with the arguments that follow."""
+    end_at_ctrl_c()
+    with _ending_in_a_sentence():
+        del sys.argv[0]
+        runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    _launch()

@@ -1,0 +1,15 @@
+"""What Ctrl-C does: while packages load, end the process without a word; later, raise."""
+
+import signal
+
+
+def end_at_ctrl_c() -> None:
+    """Let Ctrl-C end the process at once: nothing has begun that could be lost."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def raise_at_ctrl_c() -> None:
+    """Let Ctrl-C raise `KeyboardInterrupt` again, so that work under way can be left tidy."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
