@@ -48,6 +48,17 @@ def test_a_folder_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "folder/content").read_text() == "good"
 
 
+def test_a_damaged_file_is_named_with_what_makes_it_anew(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text('{"a": ')
+    with pytest.raises(PandacatError, match=r"metrics\.json is damaged: `dvc repro`"):
+        files.read_json(tmp_path / "metrics.json")
+
+
+def test_a_file_that_is_missing_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        files.read_json(tmp_path / "metrics.json")
+
+
 def test_what_a_killed_process_wrote_aside_goes_with_the_next_write(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"

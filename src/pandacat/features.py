@@ -13,7 +13,7 @@ from PIL import Image, ImageEnhance
 from tqdm import tqdm
 
 from pandacat import photos, shards, views
-from pandacat.files import read_json, write_json
+from pandacat.files import read_json, reading, write_json
 from pandacat.parallel import ordered_map
 from pandacat.recogniser import Recogniser
 from pandacat.views import Views
@@ -93,11 +93,13 @@ def _open_array(path: Path, shape: tuple[int, ...]) -> BinaryIO:
 
 
 def read(folder: Path) -> Features:
-    """Return the features that `extract` wrote."""
-    centres, copies, validation_views = (
-        np.load(folder / name, mmap_mode="r") for name in (CENTRES, COPIES, VIEWS)
-    )
-    return Features(centres, copies, validation_views, **read_json(folder / ORIGIN))
+    """Return the features that `extract` wrote; raise `PandacatError` where they are damaged."""
+    with reading(folder):
+        centres, copies, validation_views = (
+            np.load(folder / name, mmap_mode="r") for name in (CENTRES, COPIES, VIEWS)
+        )
+        origin = read_json(folder / ORIGIN)
+        return Features(centres, copies, validation_views, origin["views"], origin["trunk_key"])
 
 
 def of_split(

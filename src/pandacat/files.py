@@ -89,9 +89,22 @@ def read_json(path: Path) -> Any:
     Raises:
         PandacatError: it is no JSON.
     """
-    try:
+    with reading(path):
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Let whatever a library raises of a file's content end in a sentence.
+
+    Raises:
+        PandacatError: the file is damaged.
+    """
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # the file can't be read at all
+            raise
         raise PandacatError(f"{path} is damaged: `dvc repro` makes it anew.") from None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pandacat.files import written_aside
+from pandacat.files import reading, written_aside
 from pandacat.labels import LABELS
 from pandacat.measure import accuracy
 from pandacat.splits import SPLITS
@@ -32,8 +32,9 @@ def write(path: Path, predictions: pd.DataFrame) -> None:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Return the table that `write` wrote."""
-    return pd.read_csv(path)
+    """Return the table that `write` wrote; raise `PandacatError` where it is none."""
+    with reading(path):
+        return pd.read_csv(path)
 
 
 def arrays(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

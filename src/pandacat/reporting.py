@@ -17,7 +17,7 @@ from PIL import Image
 
 from pandacat import layout, pages, predictions, saved, views
 from pandacat.figures.judged import is_right, verdicts
-from pandacat.files import read_json
+from pandacat.files import read_json, reading
 from pandacat.labels import IMAGENET_CLASS_COUNT, IMAGENET_CLASSES, LABELS
 from pandacat.measure import conformal, shortcuts
 from pandacat.measure.intervals import wilson
@@ -118,19 +118,24 @@ def gather(settings: FineTuneParams) -> Facts:
         origin=provenance.read(layout.PHOTOS / "provenance.json"),
         settings=settings,
         photos=read_json(layout.METRICS / "preprocess.json"),
-        left_out=pd.read_csv(layout.PHOTOS / "quarantine.csv", dtype=str, keep_default_na=False),
+        left_out=_texts(layout.PHOTOS / "quarantine.csv"),
         audit=read_json(layout.METRICS / "audit.json"),
-        shortcuts=shortcuts.findings_in(pd.read_csv(layout.PLOTS / "audit" / "shortcuts.csv")),
-        suspects=pd.read_csv(layout.PLOTS / "audit" / "suspects.csv"),
+        shortcuts=shortcuts.findings_in(predictions.read(layout.PLOTS / "audit" / "shortcuts.csv")),
+        suspects=predictions.read(layout.PLOTS / "audit" / "suspects.csv"),
         digits=read_json(layout.METRICS / "train_scratch_mnist.json"),
         training=read_json(layout.METRICS / "fine_tune.json"),
         measured=read_json(layout.METRICS / "evaluate.json"),
         judged={where: table for where, table in judged.items() if len(table)},
         stress=read_json(layout.METRICS / "stress.json"),
-        corrupted=pd.read_csv(layout.PLOTS / "corruptions.csv"),
+        corrupted=predictions.read(layout.PLOTS / "corruptions.csv"),
         model=saved.load(layout.MODELS / "fine-tuned"),
         pictures={path.stem: path for path in drawings},
     )
+
+
+def _texts(path: Path) -> pd.DataFrame:
+    with reading(path):
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
 def report(facts: Facts) -> str:
@@ -354,7 +359,7 @@ def _embedded(path: Path) -> str:
     data, kind = path.read_bytes(), "png"
     if len(data) > LARGEST_PNG_BYTES:
         stream = io.BytesIO()
-        with Image.open(path) as image:
+        with reading(path), Image.open(path) as image:
             image.convert("RGB").save(stream, "WEBP", quality=WEBP_QUALITY, method=6)
         data, kind = stream.getvalue(), "webp"
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pandacat import photos, views
+from pandacat.files import reading
 from pandacat.labels import LABELS
 from pandacat.parallel import ordered_map
 
@@ -86,7 +87,8 @@ def write_index(folder: Path, index: pd.DataFrame) -> None:
 
 def read_index(folder: Path) -> pd.DataFrame:
     """Return a row per photo: `name`, `label`, `split`, `group` and the properties of its file."""
-    return pq.read_table(folder / INDEX).to_pandas()
+    with reading(folder / INDEX):
+        return pq.read_table(folder / INDEX).to_pandas()
 
 
 def iter_jpegs(folder: Path, names: Iterable[str] | None = None) -> Iterator[tuple[str, bytes]]:
@@ -96,11 +98,12 @@ def iter_jpegs(folder: Path, names: Iterable[str] | None = None) -> Iterator[tup
     """
     wanted = None if names is None else set(names)
     for path in sorted(folder.glob("shard-*.parquet")):
-        file = pq.ParquetFile(path, pre_buffer=False)
-        for batch in file.iter_batches(batch_size=ROW_GROUP):
-            for name, jpeg in zip(batch.column("name"), batch.column("jpeg"), strict=True):
-                if wanted is None or name.as_py() in wanted:
-                    yield name.as_py(), jpeg.as_py()
+        with reading(path):
+            file = pq.ParquetFile(path, pre_buffer=False)
+            for batch in file.iter_batches(batch_size=ROW_GROUP):
+                for name, jpeg in zip(batch.column("name"), batch.column("jpeg"), strict=True):
+                    if wanted is None or name.as_py() in wanted:
+                        yield name.as_py(), jpeg.as_py()
 
 
 def fingerprint_of(index: pd.DataFrame) -> str:
