@@ -239,6 +239,15 @@ def test_a_killed_stage_is_sent_as_killed_and_a_living_one_left_alone(project, m
     assert run.data.metrics["loss"] == 1
 
 
+def test_a_file_among_the_journals_is_left_alone(project, monkeypatch):
+    monkeypatch.setenv("PANDACAT_TRACKING", "later")
+    stage()
+    stray = project / tracking.JOURNALS / "notes-of-mine.txt"
+    stray.touch()
+    assert tracking.sync() == 1
+    assert stray.exists()
+
+
 def test_a_journal_that_cannot_be_written_costs_one_warning(project, capfd):
     (project / ".pandacat").write_text("in the way")
     stage()

@@ -214,7 +214,7 @@ def _warn(text: str) -> None:
 def _finished(root: Path) -> list[Path]:
     """Return the journals that no living process writes to, oldest first."""
     finished = []
-    for journal in sorted((root / JOURNALS).glob("*-*")):
+    for journal in filter(Path.is_dir, sorted((root / JOURNALS).glob("*-*"))):
         with suppress(Timeout), FileLock(journal / "lock", timeout=0):
             finished.append(journal)
     return finished
