@@ -167,7 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--archive", type=Path, default=measuring.ARCHIVE, help="a zip of photos")
     parser.add_argument("--field-test", type=Path, help="a zip of photos from elsewhere")
-    parser.add_argument("--repeats", type=int, default=1, help="of each way")
+    parser.add_argument("--repeats", type=measuring.repeats, default=1, help="of each way")
     parser.add_argument("--epochs", type=int, default=3, help="of the plain recipe")
     options = parser.parse_args()
     archive = measuring.require(options.archive, "run `dvc repro fetch_photos`, or say --archive.")

@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--batch", type=int, default=32, help="images that PyTorch gets at once")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=measuring.repeats, default=5)
     options = parser.parse_args()
     measuring.project()
     import torch

@@ -1,5 +1,6 @@
 """How the comparisons measure: ways taken in turn, medians, ratios; a table, JSON and a plot."""
 
+import argparse
 import json
 import os
 import platform
@@ -11,8 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pandacat.errors import PandacatError
-from pandacat.files import read_json, write_json, written_aside
+from pandacat.errors import PandacatError, sentence_of
+from pandacat.files import write_json, written_aside
 from pandacat.parallel import core_count
 
 FOLDER = Path(__file__).parent
@@ -23,11 +24,20 @@ ARCHIVE = Path("data/raw/photos.zip")
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main`; what the user can act on becomes a sentence on stderr and exit code 1."""
+    """Call `main`; an error becomes a sentence on stderr and exit code 1."""
     try:
         main()
-    except PandacatError as error:
-        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        sys.exit(f"error: {sentence_of(error)}")
+
+
+def repeats(text: str) -> int:
+    """Return a count of repeats, for `argparse`; it takes at least one for a median."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 up")
+    return int(text)
 
 
 @dataclass(frozen=True)
@@ -111,11 +121,20 @@ def machine() -> dict[str, Any]:
 def report(name: str, comparison: Comparison) -> None:
     """Print the table; put the comparison into `results.json` and draw all of these again."""
     print(f"\n{comparison.table()}\n", flush=True)
-    results = read_json(RESULTS) if RESULTS.exists() else {}
+    results = _earlier_results()
     results["machine"] = machine()
     results[name] = asdict(comparison)
     write_json(RESULTS, json.loads(json.dumps(results), parse_float=_rounded))
     draw(results)
+
+
+def _earlier_results() -> dict[str, Any]:
+    try:
+        return dict(json.loads(RESULTS.read_text(encoding="utf-8"))) if RESULTS.exists() else {}
+    except (ValueError, TypeError):
+        raise PandacatError(
+            f"{RESULTS} is damaged, so the table above is not in it: `git checkout` brings it back."
+        ) from None
 
 
 def _rounded(number: str) -> float:

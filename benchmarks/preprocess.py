@@ -122,7 +122,7 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--archive", type=Path, default=measuring.ARCHIVE, help="a zip of photos")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=measuring.repeats, default=5)
     options = parser.parse_args()
     measuring.project()
     archive = measuring.require(options.archive, "run `dvc repro fetch_photos`, or say --archive.")

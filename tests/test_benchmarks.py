@@ -1,5 +1,7 @@
 """What the benchmarks make of the seconds they measure."""
 
+import argparse
+import json
 import runpy
 from pathlib import Path
 
@@ -36,10 +38,29 @@ def test_a_report_is_added_to_the_others_and_drawn(
         values = {"ours": [2.0, 4.0, 3.0], "theirs": [1.0]}
         comparison = measuring.Comparison(name, "photos/s", values, {"times theirs": 3.0})
         measuring.report(name, comparison)
-    results = measuring.read_json(tmp_path / "results.json")
+    results = json.loads((tmp_path / "results.json").read_text())
     assert list(results) == ["machine", "one", "two"]
     assert (tmp_path / "results.png").read_bytes().startswith(b"\x89PNG")
     assert "| ours         | 3 | 3 |" in capsys.readouterr().out
+
+
+def test_damaged_results_are_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results.json"
+    results.write_text('{"one": ')
+    monkeypatch.setattr(measuring, "RESULTS", results)
+    comparison = measuring.Comparison("two", "s", {"ours": [1.0]}, {})
+    with pytest.raises(PandacatError, match="is damaged"):
+        measuring.report("two", comparison)
+    assert results.read_text() == '{"one": '
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", ""])
+def test_repeats_are_at_least_one(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="from 1 up"):
+        measuring.repeats(text)
+    assert measuring.repeats("3") == 3
 
 
 def test_growth_is_told_relative_to_the_smallest_run() -> None:

@@ -204,6 +204,12 @@ def test_an_unknown_revision_cannot_be_compared(project, capsys):
     assert "no Git revision nowhere" in capsys.readouterr().out
 
 
+def test_no_revision_at_all_is_told(project, capsys):
+    write(accuracy(0.9))
+    assert run("--against", "") == 2
+    assert "No revision to compare with" in capsys.readouterr().out
+
+
 def test_a_revision_without_figures_cannot_be_compared(project, capsys):
     commit()
     write(accuracy(0.9))

@@ -191,6 +191,6 @@ def test_a_name_on_the_list_of_exclusions_that_no_photo_has_is_told(
     monkeypatch.chdir(tmp_path)
     run_stage("preprocess")
     assert (
-        "not in this archive, which is right if they belong to another: cat/typo.jpg"
-        in capsys.readouterr().err
+        "1 on the list of exclusions, but not in this archive, which is right for photos of another: "
+        "cat/typo.jpg" in capsys.readouterr().err
     )

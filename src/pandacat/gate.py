@@ -325,6 +325,8 @@ def read_revision(revision: str) -> Figures:
         PandacatError: this is not a Git repository, there is no such revision, or it holds no
             readable figures.
     """
+    if not revision:
+        raise PandacatError("No revision to compare with: name one, as in `--against main`.")
     commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", revision + "^{commit}")
     if commit is None:
         raise PandacatError(

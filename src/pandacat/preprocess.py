@@ -148,8 +148,8 @@ def _tell_of_strangers(excluded: Set[str]) -> None:
     if excluded:
         some = ", ".join(sorted(excluded)[:3]) + (", …" if len(excluded) > 3 else "")
         print(
-            f"{len(excluded)} photos on the list of exclusions are not in this archive, which is "
-            f"right if they belong to another: {some}",
+            f"{len(excluded)} on the list of exclusions, but not in this archive, which is right "
+            f"for photos of another: {some}",
             file=sys.stderr,
         )
 
