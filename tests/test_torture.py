@@ -1,6 +1,7 @@
 """The short forms of `make torture`: damage, kills, full disks, other folders, other seeds."""
 
 import os
+import random
 import re
 import resource
 import shutil
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, run_stage, write_params
 from ruamel.yaml import YAML
+from torture import inputs
 from torture.bits import changed
 
 from pandacat import parallel
@@ -69,6 +71,30 @@ def test_no_mutant_ends_in_anything_but_a_result_or_a_reason(
     module = import_module(f"torture.{target}")
     found = Counter(module.examine(module.mutant(number)) for number in range(count))
     assert set(found) == fates
+
+
+def test_a_damaged_input_of_a_stage_ends_in_a_result_or_a_sentence(copy: Copy) -> None:
+    copy("damaged")
+    paths = [
+        "data/photos/index.parquet",
+        "data/photos/provenance.json",
+        "data/features/centres.npy",
+        "data/features/origin.json",
+        "models/pretrained/weights.safetensors",
+    ]
+    ends: Counter[str] = Counter()
+    for number in range(50):
+        path = Path(paths[number % len(paths)])
+        original = path.read_bytes()
+        path.write_bytes(inputs.mutant(str(path), original, random.Random(number)))
+        try:
+            run_stage("train_plain")
+            ends["ran through"] += 1
+        except SystemExit as ended:
+            ends["told in general" if inputs.NOT_FORESEEN in str(ended.code) else "told"] += 1
+        path.write_bytes(original)
+    assert ends["told"] > ends["told in general"] > 0
+    assert ends["ran through"]
 
 
 def test_a_killed_training_goes_on_where_it_was_and_ends_with_the_same_bits(

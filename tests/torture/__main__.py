@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from torture import bits, disks, downloads, fuzz, kills, queues, trackers
+from torture import bits, disks, downloads, fuzz, inputs, interrupts, kills, queues, trackers
 from torture.project import ROOT, Project
 from torture.report import Row, line, record
 
@@ -53,6 +53,21 @@ def _repro_killed(folder: Path) -> list[Row]:
     return [kills.kill_repro(folder / "Kopie, größer", _undisturbed(folder), seconds=20)]
 
 
+def _interrupted(folder: Path) -> list[Row]:
+    undisturbed = _undisturbed(folder)
+    disturbed = bits.copied(folder / "interrupted", undisturbed)
+    return [
+        interrupts.interrupted_stages(disturbed, undisturbed),
+        interrupts.interrupted_predictions(undisturbed, ROOT / "examples"),
+    ]
+
+
+def _with_damaged_inputs(folder: Path) -> list[Row]:
+    undisturbed = _undisturbed(folder)
+    disturbed = bits.copied(folder / "damaged", undisturbed)
+    return [inputs.damaged_inputs(disturbed, undisturbed)]
+
+
 def _on_bad_disks(folder: Path) -> list[Row]:
     undisturbed = _undisturbed(folder)
     if not disks.can_mount():
@@ -97,7 +112,9 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     **{target: _fuzzed(target) for target in fuzz.TARGETS},
     **{f"kill-{stage}": _killed(stage) for stage in Project(ROOT).stages},
     "kill-repro": _repro_killed,
+    "interrupts": _interrupted,
     "downloads": _downloaded,
+    "inputs": _with_damaged_inputs,
     "disks": _on_bad_disks,
     "cores": _on_other_cores,
     "seeds": _with_other_seeds,

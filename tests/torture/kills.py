@@ -9,7 +9,7 @@ from torture.project import TRAINING, Project
 from torture.report import Row
 
 KILLS_TRAINING = 20
-KILLS_OTHER = 5
+KILLS_OTHER = 8
 KILLS_REPRO = 12
 MOST_TRIES = 200
 
@@ -43,7 +43,7 @@ def kill_stage(disturbed: Project, undisturbed: Project, stage: str) -> Row:
     for _ in range(MOST_TRIES):
         disturbed.remove_outputs(stage)
         last = kills >= wanted
-        moment = None if last else generator.uniform(0.2, 1) * calm.seconds
+        moment = None if last else generator.uniform(0.3, 1) * calm.seconds
         ended = disturbed.run_stage(stage, kill_after=moment)
         epochs = [int(number) for number in re.findall(r"^epoch (\d+)/", ended.output, re.M)]
         repeated = set(epochs) & set(told)

@@ -107,7 +107,7 @@ class Project:
         return [path for path in self.folder.rglob("*.part") if ".dvc" not in path.parts]
 
     def run_stage(self, stage: str, *, kill_after: float | None = None, **more: Any) -> Ended:
-        """Run a stage's command as DVC does; with `kill_after` seconds, kill it with SIGKILL."""
+        """Run a stage's command as DVC does; with `kill_after` seconds, kill it then."""
         command = ["sh", "-c", self.stages[stage]["cmd"]]
         return run(command, self.folder, kill_after=kill_after, **more)
 
@@ -145,6 +145,7 @@ def run(
     folder: Path,
     *,
     kill_after: float | None = None,
+    by: signal.Signals = signal.SIGKILL,
     environment: dict[str, str] | None = None,
     **more: Any,
 ) -> Ended:
@@ -164,7 +165,7 @@ def run(
     try:
         output, _ = process.communicate(timeout=kill_after)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, by)
         output, _ = process.communicate()
         _wait_for_the_last_of(process.pid)
     return Ended(process.returncode, output, time.monotonic() - started)

@@ -1,0 +1,157 @@
+"""Damaged files between the stages: a sentence or a result, whatever lies where an input should."""
+
+import io
+import json
+import multiprocessing
+import os
+import random
+import resource
+import runpy
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from torture.damage import damaged
+from torture.params import ODD_VALUES
+from torture.project import CALM, Project
+from torture.report import Row
+
+TIMES_EACH = 30
+"""How often an input of each stage is damaged."""
+
+SECONDS_EACH = 120
+MEMORY_BYTES = 4 << 30
+NOT_FORESEEN = "which nobody foresaw"
+
+
+def damaged_inputs(disturbed: Project, undisturbed: Project) -> Row:
+    """Damage inputs of each stage, one at a time, and run the stage by hand.
+
+    The last stage comes first: what stages write, whole or wrong, is an input of later ones only.
+    """
+    fates: Counter[str] = Counter()
+    for stage in reversed(undisturbed.stages):
+        paths = list(inputs(undisturbed, stage))
+        if paths:
+            _load_packages(undisturbed, stage)
+        for number in range(TIMES_EACH if paths else 0):
+            path = paths[number % len(paths)]
+            case = f"{stage}, {path}, mutant {number}"
+            original = (undisturbed.folder / path).read_bytes()
+            (disturbed.folder / path).write_bytes(mutant(path, original, random.Random(case)))
+            fates[_fate(disturbed, stage, case)] += 1
+            assert not disturbed.leftovers(), f"{case}: left {disturbed.leftovers()}"
+            (disturbed.folder / path).write_bytes(original)
+    told = ", ".join(f"{count:,} {fate}" for fate, count in fates.most_common())
+    return Row("damaged inputs", f"{TIMES_EACH} in each stage, by hand", fates.total(), told)
+
+
+def inputs(project: Project, stage: str) -> Iterator[str]:
+    """Yield the files that a stage reads and no programmer wrote."""
+    for name in project.stages[stage]["deps"]:
+        path = project.folder / name
+        if not name.startswith(("src/", "stages/")):
+            files = sorted(filter(Path.is_file, path.rglob("*"))) if path.is_dir() else [path]
+            yield from (str(file.relative_to(project.folder)) for file in files)
+
+
+def mutant(path: str, original: bytes, generator: random.Random) -> bytes:
+    """Return the file damaged: its bytes, or what a table or description says."""
+    if generator.random() < 0.5:
+        content = _with_other_content(Path(path).suffix, original, generator)
+        if content is not None:
+            return content
+    if generator.random() < 0.1:
+        return b""
+    return damaged([original], generator)
+
+
+def _with_other_content(kind: str, original: bytes, generator: random.Random) -> bytes | None:
+    if kind == ".json":
+        return json.dumps(_changed(json.loads(original), generator)).encode()
+    if kind == ".csv":
+        return (
+            _changed_table(pd.read_csv(io.BytesIO(original)), generator)
+            .to_csv(index=False)
+            .encode()
+        )
+    if kind == ".parquet":
+        stream = io.BytesIO()
+        _changed_table(pd.read_parquet(io.BytesIO(original)), generator).to_parquet(stream)
+        return stream.getvalue()
+    return None
+
+
+def _changed(content: Any, generator: random.Random) -> Any:
+    """Remove a key or give it an odd value, at any depth; or return an odd value for all."""
+    if not isinstance(content, dict) or not content or generator.random() < 0.2:
+        return generator.choice(ODD_VALUES)
+    key = generator.choice(list(content))
+    rest = {name: value for name, value in content.items() if name != key}
+    return rest if generator.random() < 0.3 else rest | {key: _changed(content[key], generator)}
+
+
+def _changed_table(table: pd.DataFrame, generator: random.Random) -> pd.DataFrame:
+    column = generator.choice(list(table)) if len(table.columns) else None
+    match generator.randrange(5):
+        case 0:
+            return table.iloc[:0]
+        case 1:
+            return table.iloc[: len(table) // 2]
+        case 2:
+            return table.drop(columns=[column] if column else [])
+        case 3:
+            return table.rename(columns={column: "odd"})
+        case _:
+            return table.assign(**{column or "odd": generator.choice(["odd", "", -1, 1e300])})
+
+
+def _load_packages(project: Project, stage: str) -> None:
+    """Import what a stage imports, so that not every attempt has to."""
+    runpy.run_path(str(project.folder / "stages" / f"{stage.partition('@')[0]}.py"))
+
+
+def _fate(project: Project, stage: str, case: str) -> str:
+    """Run a stage in a process of its own that may die of it."""
+    said = project.folder / "said.txt"
+    process = multiprocessing.get_context("fork").Process(target=_run, args=(project, stage, said))
+    process.start()
+    process.join()
+    text = said.read_text(errors="replace")
+    assert process.exitcode in (0, 1), f"{case}: exit code {process.exitcode}: {text[-2000:]}"
+    assert "Traceback" not in text, f"{case}: {text[-2000:]}"
+    if process.exitcode == 0:
+        return "ran through"
+    (sentence,) = (line for line in text.splitlines() if line.startswith("error: "))
+    return "told in general" if NOT_FORESEEN in sentence else "told with the cause"
+
+
+def _run(project: Project, stage: str, said: Path) -> None:
+    name, _, argument = stage.partition("@")
+    os.chdir(project.folder)
+    os.environ |= {key: CALM[key] for key in ("PANDACAT_TRACKING", "OMP_NUM_THREADS")}
+    output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
+    sys.argv = [name, *filter(None, [argument])]
+    resource.setrlimit(resource.RLIMIT_AS, (_mapped_bytes() + MEMORY_BYTES,) * 2)
+    signal.alarm(SECONDS_EACH)
+    try:
+        runpy.run_path(f"stages/{name}.py", run_name="__main__")
+        code = 0
+    except SystemExit as ended:
+        print(ended.code or "", file=sys.stderr)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _mapped_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
