@@ -5,9 +5,11 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
+import platformdirs
 import pytest
 from conftest import EXAMPLES
 
@@ -151,6 +153,26 @@ def test_where_streams_are_closed_the_table_is_written(
     assert main(arguments) == 0
     assert main([*arguments, "--output", "out.csv"]) == 0
     assert len((folder / "out.csv").read_text().splitlines()) == 2
+
+
+def test_nobody_is_told_of_it(folder: Path) -> None:
+    """OpenVINO's reports of use keep an account in the home folder, and go out from there."""
+    home = folder / "home"
+    home.mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "pandacat",
+        "predict",
+        "photos/cat.jpg",
+        "--model",
+        "pretrained",
+    ]
+    cache = platformdirs.user_cache_dir()
+    subprocess.run(
+        command, env={**os.environ, "HOME": str(home), "XDG_CACHE_HOME": cache}, check=True
+    )
+    assert list(home.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -48,8 +49,7 @@ class _OpenVinoEngine:
     """One image at a time: what becomes of several would not stay in the processor's cache."""
 
     def __init__(self, model: Path) -> None:
-        import openvino
-
+        openvino = _quiet_openvino()
         settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
         self._compiled = openvino.Core().compile_model(model, "CPU", settings)
         self._own = threading.local()
@@ -61,9 +61,19 @@ class _OpenVinoEngine:
         return np.concatenate([infer({0: images[[place]]})[0] for place in range(len(images))])
 
 
-def _openvino_file(make_trunk: Callable[[], Any], size_px: int, key: str) -> Path:
+def _quiet_openvino() -> ModuleType:
+    """Return OpenVINO, which otherwise tells its makers over the network of every import and use.
+
+    Where it does not find the package that does so, it goes without.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
+    return openvino
+
+
+def _openvino_file(make_trunk: Callable[[], Any], size_px: int, key: str) -> Path:
+    openvino = _quiet_openvino()
     folder = platformdirs.user_cache_path("pandacat") / f"openvino-{openvino.__version__[:9]}"
     model = folder / f"{key}.xml"
     if not (model.exists() and model.with_suffix(".bin").exists()):
@@ -73,9 +83,9 @@ def _openvino_file(make_trunk: Callable[[], Any], size_px: int, key: str) -> Pat
 
 
 def _convert(trunk: Any, size_px: int, model: Path) -> None:
-    import openvino
     import torch
 
+    openvino = _quiet_openvino()
     shape = (size_px, size_px, 3)
     example = torch.zeros((1, *shape), dtype=torch.uint8)
     with warnings.catch_warnings():
