@@ -98,6 +98,23 @@ def test_hidden_folders_are_passed_over_and_nothing_is_judged_twice(folder: Path
     assert len(find_photos(["photos", "photos/cat.jpg"])) == 11
 
 
+def test_a_file_without_end_is_unreadable_and_takes_no_more_memory_than_a_photo(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "/dev/zero", "photos/cat.jpg", "--model", "pretrained"]) == 1
+    out = capsys.readouterr().out
+    assert "/dev/zero: larger than 256 MiB" in out
+    assert "photos/cat.jpg" in out
+
+
+def test_nobody_waits_for_a_pipe_that_lies_among_photos(folder: Path) -> None:
+    os.mkfifo(folder / "photos/pipe.jpg")
+    (folder / "photos/gone.jpg").symlink_to("nowhere.jpg")
+    found = find_photos(["photos"])
+    assert "photos/pipe.jpg" not in found
+    assert "photos/gone.jpg" in found
+
+
 def test_a_file_is_never_taken_for_a_pattern(folder: Path) -> None:
     for name in ("photo1.jpg", "photo[1].jpg"):
         shutil.copy(EXAMPLES / "cat.jpg", folder / name)
@@ -182,6 +199,7 @@ def test_nobody_is_told_of_it(folder: Path) -> None:
         (["photos", "--model", "nobody"], "no model called nobody"),
         (["photos", "--model", "photos"], "No model in photos"),
         (["empty"], "No photos in empty"),
+        ([""], "One of the paths is empty"),
         (["photos", "--model", "pretrained", "--answers"], "was not calibrated"),
     ],
 )

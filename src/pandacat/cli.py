@@ -5,8 +5,10 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from glob import glob
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,7 +139,9 @@ def _predict(options: argparse.Namespace) -> int:
             f"--answers: the model {options.model} was not calibrated for them; use the fine-tuned "
             "one, which `dvc repro` trains."
         )
-    verdicts = Counted(recogniser.recognise((path, _reader(path)) for path in paths), len(paths))
+    verdicts = Counted(
+        recogniser.recognise((path, partial(read_file, path)) for path in paths), len(paths)
+    )
     if options.output:
         write = WRITERS[options.output.suffix.lower()]
         with written_aside(options.output) as aside:
@@ -149,8 +153,21 @@ def _predict(options: argparse.Namespace) -> int:
     return 1 if verdicts.failed else 0
 
 
-def _reader(path: str) -> Callable[[], bytes]:
-    return lambda: Path(path).read_bytes()
+def read_file(path: str) -> bytes:
+    """Return the bytes of a photo, or of a pipe.
+
+    Raises:
+        UnreadablePhotoError: there are more than any photo has, or no end of them.
+    """
+    from pandacat.photos import UnreadablePhotoError
+    from pandacat.sources.archive import LARGEST_FILE_BYTES
+
+    with Path(path).open("rb") as stream:
+        blocks = iter(partial(stream.read, 1 << 20), b"")
+        data = b"".join(islice(blocks, (LARGEST_FILE_BYTES >> 20) + 1))
+    if len(data) > LARGEST_FILE_BYTES:
+        raise UnreadablePhotoError(f"larger than {LARGEST_FILE_BYTES >> 20} MiB")
+    return data
 
 
 class Counted:
@@ -227,8 +244,10 @@ def find_photos(paths: Sequence[str]) -> list[str]:
     returned once; hidden files and folders are passed over.
 
     Raises:
-        PandacatError: only empty folders were given.
+        PandacatError: only empty folders were given, or a name without a letter.
     """
+    if "" in paths:
+        raise PandacatError("One of the paths is empty: name a photo, a folder or a pattern.")
     found: list[str] = []
     for path in paths:
         if Path(path).is_dir():
@@ -236,7 +255,7 @@ def find_photos(paths: Sequence[str]) -> list[str]:
                 str(file)
                 for file in sorted(Path(path).rglob("*"))
                 if file.suffix.lower() in PHOTO_ENDINGS
-                and not file.is_dir()
+                and (file.is_file() or not file.exists())
                 and not any(part.startswith(".") for part in file.relative_to(path).parts)
             ]
         elif Path(path).exists():
