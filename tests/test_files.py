@@ -48,6 +48,18 @@ def test_a_folder_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "folder/content").read_text() == "good"
 
 
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDWR)
+    try:
+        files.write_text(pipe, "a table")
+        assert os.read(reader, 100) == b"a table"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
 def test_a_damaged_file_is_named_with_what_makes_it_anew(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text('{"a": ')
     with pytest.raises(PandacatError, match=r"metrics\.json is damaged: `dvc repro`"):

@@ -18,11 +18,15 @@ def written_aside(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` to write a file or folder to; rename it to `target` at the end.
 
     When the block raises, what was written aside is removed and `target` stays as it was. A killed
-    process can't remove it: the next one to write `target` does.
+    process can't remove it: the next one to write `target` does. A device or a pipe, such as
+    `/dev/stdout`, is yielded itself.
 
     Raises:
         PandacatError: `target` is a folder, and what was written is a file.
     """
+    if _is_device(target):
+        yield target
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_what_the_dead_left(target)
     aside, old = _beside(target), _beside(_beside(target))
@@ -37,6 +41,11 @@ def written_aside(target: Path) -> Iterator[Path]:
     finally:
         remove(aside)
         remove(old)
+
+
+def _is_device(path: Path) -> bool:
+    there = path.exists() and not (path.is_file() or path.is_dir())
+    return there or path.parent == Path("/dev")  # whose links may lead to a file
 
 
 def _beside(path: Path) -> Path:
