@@ -332,6 +332,11 @@ def test_a_file_that_is_no_zip_is_refused_and_nothing_is_written(tmp_path: Path)
     assert not (tmp_path / "data").exists()
 
 
+def test_what_has_no_end_is_not_read(tmp_path: Path) -> None:
+    with pytest.raises(PandacatError, match="/dev/zero is neither a zip nor a folder"):
+        take_in(Path("/dev/zero"), tmp_path / "photos.zip")
+
+
 def test_relative_paths_count_from_here_or_from_the_project_of_a_queued_experiment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,7 +346,8 @@ def test_relative_paths_count_from_here_or_from_the_project_of_a_queued_experime
     (project / "my.zip").touch()
     monkeypatch.chdir(copy)
     with pytest.raises(
-        PandacatError, match=r"^evaluate\.field_test: there is no file or folder 'my\.zip'"
+        PandacatError,
+        match=r"^evaluate\.field_test in params\.yaml: there is no file or folder 'my\.zip'",
     ):
         find("my.zip", "evaluate.field_test")
     monkeypatch.setenv("DVC_ROOT", str(project))
@@ -364,6 +370,14 @@ def test_the_provenance_names_no_path_of_this_machine(
     origin = fetching.fetch(params(zipped()), tmp_path / "data/photos.zip")
     assert (origin.source, origin.origin) == ("archive", "photos.zip")
     assert str(tmp_path) not in str(origin)
+
+
+def test_an_archive_that_the_chosen_source_does_not_use_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = replace(params(tmp_path / "mine.zip"), source="sample")
+    fetching.fetch(drawn, tmp_path / "photos.zip")
+    assert "photos.archive is not used: photos.source" in capsys.readouterr().err
 
 
 def test_a_refused_archive_leaves_the_last_one_in_place(

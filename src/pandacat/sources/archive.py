@@ -224,7 +224,7 @@ def find(given: str, key: str) -> Path:
     for start in (Path(), Path(os.environ.get("DVC_ROOT", ""))):
         if (start / path).exists():
             return start / path
-    raise PandacatError(f"{key}: there is no file or folder {given!r}.")
+    raise PandacatError(f"{key} in params.yaml: there is no file or folder {given!r}.")
 
 
 def take_in(given: Path, archive: Path) -> None:
@@ -279,14 +279,18 @@ def _packed_name(path: Path) -> str:
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+    if archive.exists() and not (archive.is_file() or archive.is_dir()):
+        raise PandacatError(f"{archive} is neither a zip nor a folder.")
     try:
         opened = zipfile.ZipFile(archive)
     except FileNotFoundError:
-        raise PandacatError(f"{archive} is missing.") from None
+        raise PandacatError(f"{archive} is missing: look at its name in params.yaml.") from None
     except IsADirectoryError:
-        raise PandacatError(f"{archive} is a folder, no zip.") from None
+        raise PandacatError(
+            f"{archive} is a folder, no zip: remove it, and run `dvc repro`."
+        ) from None
     except PermissionError:
-        raise PandacatError(f"{archive} may not be read.") from None
+        raise PandacatError(f"{archive} may not be read: give yourself the right to.") from None
     except _DAMAGE as error:
         raise PandacatError(
             f"{archive} is no zip, or only a part of one ({error}): get it again, or give a folder."

@@ -1,5 +1,6 @@
 """The one door to all sources of photos."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,11 @@ def fetch(params: PhotosParams, archive: Path) -> Provenance:
         PandacatError: the source can't be had or holds no pandas or no cats; `archive` stays as it
             was.
     """
+    if params.archive and params.source != "archive":
+        print(
+            f"photos.archive is not used: photos.source in params.yaml is {params.source}.",
+            file=sys.stderr,
+        )
     with written_aside(archive) as aside:
         origin = _SOURCES[params.source](params, aside)
     return replace(origin, sha256=sha256_of(archive))
