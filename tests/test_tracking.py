@@ -160,6 +160,14 @@ def test_sync_without_a_store_says_what_is_left(project, monkeypatch):
     assert len(journals(project)) == 2
 
 
+def test_a_folder_in_the_place_of_the_store_is_told_at_once(project, monkeypatch):
+    monkeypatch.setenv("PANDACAT_TRACKING", "later")
+    stage()
+    (project / "mlflow.db").mkdir()
+    with pytest.raises(PandacatError, match=r"mlflow\.db is a folder"):
+        tracking.sync()
+
+
 class Dying:
     """A client whose connection breaks after so many calls."""
 

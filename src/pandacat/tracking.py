@@ -333,6 +333,8 @@ def _create_database(database: Path) -> None:
     def unsynced(connection: Any, _: Any) -> None:
         connection.execute("PRAGMA synchronous = OFF")
 
+    if database.is_dir():
+        raise IsADirectoryError(f"{database} is a folder")  # which SQLite would try for minutes
     if database.exists():
         return
     with FileLock(f"{database}.lock"):
