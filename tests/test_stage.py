@@ -53,6 +53,10 @@ def test_an_error_for_the_user_is_a_sentence() -> None:
             "data/photos: No space left on device. Make room",
         ),
         (PermissionError(errno.EACCES, "Permission denied"), "Permission denied. Give yourself"),
+        (
+            IsADirectoryError(errno.EISDIR, "Is a directory", "x"),
+            "x: Is a directory. A folder lies",
+        ),
         (FileNotFoundError(errno.ENOENT, "No such file", "data/x"), "data/x is missing. `dvc"),
         (FileNotFoundError("data/x"), "data/x is missing. `dvc repro`"),
     ],

@@ -265,5 +265,8 @@ def find_photos(paths: Sequence[str]) -> list[str]:
             matches = [match for match in matching if not Path(match).is_dir()] or [path]
         found += matches
     if not found:
-        raise PandacatError(f"No photos in {', '.join(paths)}.")
+        raise PandacatError(
+            f"No photos in {', '.join(paths)}: name the folder they are in, or the files, whatever "
+            "their ending."
+        )
     return list(dict.fromkeys(found))

@@ -12,8 +12,15 @@ class PandacatError(Exception):
 TRACEBACK = Path(".pandacat/traceback.txt")
 """Of the last error that nobody foresaw."""
 
+MODEL_AGAIN = (
+    "Remove its folder and make it again with `dvc repro`, or get it again from where it came."
+)
+"""The way out where a model can't be used."""
+
 _ROOM = "Make room on the disk and run it again; nothing half-written was left."
-_RIGHTS = "Give yourself the right to write there, or work in another folder."
+_RIGHTS = "Give yourself the right to it, or work in another folder."
+_FILE_FOR_FOLDER = "A file lies where a folder should be: move it away, or name another place."
+_FOLDER_FOR_FILE = "A folder lies where a file should be: move it away, or name another place."
 _NEXT_STEPS = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
@@ -21,8 +28,9 @@ _NEXT_STEPS = {
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
     errno.EROFS: _RIGHTS,
-    errno.ENOTDIR: "A file lies where a folder should be: move it away, or name another place.",
-    errno.EEXIST: "A file lies where a folder should be: move it away, or name another place.",
+    errno.ENOTDIR: _FILE_FOR_FOLDER,
+    errno.EEXIST: _FILE_FOR_FOLDER,
+    errno.EISDIR: _FOLDER_FOR_FILE,
 }
 _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "bad allocation")
 """How the libraries put it, each in an error of its own."""

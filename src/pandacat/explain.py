@@ -86,7 +86,10 @@ def _last_map(trunk: nn.Module, images: Tensor) -> nn.Module:
     for hook in hooks:
         hook.remove()
     if not found:
-        raise PandacatError("Grad-CAM needs a network with feature maps; this backbone has none.")
+        raise PandacatError(
+            "Grad-CAM needs feature maps, and this backbone has none: choose another as "
+            "predict_pretrained.backbone in params.yaml."
+        )
     return found[-1]
 
 

@@ -111,7 +111,10 @@ def run(options: argparse.Namespace) -> int:
         baseline, problem = _baseline(options.against, now)
         rows = compare(baseline, now, rules)
         if not rows:
-            raise PandacatError("no rule under `gate` in params.yaml names a figure that there is.")
+            raise PandacatError(
+                "no rule under `gate` in params.yaml names a figure that there is: look up the "
+                f"names in {HEADLINE}, which `dvc repro` writes."
+            )
     except PandacatError as error:
         print(f"Gate: {error}", file=sys.stderr)
         return NOT_COMPARABLE
@@ -367,7 +370,10 @@ def _parse(headline: str, predictions: str | None, name: str) -> Figures:
             if table.empty:
                 raise ValueError(f"{PREDICTIONS} has no predictions")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise PandacatError(f"{name} is not readable: {error}.") from None
+        raise PandacatError(
+            f"{name} is not readable: {error}. `dvc repro` writes it anew; where it is that of a "
+            "revision, name another one."
+        ) from None
     return Figures(numbers, {k: v for k, v in facts.items() if isinstance(v, str)}, table)
 
 

@@ -12,7 +12,7 @@ import platformdirs
 from PIL import Image
 
 from pandacat import photos, saved, views
-from pandacat.errors import PandacatError
+from pandacat.errors import MODEL_AGAIN, PandacatError
 from pandacat.labels import LABELS, Label, label_of_imagenet_class
 from pandacat.networks.engine import Engine, EngineName, compile_trunk
 from pandacat.parallel import ordered_map
@@ -71,9 +71,13 @@ class Recogniser:
             with np.errstate(all="ignore"):
                 answer = self.log_probabilities(grey)
         except (ValueError, IndexError, RuntimeError) as error:
-            raise PandacatError(f"The model's head and trunk do not fit: {error}") from None
+            raise PandacatError(
+                f"The model's head and trunk do not fit: {error}. {MODEL_AGAIN}"
+            ) from None
         if answer.shape != (1, len(LABELS)) or not np.isfinite(answer).all():
-            raise PandacatError("The model is damaged: it gives no probabilities for a grey image.")
+            raise PandacatError(
+                f"The model is damaged: it gives no probabilities for a grey image. {MODEL_AGAIN}"
+            )
 
     @property
     def view_count(self) -> int:

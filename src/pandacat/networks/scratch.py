@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
-from pandacat.errors import PandacatError
+from pandacat.errors import MODEL_AGAIN, PandacatError
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,9 @@ def from_state(architecture: Mapping[str, Any], state: Mapping[str, Tensor]) -> 
         network.load_state_dict(dict(state), assign=True)
     except (IndexError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise PandacatError(f"These are not the weights of a scratch network: {reason}") from None
+        raise PandacatError(
+            f"These are not the weights of a scratch network: {reason}. {MODEL_AGAIN}"
+        ) from None
     return network.to(memory_format=torch.channels_last).eval()
 
 
