@@ -226,7 +226,16 @@ def test_figures_of_other_data_are_not_compared(project, capsys):
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[]", '{"speed": {"value": "fast"}}', "\x00", '{"data": null}']
+    "content",
+    [
+        "{",
+        "[]",
+        '{"speed": {"value": "fast"}}',
+        "\x00",
+        '{"data": null}',
+        '{"a": NaN}',
+        '{"a": {"value": 1e999, "low": 0, "high": 1}}',
+    ],
 )
 def test_an_unreadable_file_is_said_to_be_so(project, capsys, content):
     write(accuracy(0.9))

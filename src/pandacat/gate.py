@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pandacat import layout, params
-from pandacat.errors import PandacatError
+from pandacat.errors import PandacatError, sentence_of
 from pandacat.files import write_text
 from pandacat.labels import LABELS
 from pandacat.params import GateRule
@@ -115,8 +115,8 @@ def run(options: argparse.Namespace) -> int:
                 "no rule under `gate` in params.yaml names a figure that there is: look up the "
                 f"names in {HEADLINE}, which `dvc repro` writes."
             )
-    except PandacatError as error:
-        print(f"Gate: {error}", file=sys.stderr)
+    except Exception as error:  # whatever it is, no figure got worse
+        print(f"Gate: {sentence_of(error)}", file=sys.stderr)
         return NOT_COMPARABLE
     failures = sum(row.failed for row in rows)
     if failures:
@@ -135,7 +135,7 @@ def run(options: argparse.Namespace) -> int:
     if options.markdown:
         try:
             write_text(options.markdown, "\n\n".join([table(rows, markdown=True), *notes]) + "\n")
-        except (OSError, PandacatError) as error:
+        except (OSError, ValueError, PandacatError) as error:
             print(f"Gate: --markdown: {error}", file=sys.stderr)
             return code or NOT_COMPARABLE
     return code
@@ -371,8 +371,9 @@ def _parse(headline: str, predictions: str | None, name: str) -> Figures:
                 raise ValueError(f"{PREDICTIONS} has no predictions")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise PandacatError(
-            f"{name} is not readable: {error}. `dvc repro` writes it anew; where it is that of a "
-            "revision, name another one."
+            f"{name} is not readable, or {PREDICTIONS.name} beside it: "
+            f"{' '.join(str(error).split())}. `dvc repro` writes both anew; where they are those of "
+            "a revision, name another one."
         ) from None
     return Figures(numbers, {k: v for k, v in facts.items() if isinstance(v, str)}, table)
 
@@ -381,11 +382,17 @@ def _numbers(content: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str
     for key, value in content.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping) and "value" in value:
-            yield name, Figure(*(float(value[part]) for part in ("value", "low", "high")))
+            yield name, Figure(*(_finite(name, value[part]) for part in ("value", "low", "high")))
         elif isinstance(value, Mapping):
             yield from _numbers(value, f"{name}.")
         elif isinstance(value, int | float):
-            yield name, Figure(value, value, value)
+            yield name, Figure(*[_finite(name, value)] * 3)
+
+
+def _finite(name: str, value: Any) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is {value}, which is no finite number")
+    return float(value)
 
 
 def _idle(rules: Sequence[GateRule], rows: Sequence[Row]) -> list[str]:
