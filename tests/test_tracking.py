@@ -247,13 +247,16 @@ def test_a_killed_stage_is_sent_as_killed_and_a_living_one_left_alone(project, m
     assert run.data.metrics["loss"] == 1
 
 
-def test_a_file_among_the_journals_is_left_alone(project, monkeypatch):
+def test_what_else_lies_among_the_journals_is_left_alone(project, monkeypatch):
     monkeypatch.setenv("PANDACAT_TRACKING", "later")
     stage()
-    stray = project / tracking.JOURNALS / "notes-of-mine.txt"
-    stray.touch()
+    for name in ("notes-of-mine.txt", "my-folder/thesis.txt"):
+        stray = project / tracking.JOURNALS / name
+        stray.parent.mkdir(exist_ok=True)
+        stray.touch()
     assert tracking.sync() == 1
     assert stray.exists()
+    assert (project / tracking.JOURNALS / "notes-of-mine.txt").exists()
 
 
 def test_a_journal_that_cannot_be_written_costs_one_warning(project, capfd):

@@ -43,6 +43,9 @@ MLFLOW_SETTINGS = {
 }
 """Unless the environment says otherwise. The journal is the retry."""
 
+_JOURNAL = re.compile(r"\d+-[0-9a-f]{12}")
+"""The name of a journal's folder."""
+
 _PER_BATCH = {"metrics": 1000, "params": 100}
 _MAX_KEY_LENGTH = 250
 _MAX_VALUE_LENGTH = {"params": 6000, "tags": 5000}
@@ -214,7 +217,9 @@ def _warn(text: str) -> None:
 def _finished(root: Path) -> list[Path]:
     """Return the journals that no living process writes to, oldest first."""
     finished = []
-    for journal in filter(Path.is_dir, sorted((root / JOURNALS).glob("*-*"))):
+    for journal in sorted((root / JOURNALS).glob("*-*")):
+        if not (journal.is_dir() and _JOURNAL.fullmatch(journal.name)):
+            continue  # it is somebody else's, and what is sent is removed
         with suppress(Timeout), FileLock(journal / "lock", timeout=0):
             finished.append(journal)
     return finished
