@@ -77,6 +77,7 @@ def test_ctrl_c_ends_with_130() -> None:
         MemoryError(),
         RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried"),
         RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("Exception from src/inference/src/cpp/core.cpp: std::bad_alloc"),
     ],
 )
 def test_too_little_memory_is_a_sentence_with_the_next_step(error: Exception) -> None:

@@ -32,7 +32,13 @@ _NEXT_STEPS = {
     errno.EEXIST: _FILE_FOR_FOLDER,
     errno.EISDIR: _FOLDER_FOR_FILE,
 }
-_NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "bad allocation")
+_NO_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "bad allocation",
+    "bad_alloc",
+)
 """How the libraries put it, each in an error of its own."""
 
 
