@@ -372,8 +372,8 @@ def _parse(headline: str, predictions: str | None, name: str) -> Figures:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise PandacatError(
             f"{name} is not readable, or {PREDICTIONS.name} beside it: "
-            f"{' '.join(str(error).split())}. `dvc repro` writes both anew; where they are those of "
-            "a revision, name another one."
+            f"{' '.join(str(error).split())}. `dvc repro` writes both anew; where they are those "
+            "of a revision, name another one."
         ) from None
     return Figures(numbers, {k: v for k, v in facts.items() if isinstance(v, str)}, table)
 
