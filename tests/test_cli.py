@@ -172,6 +172,18 @@ def test_where_streams_are_closed_the_table_is_written(
     assert len((folder / "out.csv").read_text().splitlines()) == 2
 
 
+@pytest.mark.parametrize("name", ["model.json", "verdicts.csv"])
+def test_no_table_gets_into_a_model(
+    workspace: Path, folder: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    shutil.copytree(workspace / "models/pretrained", folder / "models/pretrained")
+    before = {path: path.read_bytes() for path in (folder / "models/pretrained").iterdir()}
+    arguments = ["predict", "photos/cat.jpg", "--model", "pretrained"]
+    assert main([*arguments, "--output", f"models/pretrained/{name}"]) == 1
+    assert "is in a model's folder" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in (folder / "models/pretrained").iterdir()} == before
+
+
 def test_nobody_is_told_of_it(folder: Path) -> None:
     """OpenVINO's reports of use keep an account in the home folder, and go out from there."""
     home = folder / "home"

@@ -127,11 +127,16 @@ def _sync(_: argparse.Namespace) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     from pandacat.recogniser import open_model
+    from pandacat.saved import DESCRIPTION
 
     if options.output and options.output.suffix.lower() not in WRITERS:
         raise PandacatError(f"--output {options.output}: the name must end in .csv or .json.")
     if options.output and options.output.is_dir():
         raise PandacatError(f"--output {options.output} is a folder; give the name of a file.")
+    if options.output and (options.output.parent / DESCRIPTION).exists():
+        raise PandacatError(
+            f"--output {options.output} is in a model's folder; name another place."
+        )
     paths = find_photos(options.paths)
     recogniser = open_model(options.model, models=options.models)
     if options.answers and recogniser.description.promise is None:
