@@ -249,7 +249,7 @@ def find_photos(paths: Sequence[str]) -> list[str]:
     returned once; hidden files and folders are passed over.
 
     Raises:
-        PandacatError: only empty folders were given, or a name without a letter.
+        PandacatError: only empty folders were given, or an empty name.
     """
     if "" in paths:
         raise PandacatError("One of the paths is empty: name a photo, a folder or a pattern.")

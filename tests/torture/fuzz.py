@@ -92,7 +92,7 @@ def _examined(target: str, numbers: range) -> Findings:
 def _work(target: str, numbers: range) -> None:
     module = importlib.import_module(f"torture.{target}")
     module.examine(module.mutant(0))  # imports and originals, before time and memory count
-    most = _mapped_bytes() + MEMORY_BYTES
+    most = mapped_bytes() + MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     slowest = 0.0
     for number in numbers:
@@ -109,7 +109,8 @@ def _work(target: str, numbers: range) -> None:
     print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 
 
-def _mapped_bytes() -> int:
+def mapped_bytes() -> int:
+    """Return how much address space this process has taken; 0 where the system does not say."""
     pages = Path("/proc/self/statm")
     return int(pages.read_text().split()[0]) * resource.getpagesize() if pages.exists() else 0
 

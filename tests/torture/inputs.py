@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from torture.damage import damaged
+from torture.fuzz import mapped_bytes
 from torture.params import ODD_VALUES
 from torture.project import CALM, Project
 from torture.report import Row
@@ -140,7 +141,7 @@ def _run(project: Project, stage: str, said: Path) -> None:
     os.dup2(output, 2)
     sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
     sys.argv = [name, *filter(None, [argument])]
-    resource.setrlimit(resource.RLIMIT_AS, (_mapped_bytes() + MEMORY_BYTES,) * 2)
+    resource.setrlimit(resource.RLIMIT_AS, (mapped_bytes() + MEMORY_BYTES,) * 2)
     signal.alarm(SECONDS_EACH)
     try:
         runpy.run_path(f"stages/{name}.py", run_name="__main__")
@@ -151,7 +152,3 @@ def _run(project: Project, stage: str, said: Path) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def _mapped_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
