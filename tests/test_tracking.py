@@ -247,6 +247,30 @@ def test_a_killed_stage_is_sent_as_killed_and_a_living_one_left_alone(project, m
     assert run.data.metrics["loss"] == 1
 
 
+def test_a_damaged_line_in_a_journal_is_counted_and_the_rest_sent(project, monkeypatch):
+    monkeypatch.setenv("PANDACAT_TRACKING", "later")
+    stage()
+    (journal,) = journals(project)
+    lines = (journal / "journal.jsonl").read_text().splitlines()
+    lines[1:1] = ["}", "[]", '{"kind": "metrics", "time_ms": 1}']
+    (journal / "journal.jsonl").write_text("\n".join(lines) + '\n{"kind": "met')
+    assert tracking.sync() == 1
+    client, (run,) = runs_in(local_store(project))
+    assert_whole(client, run)
+    assert run.data.tags["damaged_lines"] == "3"
+
+
+@pytest.mark.parametrize("text", ["[]\n", "\n", '{"kind": "end", "time_ms": 1, "status": "x"}'])
+def test_a_journal_of_which_no_run_can_be_made_is_named_and_kept(project, monkeypatch, text):
+    monkeypatch.setenv("PANDACAT_TRACKING", "later")
+    stage()
+    (journal,) = journals(project)
+    (journal / "journal.jsonl").write_text(text)
+    with pytest.raises(PandacatError, match=f"{journal.name} is damaged; remove this folder"):
+        tracking.sync()
+    assert journals(project) == [journal]
+
+
 def test_what_else_lies_among_the_journals_is_left_alone(project, monkeypatch):
     monkeypatch.setenv("PANDACAT_TRACKING", "later")
     stage()
@@ -274,7 +298,8 @@ def test_a_missing_artifact_costs_a_warning_and_the_rest_is_kept(project, monkey
         run.log_artifact(Path("nothing.csv"))
         run.log_metrics({"loss": 1})
     assert "nothing.csv" in capfd.readouterr().err
-    assert any(record["kind"] == "metrics" for record in tracking._read(journals(project)[0]))
+    records, _ = tracking._read(journals(project)[0])
+    assert any(record["kind"] == "metrics" for record in records)
 
 
 def test_four_stages_at_once_on_a_fresh_store_all_arrive(project):

@@ -46,6 +46,14 @@ MLFLOW_SETTINGS = {
 _JOURNAL = re.compile(r"\d+-[0-9a-f]{12}")
 """The name of a journal's folder."""
 
+_FIELDS: dict[str, dict[str, type]] = {
+    "start": {"stage": str, "params": dict},
+    "tags": {"values": dict},
+    "metrics": {"values": dict, "step": int},
+    "end": {"status": str},
+}
+"""What each kind of line in a journal has, besides its time."""
+
 _PER_BATCH = {"metrics": 1000, "params": 100}
 _MAX_KEY_LENGTH = 250
 _MAX_VALUE_LENGTH = {"params": 6000, "tags": 5000}
@@ -153,7 +161,7 @@ def sync() -> int:
         raise PandacatError(
             f"{len(failed)} of {len(waiting)} runs could not be sent to "
             f"{_shown(_tracking_uri(root))} ({reason}). They are kept in {JOURNALS}: "
-            "run `pandacat tracking sync` again when MLflow can be reached."
+            "run `pandacat tracking sync` again when this is mended."
         )
     return len(waiting)
 
@@ -217,7 +225,11 @@ def _warn(text: str) -> None:
 def _finished(root: Path) -> list[Path]:
     """Return the journals that no living process writes to, oldest first."""
     finished = []
-    for journal in sorted((root / JOURNALS).glob("*-*")):
+    try:
+        found = sorted((root / JOURNALS).iterdir())
+    except FileNotFoundError:
+        return []
+    for journal in found:
         if not (journal.is_dir() and _JOURNAL.fullmatch(journal.name)):
             continue  # it is somebody else's, and what is sent is removed
         with suppress(Timeout), FileLock(journal / "lock", timeout=0):
@@ -358,12 +370,14 @@ def _deliver(client: Any, experiment: str, journal: Path) -> None:
     from mlflow.entities import Metric, Param
 
     with FileLock(journal / "lock", timeout=5):
-        records = _read(journal)
+        records, damaged = _read(journal)
         if not records:
             remove(journal)
             return
         start, last = records[0], records[-1]
         tags = {"journal": journal.name}
+        if damaged:
+            tags["damaged_lines"] = str(damaged)
         metrics = []
         for record in records:
             if record["kind"] == "tags":
@@ -395,14 +409,36 @@ def _deliver(client: Any, experiment: str, journal: Path) -> None:
         remove(journal)
 
 
-def _read(journal: Path) -> list[dict[str, Any]]:
-    """Return the journal's records; a line cut off by a kill is left out."""
-    records: list[dict[str, Any]] = []
-    with suppress(FileNotFoundError):
-        for line in (journal / "journal.jsonl").read_text(encoding="utf-8").splitlines():
-            with suppress(json.JSONDecodeError):
-                records.append(json.loads(line))
-    return records
+def _read(journal: Path) -> tuple[list[dict[str, Any]], int]:
+    """Return the journal's records, and how many lines are damaged.
+
+    A last line that a kill cut off is left out, and does not count.
+
+    Raises:
+        ValueError: the journal is so damaged that no run can be made of it.
+    """
+    try:
+        text = (journal / "journal.jsonl").read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return [], 0
+    *lines, rest = text.split("\n")
+    found = [_record(line) for line in lines]
+    records = [record for record in (*found, _record(rest)) if record]
+    damaged = found.count(None)
+    if records[0]["kind"] != "start" if records else damaged:
+        raise ValueError(
+            f"{JOURNALS / journal.name} is damaged; remove this folder to do without its run"
+        )
+    return records, damaged
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    with suppress(ValueError, TypeError, AttributeError, RecursionError):
+        record: dict[str, Any] = json.loads(line)
+        fields = {"time_ms": int, **_FIELDS.get(record["kind"], {"": str})}
+        if all(isinstance(record.get(name), kind) for name, kind in fields.items()):
+            return record
+    return None
 
 
 def _key(name: str) -> str:
