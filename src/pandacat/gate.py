@@ -19,6 +19,7 @@ import argparse
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 HEADLINE = layout.METRICS / "headline.json"
 PREDICTIONS = layout.METRICS / "test_predictions.csv"
+_OF_PHOTOS = ("two_class_accuracy", "three_class_accuracy", "log_loss", "calibration_error")
 _PROBABILITIES = [f"p_{label}" for label in LABELS]
 
 Verdict = Literal[
@@ -49,8 +51,17 @@ Verdict = Literal[
     "vanished",
     "below floor",
     "above ceiling",
+    "no such figure",
 ]
-FAILURES: tuple[Verdict, ...] = ("regression", "vanished", "below floor", "above ceiling")
+FAILURES: tuple[Verdict, ...] = (
+    "regression",
+    "vanished",
+    "below floor",
+    "above ceiling",
+    "no such figure",
+)
+
+_NAMES = f"mend the rule in params.yaml, or remove it; {HEADLINE} has the names"
 
 PASSED, FAILED, NOT_COMPARABLE = 0, 1, 2
 
@@ -86,6 +97,8 @@ class Row:
     allowed: float | None
     """Change up to which nothing is flagged; it has the sign of a change for the worse."""
     verdict: Verdict
+    photo_by_photo: bool = False
+    """Whether chance was judged on the photos of both sides, one by one."""
 
     @property
     def failed(self) -> bool:
@@ -110,11 +123,8 @@ def run(options: argparse.Namespace) -> int:
         now = read_workspace()
         baseline, problem = _baseline(options.against, now)
         rows = compare(baseline, now, rules)
-        if not rows:
-            raise PandacatError(
-                "no rule under `gate` in params.yaml names a figure that there is: look up the "
-                f"names in {HEADLINE}, which `dvc repro` writes."
-            )
+        if len(_idle(rows)) == len(rows):
+            raise PandacatError(f"no rule under `gate` names a figure that there is: {_NAMES}.")
     except Exception as error:  # whatever it is, no figure got worse
         print(f"Gate: {sentence_of(error)}", file=sys.stderr)
         return NOT_COMPARABLE
@@ -128,7 +138,8 @@ def run(options: argparse.Namespace) -> int:
     notes = [
         problem or f"Compared with {options.against}.",
         *detectable_drops(now),
-        *(f"No figure is called {pattern}." for pattern in _idle(rules, rows)),
+        *_coarse(rows),
+        *(f"No figure is called {row.metric}: {_NAMES}." for row in _idle(rows)),
         f"Gate: {outcome}",
     ]
     print(table(rows), "", *notes, sep="\n")
@@ -162,15 +173,21 @@ def _described(figures: Figures) -> str:
 def compare(baseline: Figures | None, now: Figures, rules: Sequence[GateRule]) -> list[Row]:
     """Return a row for each figure that a rule names, on either side; the first rule to match wins.
 
-    Without a baseline only floors and ceilings can fail.
+    A rule that names none has a row as well, which fails: it would guard nothing. Without a
+    baseline only this, floors and ceilings can fail.
     """
     before = baseline.numbers if baseline else {}
     rows = []
     for metric in dict.fromkeys([*now.numbers, *before]):
-        rule = next((rule for rule in rules if fnmatchcase(metric, rule.metric)), None)
+        rule = next((rule for rule in rules if _names(rule, metric)), None)
         if rule:
             rows.append(_judge(metric, rule, baseline, now))
-    return rows
+    idle = [rule.metric for rule in rules if not any(_names(rule, row.metric) for row in rows)]
+    return [*rows, *(Row(metric, None, None, None, None, "no such figure") for metric in idle)]
+
+
+def _names(rule: GateRule, metric: str) -> bool:
+    return fnmatchcase(metric, rule.metric)
 
 
 def _judge(metric: str, rule: GateRule, baseline: Figures | None, now: Figures) -> Row:
@@ -179,16 +196,16 @@ def _judge(metric: str, rule: GateRule, baseline: Figures | None, now: Figures) 
     if after is None:
         assert before
         return Row(metric, before.value, None, None, None, "vanished")
-    change = allowed = None
+    change = allowed = noise = None
     verdict: Verdict = "new"
     if baseline and before:
         sign = -1 if rule.better == "higher" else 1
         change = after.value - before.value
         worse = sign * change
         noise = _paired_noise(metric, baseline, now)
-        if noise is None:
-            noise = _interval_noise(rule, before, after)
-        limit = max(rule.tolerance, noise)
+        limit = max(
+            rule.tolerance, _interval_noise(rule, before, after) if noise is None else noise
+        )
         allowed = sign * limit
         if worse > limit + 1e-9:
             verdict = "regression"
@@ -200,7 +217,15 @@ def _judge(metric: str, rule: GateRule, baseline: Figures | None, now: Figures) 
         verdict = "below floor"
     if rule.ceiling is not None and after.value > rule.ceiling:
         verdict = "above ceiling"
-    return Row(metric, before.value if before else None, after.value, change, allowed, verdict)
+    return Row(
+        metric,
+        before.value if before else None,
+        after.value,
+        change,
+        allowed,
+        verdict,
+        photo_by_photo=noise is not None,
+    )
 
 
 def _interval_noise(rule: GateRule, before: Figure, after: Figure) -> float:
@@ -219,10 +244,9 @@ def _paired_noise(metric: str, baseline: Figures, now: Figures) -> float | None:
     from pandacat.measure.intervals import bootstrap
     from pandacat.measure.paired import paired_difference, smallest_detectable_drop
 
-    parts = metric.split(".")
-    if len(parts) != 3 or parts[0] != "test":
+    if not _is_of_photos(metric):
         return None
-    _, network, name = parts
+    _, network, name = metric.split(".")
     before, after = (_scores(side, network, name) for side in (baseline, now))
     if before is None or after is None or not before.index.equals(after.index):
         return None
@@ -242,6 +266,11 @@ def _paired_noise(metric: str, baseline: Figures, now: Figures) -> float | None:
         return worse.value - worse.low
     newly_right = int((after & ~before).sum())
     return smallest_detectable_drop(len(after), newly_right) - 1 / len(after)
+
+
+def _is_of_photos(metric: str) -> bool:
+    """Return whether the figure can be made of the predictions of single photos."""
+    return bool(re.fullmatch(rf"test\.[^.]+\.({'|'.join(_OF_PHOTOS)})", metric))
 
 
 def _figure(name: str, scores: "pd.Series[Any]") -> float:
@@ -369,7 +398,7 @@ def _parse(headline: str, predictions: str | None, name: str) -> Figures:
                 raise ValueError(f"{PREDICTIONS} does not have the columns and labels it should")
             if table.empty:
                 raise ValueError(f"{PREDICTIONS} has no predictions")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise PandacatError(
             f"{name} is not readable, or {PREDICTIONS.name} beside it: "
             f"{' '.join(str(error).split())}. `dvc repro` writes both anew; where they are those "
@@ -395,11 +424,21 @@ def _finite(name: str, value: Any) -> float:
     return float(value)
 
 
-def _idle(rules: Sequence[GateRule], rows: Sequence[Row]) -> list[str]:
+def _idle(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.verdict == "no such figure"]
+
+
+def _coarse(rows: Sequence[Row]) -> list[str]:
+    """Return a sentence if figures of photos had to be compared without these."""
+    count = sum(
+        row.change is not None and _is_of_photos(row.metric) and not row.photo_by_photo
+        for row in rows
+    )
+    if not count:
+        return []
     return [
-        rule.metric
-        for rule in rules
-        if not any(fnmatchcase(row.metric, rule.metric) for row in rows)
+        f"{count} figures are compared by their intervals, not photo by photo: {PREDICTIONS} is "
+        "missing on one side, has other photos, or does not give the figures."
     ]
 
 
