@@ -38,6 +38,7 @@ gate: $(READY)  ## compare the figures with those of a Git revision (AGAINST=mai
 	$(BIN)/pandacat gate --against "$(AGAINST)"
 
 ui: $(READY)  ## open the tracked runs in a browser (PORT=5000)
+	@[ "$(PORT)" -ge 1 ] 2> /dev/null && [ "$(PORT)" -le 65535 ] || { echo "PORT=$(PORT) is no port: name one from 1 to 65535." >&2; exit 1; }
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --port "$(PORT)"
 
 bench: $(READY)  ## measure speed beside other ways, 30 minutes (ARCHIVE=photos.zip FIELD_TEST=others.zip)

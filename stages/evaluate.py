@@ -27,7 +27,8 @@ def main() -> None:
                 recognisers,
                 find(chosen.field_test, "evaluate.field_test"),
                 settings.photos.folders,
-                side_px=settings.preprocess.side_px,
+                settings.preprocess,
+                photo_folder=layout.PHOTOS,
             )
         found = {
             where: evaluation.measure(recognisers, photos, ours, known, seed=chosen.seed)

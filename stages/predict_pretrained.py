@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pandacat import features, layout, params, predictions, shards, tracking
+from pandacat import features, layout, params, predictions, saved, shards, tracking
 from pandacat.files import write_json, written_aside
-from pandacat.recogniser import open_model, save_pretrained
+from pandacat.recogniser import open_model, untouched
 from pandacat.stage import run
 
 
@@ -13,9 +13,8 @@ def main() -> None:
     settings = params.load()
     chosen = settings.predict_pretrained
     with tracking.run("predict_pretrained", chosen) as tracked:
-        save_pretrained(
-            layout.MODELS / "pretrained", chosen.backbone, side_px=settings.preprocess.side_px
-        )
+        model = untouched(chosen.backbone, side_px=settings.preprocess.side_px)
+        saved.save(layout.MODELS / "pretrained", model.description, model.tensors)
         recogniser = open_model("pretrained", models=layout.MODELS, engine=chosen.engine)
         with written_aside(layout.FEATURES) as folder:
             folder.mkdir()

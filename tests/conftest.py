@@ -79,6 +79,17 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, 
     return folder
 
 
+def make_unopenable(top: Path) -> None:
+    """Make a folder below `top` that nobody can open, not even root: its path is too long."""
+    folder = os.open(top, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("x" * 250, dir_fd=folder)
+        inner = os.open("x" * 250, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(folder)
+
+
 def write_params(folder: Path, content: dict[str, object]) -> None:
     """Write `params.yaml`."""
     with (folder / "params.yaml").open("w") as stream:

@@ -176,11 +176,23 @@ def test_exclusions_are_read_with_their_reasons(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "name,why\na,b\n", "path\na\n", "path,reason\na,dark, blurred\n", "path,reason\na\n"],
+    [
+        "",
+        "name,why\na,b\n",
+        "path\na\n",
+        "path,reason\na,dark, blurred\n",
+        "path,reason\na\n",
+        "path,reason\n,dark\n",
+    ],
 )
 def test_a_list_of_another_form_is_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(PandacatError, match="columns path and reason"):
+        read_exclusions(tmp_path / "list.csv")
+
+
+def test_a_list_that_is_gone_can_be_had_again(tmp_path: Path) -> None:
+    with pytest.raises(PandacatError, match="is missing: get it back with `git checkout"):
         read_exclusions(tmp_path / "list.csv")
 
 

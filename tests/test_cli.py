@@ -11,7 +11,7 @@ from pathlib import Path
 
 import platformdirs
 import pytest
-from conftest import EXAMPLES
+from conftest import EXAMPLES, make_unopenable
 
 from pandacat.cli import find_photos, main
 
@@ -115,6 +115,39 @@ def test_nobody_waits_for_a_pipe_that_lies_among_photos(folder: Path) -> None:
     assert "photos/gone.jpg" in found
 
 
+def test_a_pipe_that_is_named_is_not_waited_for(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(folder / "pipe.jpg")
+    assert main(["predict", "pipe.jpg", "--model", "pretrained"]) == 1
+    assert "pipe.jpg: a named pipe" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_opened_has_its_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_unopenable(folder / "photos")
+    assert main(["predict", "photos", "--model", "pretrained"]) == 1
+    captured = capsys.readouterr()
+    assert "xxx: File name too long" in captured.out
+    assert "photos/cat.jpg" in captured.out
+    assert "1 of 12 files could not be read" in captured.err
+
+
+def test_one_photo_spelled_in_two_ways_is_judged_once(folder: Path) -> None:
+    whole = str(folder / "photos/cat.jpg")
+    assert find_photos(["./photos/cat.jpg", "photos//cat.jpg", whole]) == ["./photos/cat.jpg"]
+
+
+def test_a_name_cannot_steer_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "two\nlines\x1b[2J\u202e.jpg"
+    shutil.copy(EXAMPLES / "cat.jpg", folder / name)
+    assert main(["predict", name, "--model", "pretrained"]) == 0
+    assert r"   two\nlines\x1b[2J\u202e.jpg" in capsys.readouterr().out
+    assert main(["predict", "photos", "--model", "\x1b[2J"]) == 1
+    assert r"no model called \x1b[2J in" in capsys.readouterr().err
+
+
 def test_a_file_is_never_taken_for_a_pattern(folder: Path) -> None:
     for name in ("photo1.jpg", "photo[1].jpg"):
         shutil.copy(EXAMPLES / "cat.jpg", folder / name)
@@ -184,6 +217,51 @@ def test_no_table_gets_into_a_model(
     assert {path: path.read_bytes() for path in (folder / "models/pretrained").iterdir()} == before
 
 
+@pytest.mark.parametrize("name", ["mine.csv", "mine.json"])
+def test_only_a_table_of_verdicts_is_replaced(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    arguments = ["predict", "photos/cat.jpg", "--model", "pretrained", "--output", name]
+    (folder / name).write_text("path,reason\n")
+    assert main(arguments) == 1
+    assert "no table of verdicts, so it is not replaced" in capsys.readouterr().err
+    assert (folder / name).read_text() == "path,reason\n"
+    (folder / name).write_text("")
+    assert main(arguments) == 0
+    first = (folder / name).read_bytes()
+    assert main(arguments) == 0
+    assert (folder / name).read_bytes() == first
+
+
+def test_without_a_cache_folder_the_network_is_made_each_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "file"))
+    for _ in range(2):
+        assert main(["predict", "photos/panda.jpg", "--model", "pretrained"]) == 0
+        captured = capsys.readouterr()
+        assert captured.out.splitlines()[1].startswith("panda")
+        assert "It can't be kept, so the next start does it again" in captured.err
+
+
+def test_a_damaged_copy_of_the_network_in_the_cache_is_made_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    arguments = ["predict", "photos/panda.jpg", "--model", "pretrained", "--output", "out.csv"]
+    assert main(arguments) == 0
+    first = (folder / "out.csv").read_bytes()
+    (weights,) = (folder / "cache").rglob("weights.safetensors")
+    weights.write_bytes(b"damaged")
+    assert main(arguments) == 0
+    assert (folder / "out.csv").read_bytes() == first
+    (converted,) = (folder / "cache").rglob("*.xml")
+    converted.write_text("damaged")
+    assert main(arguments) == 0
+    assert (folder / "out.csv").read_bytes() == first
+
+
 def test_nobody_is_told_of_it(folder: Path) -> None:
     """OpenVINO's reports of use keep an account in the home folder, and go out from there."""
     home = folder / "home"
@@ -209,7 +287,9 @@ def test_nobody_is_told_of_it(folder: Path) -> None:
     [
         (["photos", "--output", "out.txt"], "must end in .csv or .json"),
         (["photos", "--model", "nobody"], "no model called nobody"),
+        (["photos", "--model", ""], "--model is empty"),
         (["photos", "--model", "photos"], "No model in photos"),
+        (["photos", "--model", "half"], "The model in half lacks model.json. Make it again"),
         (["empty"], "No photos in empty"),
         ([""], "One of the paths is empty"),
         (["photos", "--model", "pretrained", "--answers"], "was not calibrated"),
@@ -219,6 +299,8 @@ def test_what_cannot_work_is_a_sentence(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     (folder / "empty").mkdir()
+    (folder / "half").mkdir()
+    (folder / "half/weights.safetensors").touch()
     assert main(["predict", *arguments]) == 1
     captured = capsys.readouterr()
     assert said in captured.err

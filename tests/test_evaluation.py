@@ -1,10 +1,17 @@
 """Networks compared on the same photos."""
 
+import shutil
+import zipfile
+
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import EXAMPLES
+from PIL import Image
 
-from pandacat.evaluation import Known, compare_networks, compare_open_set_scores
+from pandacat import params
+from pandacat.errors import PandacatError
+from pandacat.evaluation import Known, compare_networks, compare_open_set_scores, see_archive
 from pandacat.labels import IMAGENET_CLASS_COUNT, IMAGENET_CLASSES, LABELS
 from pandacat.predictions import PROBABILITIES
 from pandacat.recogniser import open_model, see
@@ -84,8 +91,6 @@ def test_there_is_nothing_to_compare_where_all_photos_are_known():
 
 
 def test_networks_with_one_trunk_share_one_pass_and_each_gets_its_own_views(workspace):
-    from conftest import EXAMPLES
-
     from pandacat import photos
 
     recognisers = {
@@ -108,3 +113,66 @@ def test_the_plain_network_takes_other_animals_for_pandas_and_cats(workspace):
     assert len(plain) == 3
     assert (plain.p_other == 0).all()
     assert LABELS.index("other") not in plain[PROBABILITIES].to_numpy().argmax(axis=1)
+
+
+@pytest.fixture
+def see_elsewhere(workspace, monkeypatch, small_params):
+    """Return what `see_archive` makes of a folder of photos, as the stage calls it."""
+    monkeypatch.chdir(workspace)
+    settings = params.parse(small_params)
+    recognisers = {"pretrained": open_model("pretrained", models=workspace / "models")}
+
+    def see(folder):
+        return see_archive(
+            recognisers,
+            folder,
+            settings.photos.folders,
+            settings.preprocess,
+            photo_folder=workspace / "data/photos",
+        )
+
+    return see
+
+
+@pytest.fixture
+def elsewhere(workspace, tmp_path):
+    shutil.copytree(workspace / "elsewhere", tmp_path / "elsewhere")
+    return tmp_path / "elsewhere"
+
+
+def test_what_cannot_be_read_elsewhere_is_named(see_elsewhere, elsewhere, capsys):
+    whole = len(see_elsewhere(elsewhere).index)
+    (elsewhere / "cat/torn.jpg").write_bytes(b"torn")
+    assert len(see_elsewhere(elsewhere).index) == whole
+    assert "1 photos can't be read and are left out: cat/torn.jpg (" in capsys.readouterr().err
+
+
+def test_copies_of_the_archives_own_photos_are_not_from_elsewhere(
+    workspace, see_elsewhere, elsewhere, capsys
+):
+    whole = see_elsewhere(elsewhere)
+    with zipfile.ZipFile(workspace / "data/raw/photos.zip") as own:
+        own.extract("cat/cat-0002.jpg", elsewhere)
+    with Image.open(elsewhere / "cat/cat-0002.jpg") as drawn:
+        drawn.resize((150, 150)).save(elsewhere / "cat/smaller.png")
+    seen = see_elsewhere(elsewhere)
+    pd.testing.assert_frame_equal(seen.index, whole.index)
+    assert "2 photos are copies of photos in data/photos" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("photos", "said"),
+    [
+        ({"cat/1.jpg": "cat.jpg"}, "the archive has no photos of panda; its folders"),
+        ({"cat/1.jpg": "cat.jpg", "panda/1.jpg": None}, "no photo of panda is left"),
+        ({"cat/1.jpg": None, "panda/1.jpg": None}, "no photo of panda is left"),
+    ],
+)
+def test_without_pandas_or_cats_elsewhere_the_parameter_is_named(
+    see_elsewhere, tmp_path, photos, said
+):
+    for name, example in photos.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes((EXAMPLES / example).read_bytes() if example else b"")
+    with pytest.raises(PandacatError, match=f"^evaluate.field_test, .*{said}"):
+        see_elsewhere(tmp_path)

@@ -35,6 +35,8 @@ def test_the_projects_own_params_are_valid() -> None:
         ("photos.sample.photos_per_class", 0),
         ("photos.sample.photos_per_class", True),
         ("photos.kaggle.dataset", "no-owner"),
+        ("photos.archive", ""),
+        ("evaluate.field_test", ""),
         ("preprocess.test_share", 1.5),
         ("preprocess.seed", -1),
         ("preprocess.side_px", 384.5),
@@ -112,3 +114,8 @@ def test_what_is_no_params_file_is_a_sentence(tmp_path: Path, text: str) -> None
 def test_a_missing_file_says_where_to_be(tmp_path: Path) -> None:
     with pytest.raises(PandacatError, match="top folder"):
         params.load(tmp_path / "params.yaml")
+
+
+def test_a_folder_in_its_place_is_not_called_yaml(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        params.load(tmp_path)

@@ -84,7 +84,7 @@ def test_a_package_that_cannot_be_loaded_is_a_sentence(project: Path) -> None:
     assert ended.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["sing"]])
+@pytest.mark.parametrize("arguments", [[], ["sing"], ["../src/pandacat/cli"]])
 def test_a_stage_that_is_not_there_is_a_sentence(project: Path, arguments: list[str]) -> None:
     ended = run(project, *arguments)
     assert ended.returncode == 2

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import make_unopenable
 
 from pandacat.errors import PandacatError
 from pandacat.params import FolderParams, KaggleParams, PhotosParams, SampleParams
@@ -130,7 +131,7 @@ def test_an_empty_zip_has_no_files(zipped: Callable[..., Path]) -> None:
     ],
 )
 def test_deceitful_names_are_refused(zipped: Callable[..., Path], name: str, reason: str) -> None:
-    with pytest.raises(PandacatError, match=f"refused: .*{reason}.*photos\\.archive"):
+    with pytest.raises(PandacatError, match=f"refused: .*{reason}.*give the folder instead"):
         survey(zipped({name: b""}), FOLDERS)
 
 
@@ -325,6 +326,15 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         take_in(tmp_path / "empty", tmp_path / "photos.zip")
 
 
+def test_a_folder_that_cannot_be_opened_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "photos/panda").mkdir(parents=True)
+    (tmp_path / "photos/panda/1.jpg").touch()
+    make_unopenable(tmp_path / "photos")
+    with pytest.raises(OSError, match="File name too long"):
+        take_in(tmp_path / "photos", tmp_path / "photos.zip")
+    assert not (tmp_path / "photos.zip").exists()
+
+
 def test_a_file_that_is_no_zip_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     (tmp_path / "photos.rar").write_text("Rar!")
     with pytest.raises(PandacatError, match=r"photos\.rar is no zip"):
@@ -352,6 +362,15 @@ def test_relative_paths_count_from_here_or_from_the_project_of_a_queued_experime
         find("my.zip", "evaluate.field_test")
     monkeypatch.setenv("DVC_ROOT", str(project))
     assert find("my.zip", "evaluate.field_test") == project / "my.zip"
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [("~nobody-here/photos", "look at the name"), ("https://example.org/a.zip", "download it")],
+)
+def test_what_is_not_there_comes_with_advice(given: str, advice: str) -> None:
+    with pytest.raises(PandacatError, match=advice):
+        find(given, "photos.archive")
 
 
 def params(given: Path) -> PhotosParams:

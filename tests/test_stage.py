@@ -1,6 +1,7 @@
 """How a stage ends when it can't go on."""
 
 import errno
+import subprocess
 import sys
 from pathlib import Path
 
@@ -57,6 +58,8 @@ def test_an_error_for_the_user_is_a_sentence() -> None:
             IsADirectoryError(errno.EISDIR, "Is a directory", "x"),
             "x: Is a directory. A folder lies",
         ),
+        (OSError(errno.EFBIG, "File too large", "x"), "x: File too large. The system allows"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "Cannot allocate memory. Lower"),
         (FileNotFoundError(errno.ENOENT, "No such file", "data/x"), "data/x is missing. `dvc"),
         (FileNotFoundError("data/x"), "data/x is missing. `dvc repro`"),
     ],
@@ -77,6 +80,7 @@ def test_ctrl_c_ends_with_130() -> None:
         MemoryError(),
         RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried"),
         RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
         RuntimeError("Exception from src/inference/src/cpp/core.cpp: std::bad_alloc"),
     ],
 )
@@ -103,3 +107,11 @@ def test_where_no_traceback_can_be_kept_it_is_told(
     monkeypatch.chdir(tmp_path)
     Path(".pandacat").touch()
     assert "Traceback (most recent call last)" in str(failing_with(KeyError("label")).code)
+
+
+def test_without_a_stage_a_sentence_says_how_one_is_run() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "pandacat.stage"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: no stage named. `sh stages/run NAME`")

@@ -160,7 +160,7 @@ def test_a_full_disk_is_told_and_the_last_good_outputs_stay(copy: Copy, stage: s
     before = content_of(*outputs)
     with (
         files_no_larger_than(30_000),
-        pytest.raises(SystemExit, match=r"error: .*too large\. Make room"),
+        pytest.raises(SystemExit, match=r"error: .*too large\. The system"),
     ):
         run_stage(*command)
     assert content_of(*outputs) == before

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from pandacat import gate, layout, tracking
-from pandacat.errors import PandacatError, sentence_of
+from pandacat.errors import PandacatError, printable, sentence_of
 from pandacat.files import written_aside
 from pandacat.interrupts import raise_at_ctrl_c
 from pandacat.labels import LABELS
@@ -33,7 +33,7 @@ PHOTO_ENDINGS = {
 
 EXAMPLES = """\
 examples:
-  pandacat predict examples/                        a folder, with all folders in it
+  pandacat predict examples/                        a folder and those in it; no links to others
   pandacat predict holiday.jpg 'zoo/*.png'          files and patterns
   pandacat predict photos/ --output verdicts.csv    as a table: path,label,p_panda,p_cat,p_other
   pandacat predict photos/ --model pretrained       the untouched network; needs no training
@@ -121,22 +121,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _sync(_: argparse.Namespace) -> int:
     sent = tracking.sync()
-    print(f"{sent} runs sent." if sent else "MLflow has all runs.")
+    waiting = tracking.project_root() / tracking.JOURNALS
+    print(f"{sent} runs sent." if sent else f"No run waits in {waiting}.")
     return 0
 
 
 def _predict(options: argparse.Namespace) -> int:
     from pandacat.recogniser import open_model
-    from pandacat.saved import DESCRIPTION
 
-    if options.output and options.output.suffix.lower() not in WRITERS:
-        raise PandacatError(f"--output {options.output}: the name must end in .csv or .json.")
-    if options.output and options.output.is_dir():
-        raise PandacatError(f"--output {options.output} is a folder; give the name of a file.")
-    if options.output and (options.output.parent / DESCRIPTION).exists():
-        raise PandacatError(
-            f"--output {options.output} is in a model's folder; name another place."
-        )
+    if options.output:
+        _require_place_for_table(options.output)
     paths = find_photos(options.paths)
     recogniser = open_model(options.model, models=options.models)
     if options.answers and recogniser.description.promise is None:
@@ -158,15 +152,38 @@ def _predict(options: argparse.Namespace) -> int:
     return 1 if verdicts.failed else 0
 
 
+def _require_place_for_table(output: Path) -> None:
+    """Raise `PandacatError` where a table can't lie, or would replace what is no table of ours."""
+    from pandacat.saved import DESCRIPTION
+
+    if output.suffix.lower() not in WRITERS:
+        raise PandacatError(f"--output {output}: the name must end in .csv or .json.")
+    if output.is_dir():
+        raise PandacatError(f"--output {output} is a folder; give the name of a file.")
+    if (output.parent / DESCRIPTION).exists():
+        raise PandacatError(f"--output {output} is in a model's folder; name another place.")
+    if output.is_file():
+        with output.open("rb") as stream:
+            begin = stream.read(len(max(TABLES_BEGIN, key=len)))
+        if begin and not begin.startswith(TABLES_BEGIN):
+            raise PandacatError(
+                f"--output {output}: this file is no table of verdicts, so it is not replaced; "
+                "name another, or remove it."
+            )
+
+
 def read_file(path: str) -> bytes:
-    """Return the bytes of a photo, or of a pipe.
+    """Return the bytes of a photo.
 
     Raises:
-        UnreadablePhotoError: there are more than any photo has, or no end of them.
+        UnreadablePhotoError: there are more than any photo has, or no end of them; or it is a
+            named pipe, for which nobody may ever write.
     """
     from pandacat.photos import UnreadablePhotoError
     from pandacat.sources.archive import LARGEST_FILE_BYTES
 
+    if Path(path).is_fifo() and not path.startswith("/dev/"):
+        raise UnreadablePhotoError("a named pipe: give a file")
     with Path(path).open("rb") as stream:
         blocks = iter(partial(stream.read, 1 << 20), b"")
         data = b"".join(islice(blocks, (LARGEST_FILE_BYTES >> 20) + 1))
@@ -197,11 +214,11 @@ def print_lines(verdicts: Iterable["Verdict"], *, answers: bool) -> None:
     print(f"{'answer' if answers else 'verdict':{width}}{'panda':>7}{'cat':>8}{'other':>8}   photo")
     for verdict in verdicts:
         if verdict.probabilities is None:
-            line = f"{UNREADABLE:{width + 23}}   {verdict.name}: {verdict.reason}"
+            line = f"{UNREADABLE:{width + 23}}   {printable(verdict.name)}: {verdict.reason}"
         else:
             shares = "".join(f"{probability:8.1%}" for probability in verdict.probabilities)
             said = verdict.answer if answers else verdict.label
-            line = f"{said:{width - 1}}{shares}   {verdict.name}"
+            line = f"{said:{width - 1}}{shares}   {printable(verdict.name)}"
         encoding = sys.stdout.encoding or "utf-8"
         tqdm.write(line.encode(encoding, "backslashreplace").decode(encoding))
 
@@ -217,7 +234,7 @@ def write_csv(path: Path, verdicts: Iterable["Verdict"], *, answers: bool) -> No
         writer.writerow(("path", "label", *(f"p_{label}" for label in LABELS), *extra))
         for verdict in verdicts:
             if verdict.probabilities is None:
-                print(f"{verdict.name}: {verdict.reason}", file=sys.stderr)
+                print(f"{printable(verdict.name)}: {verdict.reason}", file=sys.stderr)
             row = (verdict.name, verdict.label or UNREADABLE, *(verdict.probabilities or ("",) * 3))
             writer.writerow((*row, verdict.answer or UNREADABLE) if answers else row)
 
@@ -241,37 +258,58 @@ def write_json_list(path: Path, verdicts: Iterable["Verdict"], *, answers: bool)
 
 WRITERS = {".csv": write_csv, ".json": write_json_list}
 
+TABLES_BEGIN = (
+    b"path,label,p_panda,p_cat,p_other\n",
+    b"path,label,p_panda,p_cat,p_other,answer\n",
+    b'[\n  {"path": "',
+    b"[\n\n]",
+)
+"""The first bytes of all that the writers write."""
+
 
 def find_photos(paths: Sequence[str]) -> list[str]:
     """Return the files that the paths stand for: themselves, all photos in folders, patterns.
 
-    A file that is not there is returned as well, so that it gets its line. What is named twice is
-    returned once; hidden files and folders are passed over.
+    A file that is not there, or a folder that can't be opened, is returned as well, so that it gets
+    its line. What is named twice is returned once; hidden files and folders are passed over, and
+    links to folders are not followed.
 
     Raises:
         PandacatError: only empty folders were given, or an empty name.
     """
     if "" in paths:
         raise PandacatError("One of the paths is empty: name a photo, a folder or a pattern.")
-    found: list[str] = []
+    found: dict[str, str] = {}
     for path in paths:
-        if Path(path).is_dir():
-            matches = [
-                str(file)
-                for file in sorted(Path(path).rglob("*"))
-                if file.suffix.lower() in PHOTO_ENDINGS
-                and (file.is_file() or not file.exists())
-                and not any(part.startswith(".") for part in file.relative_to(path).parts)
-            ]
-        elif Path(path).exists():
+        try:
+            matches = _meant_by(path)
+        except OSError:  # reading it says why
             matches = [path]
-        else:
-            matching = sorted(glob(path, recursive=True))  # noqa: PTH207
-            matches = [match for match in matching if not Path(match).is_dir()] or [path]
-        found += matches
+        for match in matches:
+            found.setdefault(os.path.abspath(match), match)  # noqa: PTH100, which keeps `..`
     if not found:
         raise PandacatError(
             f"No photos in {', '.join(paths)}: name the folder they are in, or the files, whatever "
             "their ending."
         )
-    return list(dict.fromkeys(found))
+    return list(found.values())
+
+
+def _meant_by(path: str) -> list[str]:
+    if Path(path).is_dir():
+        return [str(file) for file in sorted(_photos_below(Path(path)))]
+    if Path(path).exists():
+        return [path]
+    matching = sorted(glob(path, recursive=True))  # noqa: PTH207
+    return [match for match in matching if not Path(match).is_dir()] or [path]
+
+
+def _photos_below(top: Path) -> Iterator[Path]:
+    """Yield the photos below a folder, and the folders that can't be opened."""
+    closed: list[OSError] = []
+    for folder, folders, names in os.walk(top, onerror=closed.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for file in (Path(folder, name) for name in names if not name.startswith(".")):
+            if file.suffix.lower() in PHOTO_ENDINGS and (file.is_file() or not file.exists()):
+                yield file
+    yield from (Path(error.filename) for error in closed)

@@ -3,6 +3,7 @@
 import errno
 import traceback
 from pathlib import Path
+from unicodedata import category
 
 
 class PandacatError(Exception):
@@ -12,51 +13,72 @@ class PandacatError(Exception):
 TRACEBACK = Path(".pandacat/traceback.txt")
 """Of the last error that nobody foresaw."""
 
-MODEL_AGAIN = (
-    "Remove its folder and make it again with `dvc repro`, or get it again from where it came."
-)
+MODEL_AGAIN = "Make it again with `dvc repro`, or get it again from where it came."
 """The way out where a model can't be used."""
 
 _ROOM = "Make room on the disk and run it again; nothing half-written was left."
+_LIMIT = "The system allows no file so large: raise the limit (`ulimit -f`), or use another disk."
 _RIGHTS = "Give yourself the right to it, or work in another folder."
 _FILE_FOR_FOLDER = "A file lies where a folder should be: move it away, or name another place."
 _FOLDER_FOR_FILE = "A folder lies where a file should be: move it away, or name another place."
+_NAME = "Look at the name, and at the folder you are in."
+_SHORTER = "Give a shorter name."
+_MEMORY = "Lower the stage's batch_size or side_px in params.yaml, or close other programs."
 _NEXT_STEPS = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
-    errno.EFBIG: _ROOM,
+    errno.EFBIG: _LIMIT,
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
     errno.EROFS: _RIGHTS,
     errno.ENOTDIR: _FILE_FOR_FOLDER,
     errno.EEXIST: _FILE_FOR_FOLDER,
     errno.EISDIR: _FOLDER_FOR_FILE,
+    errno.ENOENT: _NAME,
+    errno.ENOMEM: _MEMORY,
+    errno.ENAMETOOLONG: _SHORTER,
 }
 _NO_MEMORY = (
     "out of memory",
     "not enough memory",
     "can't allocate memory",
+    "cannot allocate memory",
     "bad allocation",
     "bad_alloc",
+    "failed to map segment",
 )
 """How the libraries put it, each in an error of its own."""
+
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Kinds of characters: of control and format, half ones, and ends of lines."""
 
 
 def sentence_of(error: Exception) -> str:
     """Return what went wrong and what to do.
 
-    An error that nobody foresaw is told in short, and its traceback kept in a file.
+    An error that nobody foresaw is told in short, and its traceback kept in a file. Control
+    characters, as names of files may hold, are spelled out.
     """
+    return "\n".join(map(printable, _told(error).split("\n")))
+
+
+def printable(text: str) -> str:
+    """Return the text on one line; what could steer a terminal, or is no letter, is spelled out."""
+    return "".join(
+        sign.encode("unicode_escape").decode() if category(sign) in _UNSEEN else sign
+        for sign in text
+    )
+
+
+def _told(error: Exception) -> str:
     if isinstance(error, PandacatError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}. {_NEXT_STEPS.get(error.errno or 0, '')}".strip()
-    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
-        return (
-            f"There is not enough memory ({_in_short(error)}). Lower the stage's batch_size or "
-            "side_px in params.yaml, or close other programs."
-        )
+    text = str(error).lower()
+    if isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY):
+        return f"There is not enough memory ({_in_short(error)}). {_MEMORY}"
     return _unforeseen(error)
 
 

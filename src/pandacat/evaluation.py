@@ -1,6 +1,7 @@
 """All networks on the same photos that none of them has seen."""
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from pandacat import features, photos, predictions, shards
+from pandacat.errors import PandacatError, printable
 from pandacat.features import Features
 from pandacat.labels import IMAGENET_CLASSES, LABELS
 from pandacat.measure import calibration, open_set
@@ -18,10 +20,11 @@ from pandacat.measure.accuracy import log_losses, right_between_two
 from pandacat.measure.intervals import Interval
 from pandacat.measure.paired import mcnemar, paired_difference
 from pandacat.parallel import ordered_map
-from pandacat.params import FolderParams
+from pandacat.params import FolderParams, PreprocessParams
 from pandacat.recogniser import MAX_MEGAPIXELS, Recogniser, open_model, see, widest
 from pandacat.saved import SavedModel
 from pandacat.sources import archive as archives
+from pandacat.splits import group_near_duplicates
 
 NETWORKS = {
     "scratch": "scratch-photos",
@@ -131,37 +134,94 @@ def see_split(recognisers: Recognisers, split: str, *, photo_folder: Path, kept:
 
 
 def see_archive(
-    recognisers: Recognisers, archive: Path, folders: FolderParams, *, side_px: int
+    recognisers: Recognisers,
+    archive: Path,
+    folders: FolderParams,
+    params: PreprocessParams,
+    *,
+    photo_folder: Path,
 ) -> Seen:
     """Return the labelled photos of a zip or folder from elsewhere as the networks see them.
 
-    What can't be read is left out. Features take some 60 kB of memory a photo.
+    What can't be read, and copies of photos in `photo_folder`, which are not from elsewhere, are
+    left out and named on stderr. Features take some 60 kB of memory a photo.
+
+    Raises:
+        PandacatError: the archive can't be used, or no panda or no cat is left.
     """
-    with TemporaryDirectory() as folder:
-        taken = Path(folder) / "photos.zip"
-        archives.take_in(archive, taken)
-        return _see_zip(recognisers, taken, folders, side_px)
+    try:
+        with TemporaryDirectory() as folder:
+            taken = Path(folder) / "photos.zip"
+            archives.take_in(archive, taken)
+            entries = archives.list_photos(taken, folders)
+            with archives.open_archive(taken) as reader:
+                looks = _look_at(reader, entries, recognisers, params.side_px)
+        return _from_elsewhere(looks, shards.read_index(photo_folder), params.near_duplicate_bits)
+    except PandacatError as error:
+        raise PandacatError(f"evaluate.field_test, {archive}: {error}") from None
 
 
-def _see_zip(recognisers: Recognisers, archive: Path, folders: FolderParams, side_px: int) -> Seen:
-    entries = archives.list_photos(archive, folders)
+@dataclass(frozen=True)
+class _Look:
+    """At one photo of an archive."""
 
-    def look(entry: archives.Entry) -> dict[str, np.ndarray] | None:
+    entry: archives.Entry
+    fingerprints: tuple[str, str]
+    features: dict[str, np.ndarray]
+    """`(V, D)` by trunk key."""
+
+
+def _look_at(
+    reader: archives.Reader,
+    entries: Sequence[archives.Entry],
+    recognisers: Recognisers,
+    side_px: int,
+) -> list[_Look]:
+    def look(entry: archives.Entry) -> _Look | str:
         try:
             data = reader.read(entry.name)
             image = photos.read(data, side_px=side_px, max_megapixels=MAX_MEGAPIXELS).image
-        except (archives.EntryError, photos.UnreadablePhotoError):
-            return None
-        return see(image, recognisers.values())
+        except (archives.EntryError, photos.UnreadablePhotoError) as error:
+            return f"{entry.name} ({error})"
+        return _Look(entry, photos.fingerprint(image), see(image, recognisers.values()))
 
-    with archives.open_archive(archive) as reader:
-        results = ordered_map(look, entries)
-        bar = tqdm(results, total=len(entries), desc="field test", unit="photo", disable=None)
-        read = [(entry, seen) for entry, seen in zip(entries, bar, strict=True) if seen is not None]
-    index = pd.DataFrame(
-        [{"name": entry.name, "label": entry.label, "split": "field_test"} for entry, _ in read]
+    results = ordered_map(look, entries)
+    found = list(tqdm(results, total=len(entries), desc="field test", unit="photo", disable=None))
+    _tell_of_left_out([one for one in found if isinstance(one, str)], "can't be read")
+    return [one for one in found if isinstance(one, _Look)]
+
+
+def _from_elsewhere(looks: Sequence[_Look], own: pd.DataFrame, most_bits: int) -> Seen:
+    """Leave out copies of the photos in the index `own`."""
+    plain, mirrored = (
+        zip(*(look.fingerprints for look in looks), strict=True) if looks else ((), ())
     )
-    return Seen(index, stacked([seen for _, seen in read]))
+    groups = group_near_duplicates(
+        [*own.fingerprint, *plain], [*own.mirrored_fingerprint, *mirrored], most_bits
+    )
+    is_copy = np.isin(groups[len(own) :], groups[: len(own)])
+    copies = [look.entry.name for look, copy in zip(looks, is_copy, strict=True) if copy]
+    _tell_of_left_out(copies, "are copies of photos in data/photos")
+    kept = [look for look, copy in zip(looks, is_copy, strict=True) if not copy]
+    for label in archives.NEEDED_LABELS:
+        if not any(look.entry.label == label for look in kept):
+            raise PandacatError(
+                f"no photo of {label} is left, without those that can't be read and copies of "
+                "photos in data/photos: add others, or set it to null."
+            )
+    index = pd.DataFrame(
+        [
+            {"name": look.entry.name, "label": look.entry.label, "split": "field_test"}
+            for look in kept
+        ]
+    )
+    return Seen(index, stacked([look.features for look in kept]))
+
+
+def _tell_of_left_out(names: Sequence[str], why: str) -> None:
+    if names:
+        some = ", ".join(map(printable, names[:3])) + (", …" if len(names) > 3 else "")
+        print(f"Field test: {len(names)} photos {why} and are left out: {some}", file=sys.stderr)
 
 
 def stacked(seen: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -22,11 +22,13 @@ def written_aside(target: Path) -> Iterator[Path]:
     `/dev/stdout`, is yielded itself.
 
     Raises:
-        PandacatError: `target` is a folder, and what was written is a file.
+        PandacatError: `target` is a folder, and what was written is a file; or it has no name.
     """
     if _is_device(target):
         yield target
         return
+    if not target.name:
+        raise PandacatError(f"{str(target)!r} is no file's name: give one.")
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_what_the_dead_left(target)
     aside, old = _beside(target), _beside(_beside(target))
@@ -111,7 +113,7 @@ def reading(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, KeyError, TypeError, EOFError, OSError) as error:
+    except (ValueError, KeyError, TypeError, EOFError, RecursionError, OSError) as error:
         if isinstance(error, OSError) and error.errno:  # the file can't be read at all
             raise
         raise PandacatError(f"{path} is damaged: `dvc repro` makes it anew.") from None

@@ -19,6 +19,7 @@ LARGEST_CHARACTERS = 1_000_000
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+PlaceName = Annotated[str, Field(min_length=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 _checked = ConfigDict(extra="forbid", strict=True)
@@ -56,7 +57,7 @@ class PhotosParams:
     source: Literal["sample", "kaggle", "archive"]
     sample: SampleParams
     kaggle: KaggleParams
-    archive: str | None
+    archive: PlaceName | None
     """A zip file or a folder, one sub-folder per class at any depth."""
     folders: FolderParams
 
@@ -233,7 +234,7 @@ class FineTuneParams:
 class EvaluateParams:
     """How the networks are measured."""
 
-    field_test: str | None
+    field_test: PlaceName | None
     """Labelled photos from elsewhere: a zip or folder, with `photos.folders`; never trained on."""
     mistakes_shown: Count
     seed: Seed
@@ -287,7 +288,7 @@ def load(path: Path = PARAMS_FILE) -> Params:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PandacatError(f"{path} is not here: run from the project's top folder.") from None
-    except (YAMLError, UnicodeDecodeError, OSError, ValueError, RecursionError) as error:
+    except (YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         reason = _cut(" ".join(str(error).split()), 500)
         raise PandacatError(f"{path} is not readable as YAML: {reason}") from None
     return parse(content, name=str(path))

@@ -95,13 +95,20 @@ def read_exclusions(path: Path) -> dict[str, str]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             rows = csv.DictReader(stream, strict=True)
             if rows.fieldnames != ["path", "reason"]:
-                raise ValueError(f"its columns are {rows.fieldnames}")
+                raise ValueError(f"its columns are {', '.join(rows.fieldnames or ['none'])}")
             found = {}
             for row in rows:
                 if None in row or None in row.values():
                     raise ValueError(f'line {rows.line_num} needs one comma; put others in "…"')
+                if not row["path"].strip():
+                    raise ValueError(f"line {rows.line_num} names no photo")
                 found[row["path"].strip()] = row["reason"].strip()
-    except (OSError, ValueError, csv.Error) as error:
+    except FileNotFoundError:
+        raise PandacatError(
+            f"{path} is missing: get it back with `git checkout {path}`, or write one with the "
+            "line `path,reason`."
+        ) from None
+    except (ValueError, csv.Error) as error:
         raise PandacatError(
             f"{path} needs the columns path and reason, a line for each photo to leave out: {error}"
         ) from None

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -249,16 +250,18 @@ def open_model(name: str, *, models: Path, engine: EngineName = "auto") -> Recog
     Raises:
         PandacatError: there is no such model, or it can't be used.
     """
+    if not name:
+        raise PandacatError("--model is empty: name a model, or leave it out.")
     if (models / name).is_dir():
         return Recogniser(saved.load(models / name), engine)
     if Path(name).is_dir():
         return Recogniser(saved.load(Path(name)), engine)
     if name == PRETRAINED:
-        return Recogniser(saved.load(_cached_pretrained()), engine)
+        return Recogniser(_load_pretrained(), engine)
     known = sorted({PRETRAINED, *(path.name for path in models.glob("*") if _knows_animals(path))})
     raise PandacatError(
         f"There is no model called {name} in {models.absolute()}. There is: {', '.join(known)}. "
-        "`dvc repro` trains the others; --models names another folder."
+        "In the project's folder, `dvc repro` trains the others; --models names another folder."
     )
 
 
@@ -269,16 +272,20 @@ def _knows_animals(model: Path) -> bool:
         return False
 
 
-def _cached_pretrained() -> Path:
+def _load_pretrained() -> SavedModel:
+    """Return the untouched network; made anew where the cache has none that can be used."""
     name = f"pretrained-efficientnet_lite0-{saved.FORMAT}"
     folder = platformdirs.user_cache_path("pandacat") / name
-    if not (folder / saved.DESCRIPTION).is_file():
-        save_pretrained(folder, "efficientnet_lite0", side_px=384)
-    return folder
+    with suppress(PandacatError, OSError):
+        return saved.load(folder)
+    model = untouched("efficientnet_lite0", side_px=384)
+    with suppress(OSError):  # without a cache the next start makes it again
+        saved.save(folder, model.description, model.tensors)
+    return model
 
 
-def save_pretrained(folder: Path, backbone: str, *, side_px: int) -> None:
-    """Write the untouched network as a saved model: one centre view, nothing calibrated."""
+def untouched(backbone: str, *, side_px: int) -> SavedModel:
+    """Return the network as it was trained on ImageNet: one centre view, nothing calibrated."""
     from pandacat.networks import pretrained
 
     network = pretrained.load(backbone)
@@ -294,4 +301,4 @@ def save_pretrained(folder: Path, backbone: str, *, side_px: int) -> None:
         title="ImageNet (ILSVRC-2012)",
         architecture={},
     )
-    saved.save(folder, description, network.tensors())
+    return SavedModel(description, network.tensors())

@@ -82,19 +82,20 @@ def load(folder: Path) -> SavedModel:
             says which.
     """
     weights, description = folder / WEIGHTS, folder / DESCRIPTION
-    if not (weights.is_file() and description.is_file()):
+    missing = [path.name for path in (weights, description) if not path.is_file()]
+    if len(missing) == 2:
         raise PandacatError(
             f"No model in {folder}: it should hold {WEIGHTS} and {DESCRIPTION}. Train one with "
-            "`dvc repro`, or use `--model pretrained`, which needs no training. Remove the "
-            "folder first if it holds a part of one."
+            "`dvc repro`, or use `--model pretrained`, which needs no training."
         )
+    if missing:
+        raise PandacatError(f"The model in {folder} lacks {missing[0]}. {MODEL_AGAIN}")
     try:
         about = TypeAdapter(Description).validate_json(description.read_bytes())
         tensors = load_file(weights)
     except (ValidationError, SafetensorError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
         raise PandacatError(
-            f"The model in {folder} can't be used: {reason}. {MODEL_AGAIN}"
+            f"The model in {folder} can't be used: {_reason(error)}. {MODEL_AGAIN}"
         ) from None
     if about.format != FORMAT:
         raise PandacatError(
@@ -107,3 +108,12 @@ def load(folder: Path) -> SavedModel:
                 f"The model in {folder} is damaged: {name} is not finite. {MODEL_AGAIN}"
             )
     return SavedModel(about, tensors, sha256_of(weights))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        faults = error.errors()
+        first = ".".join(map(str, faults[0]["loc"])) or "the description"
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        return f"{DESCRIPTION}: {first}: {faults[0]['msg']}{more}"
+    return " ".join(str(error).split())[:300]

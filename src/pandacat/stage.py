@@ -41,6 +41,8 @@ def _ending_in_a_sentence() -> Iterator[None]:
 def _launch() -> None:
     """Run the stage whose file the command line names, with the arguments that follow."""
     end_at_ctrl_c()
+    if len(sys.argv) < 2:
+        sys.exit("error: no stage named. `sh stages/run NAME` runs one, with a NAME of dvc.yaml.")
     with _ending_in_a_sentence():
         del sys.argv[0]
         runpy.run_path(sys.argv[0], run_name="__main__")

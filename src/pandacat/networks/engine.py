@@ -4,6 +4,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Protocol
@@ -33,7 +34,7 @@ def compile_trunk(
         name = "torch" if _has_gpu() else "openvino"
     if name == "torch":
         return _TorchEngine(make_trunk())
-    return _OpenVinoEngine(_openvino_file(make_trunk, size_px, key))
+    return _openvino_engine(make_trunk, size_px, key)
 
 
 def _has_gpu() -> bool:
@@ -48,7 +49,7 @@ def _has_gpu() -> bool:
 class _OpenVinoEngine:
     """One image at a time: what becomes of several would not stay in the processor's cache."""
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Any) -> None:
         openvino = _quiet_openvino()
         settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
         self._compiled = openvino.Core().compile_model(model, "CPU", settings)
@@ -72,17 +73,25 @@ def _quiet_openvino() -> ModuleType:
     return openvino
 
 
-def _openvino_file(make_trunk: Callable[[], Any], size_px: int, key: str) -> Path:
+def _openvino_engine(make_trunk: Callable[[], Any], size_px: int, key: str) -> Engine:
     openvino = _quiet_openvino()
     folder = platformdirs.user_cache_path("pandacat") / f"openvino-{openvino.__version__[:9]}"
     model = folder / f"{key}.xml"
-    if not (model.exists() and model.with_suffix(".bin").exists()):
-        print("Converting the network for OpenVINO: some 10 s, only this once.", file=sys.stderr)
-        _convert(make_trunk(), size_px, model)
-    return model
+    if model.exists() and model.with_suffix(".bin").exists():
+        with suppress(RuntimeError):  # a damaged file is made anew
+            return _OpenVinoEngine(model)
+    print("Converting the network for OpenVINO: some 10 s, only this once.", file=sys.stderr)
+    converted = _convert(make_trunk(), size_px)
+    try:
+        _keep(converted, model)
+    except (OSError, RuntimeError) as error:
+        reason = str(error).strip().rpartition("\n")[2]
+        print(f"It can't be kept, so the next start does it again: {reason}", file=sys.stderr)
+        return _OpenVinoEngine(converted)
+    return _OpenVinoEngine(model)
 
 
-def _convert(trunk: Any, size_px: int, model: Path) -> None:
+def _convert(trunk: Any, size_px: int) -> Any:
     import torch
 
     openvino = _quiet_openvino()
@@ -90,13 +99,14 @@ def _convert(trunk: Any, size_px: int, model: Path) -> None:
     example = torch.zeros((1, *shape), dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # OpenVINO traces the network in a way PyTorch calls old
-        converted = openvino.convert_model(
-            trunk.eval(), example_input=example, input=[(-1, *shape)]
-        )
+        return openvino.convert_model(trunk.eval(), example_input=example, input=[(-1, *shape)])
+
+
+def _keep(converted: Any, model: Path) -> None:
     folder = model.parent
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder / f"{model.stem}.{threading.get_native_id()}.part.xml"
-    openvino.save_model(converted, aside, compress_to_fp16=False)
+    _quiet_openvino().save_model(converted, aside, compress_to_fp16=False)
     aside.with_suffix(".bin").replace(model.with_suffix(".bin"))
     aside.replace(model)
 

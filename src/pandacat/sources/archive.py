@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -220,11 +220,14 @@ def find(given: str, key: str) -> Path:
     Raises:
         PandacatError: there is nothing.
     """
-    path = Path(given).expanduser()
+    path = Path(given)
+    with suppress(RuntimeError):  # `~name`, where nobody has that name
+        path = path.expanduser()
     for start in (Path(), Path(os.environ.get("DVC_ROOT", ""))):
         if (start / path).exists():
             return start / path
-    raise PandacatError(f"{key} in params.yaml: there is no file or folder {given!r}.")
+    advice = "download it, and name the file" if "://" in given else "look at the name"
+    raise PandacatError(f"{key} in params.yaml: there is no file or folder {given!r}: {advice}.")
 
 
 def take_in(given: Path, archive: Path) -> None:
@@ -235,6 +238,7 @@ def take_in(given: Path, archive: Path) -> None:
 
     Raises:
         PandacatError: it is neither a folder with files nor a whole zip.
+        OSError: a folder or a file in it may not be read.
     """
     if not given.is_dir():
         with _opened(given):
@@ -258,7 +262,7 @@ def take_in(given: Path, archive: Path) -> None:
 def _files_below(folder: Path) -> tuple[dict[str, Path], int]:
     """Return the regular files by their name below `folder`, and the number of links."""
     files, links = {}, 0
-    for top, folders, names in os.walk(folder):
+    for top, folders, names in os.walk(folder, onerror=_refuse_closed):
         folders[:] = [name for name in folders if not _is_hidden(name)]
         for path in [Path(top, name) for name in (*folders, *names)]:
             links += path.is_symlink()
@@ -266,6 +270,11 @@ def _files_below(folder: Path) -> tuple[dict[str, Path], int]:
             if path.is_file() and not path.is_symlink():
                 files[_packed_name(path.relative_to(folder))] = path
     return files, links
+
+
+def _refuse_closed(error: OSError) -> None:
+    """Do not go on without the files of a folder that can't be opened."""
+    raise error
 
 
 def _packed_name(path: Path) -> str:
@@ -284,16 +293,20 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     try:
         opened = zipfile.ZipFile(archive)
     except FileNotFoundError:
-        raise PandacatError(f"{archive} is missing: look at its name in params.yaml.") from None
+        raise PandacatError(
+            f"{archive} is missing: look at its name in params.yaml, or run `dvc repro`, where it "
+            "is the pipeline's own."
+        ) from None
     except IsADirectoryError:
         raise PandacatError(
-            f"{archive} is a folder, no zip: remove it, and run `dvc repro`."
+            f"{archive} is a folder where a zip should be: move it away, or name a zip."
         ) from None
     except PermissionError:
         raise PandacatError(f"{archive} may not be read: give yourself the right to.") from None
     except _DAMAGE as error:
         raise PandacatError(
-            f"{archive} is no zip, or only a part of one ({error}): get it again, or give a folder."
+            f"{archive} is no zip, or only a part of one ({error}): get it again, or give a "
+            "folder; the pipeline's own is made anew by `dvc repro`."
         ) from None
     with opened:
         yield opened
@@ -320,7 +333,7 @@ def _refuse_deceit(files: list[zipfile.ZipInfo]) -> None:
 def _refusal(reason: str) -> PandacatError:
     return PandacatError(
         f"the archive is refused: {reason}. If you trust it, unpack it, look at it, and give the "
-        "folder as photos.archive."
+        "folder instead."
     )
 
 
