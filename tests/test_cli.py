@@ -233,6 +233,16 @@ def test_only_a_table_of_verdicts_is_replaced(
     assert (folder / name).read_bytes() == first
 
 
+def test_a_table_goes_where_a_link_leads(folder: Path) -> None:
+    (folder / "far").mkdir()
+    (folder / "out.csv").symlink_to("far/out.csv")
+    for _ in range(2):
+        arguments = ["predict", "photos/cat.jpg", "--model", "pretrained", "--output", "out.csv"]
+        assert main(arguments) == 0
+    assert (folder / "out.csv").is_symlink()
+    assert len(rows(folder / "far/out.csv")) == 1
+
+
 def test_without_a_cache_folder_the_network_is_made_each_time(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

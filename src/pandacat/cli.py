@@ -129,8 +129,7 @@ def _sync(_: argparse.Namespace) -> int:
 def _predict(options: argparse.Namespace) -> int:
     from pandacat.recogniser import open_model
 
-    if options.output:
-        _require_place_for_table(options.output)
+    place = _place_of_table(options.output) if options.output else None
     paths = find_photos(options.paths)
     recogniser = open_model(options.model, models=options.models)
     if options.answers and recogniser.description.promise is None:
@@ -141,9 +140,9 @@ def _predict(options: argparse.Namespace) -> int:
     verdicts = Counted(
         recogniser.recognise((path, partial(read_file, path)) for path in paths), len(paths)
     )
-    if options.output:
+    if place:
         write = WRITERS[options.output.suffix.lower()]
-        with written_aside(options.output) as aside:
+        with written_aside(place) as aside:
             write(aside, verdicts, answers=options.answers)
     else:
         print_lines(verdicts, answers=options.answers)
@@ -152,24 +151,30 @@ def _predict(options: argparse.Namespace) -> int:
     return 1 if verdicts.failed else 0
 
 
-def _require_place_for_table(output: Path) -> None:
-    """Raise `PandacatError` where a table can't lie, or would replace what is no table of ours."""
+def _place_of_table(output: Path) -> Path:
+    """Return where a table goes: `output`, or what this links to.
+
+    Raises:
+        PandacatError: no table can lie there, or it would replace what is no table of ours.
+    """
     from pandacat.saved import DESCRIPTION
 
+    place = Path(os.path.realpath(output))
     if output.suffix.lower() not in WRITERS:
         raise PandacatError(f"--output {output}: the name must end in .csv or .json.")
-    if output.is_dir():
+    if place.is_dir():
         raise PandacatError(f"--output {output} is a folder; give the name of a file.")
-    if (output.parent / DESCRIPTION).exists():
+    if (place.parent / DESCRIPTION).exists():
         raise PandacatError(f"--output {output} is in a model's folder; name another place.")
-    if output.is_file():
-        with output.open("rb") as stream:
+    if place.is_file():
+        with place.open("rb") as stream:
             begin = stream.read(len(max(TABLES_BEGIN, key=len)))
         if begin and not begin.startswith(TABLES_BEGIN):
             raise PandacatError(
                 f"--output {output}: this file is no table of verdicts, so it is not replaced; "
                 "name another, or remove it."
             )
+    return place
 
 
 def read_file(path: str) -> bytes:
