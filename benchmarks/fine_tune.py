@@ -28,7 +28,7 @@ import preprocess
 from ruamel.yaml import YAML
 from sklearn.metrics import roc_auc_score
 
-from pandacat import params, predictions, shards
+from pandacat import params, predictions, shards, tables
 from pandacat.labels import LABELS
 from pandacat.recogniser import open_model
 from pandacat.sources import archive as archives
@@ -82,7 +82,7 @@ def ours(
         subprocess.run(command, shell=True, cwd=folder, env=environment, check=True)
         print(f"  {stage}: {time.time() - began:.1f} s", flush=True)
         if stage == "predict_pretrained":
-            table = predictions.read(folder / "data/predictions/pretrained.csv")
+            table = tables.read(folder / "data/predictions/pretrained.csv")
             labels, answers = predictions.arrays(table[table.split == "validation"])
             if pair_accuracy(labels, answers) >= GOAL:
                 reached = time.time() - began

@@ -1,6 +1,6 @@
 """Look for what is wrong with the data: shortcuts, copies, wrong labels, pictures of no animal."""
 
-from pandacat import auditing, features, layout, params, predictions, tracking
+from pandacat import auditing, features, layout, params, predictions, tables, tracking
 from pandacat.figures import pictures, trust
 from pandacat.figures.album import images_of
 from pandacat.files import write_json, write_text, written_aside
@@ -13,7 +13,7 @@ def main() -> None:
     chosen = params.load().audit
     origin = provenance.read(layout.PHOTOS / "provenance.json")
     kept = features.read(layout.FEATURES)
-    zero_shot = predictions.read(layout.PREDICTIONS / "pretrained.csv")
+    zero_shot = tables.read(layout.PREDICTIONS / "pretrained.csv")
     with tracking.run("audit", chosen) as tracked:
         found = auditing.audit(
             layout.ARCHIVE,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pandacat import layout, params, predictions, saved, shards, stress, tracking
+from pandacat import layout, params, saved, shards, stress, tables, tracking
 from pandacat.figures import album, trust
 from pandacat.files import read_json, written_aside
 from pandacat.sources import mnist, provenance
@@ -22,9 +22,9 @@ def main() -> None:
     drawn = provenance.read(layout.PHOTOS / "provenance.json").drawn
     ours = {name: saved.load(layout.MODELS / f"scratch-{name}") for name in ("mnist", "photos")}
     fine_tuned = saved.load(layout.MODELS / "fine-tuned")
-    judged = predictions.read(layout.PREDICTIONS / "test.csv")
-    elsewhere = predictions.read(layout.PREDICTIONS / "field_test.csv")
-    corrupted = predictions.read(layout.PREDICTIONS / "corrupted.csv")
+    judged = tables.read(layout.PREDICTIONS / "test.csv")
+    elsewhere = tables.read(layout.PREDICTIONS / "field_test.csv")
+    corrupted = tables.read(layout.PREDICTIONS / "corrupted.csv")
     digits, _ = mnist.read_digits(layout.MNIST, split="test")
     index = shards.read_index(layout.PHOTOS)
     first = index[(index.split == "test") & (index.label == "panda")].name.iloc[0]
@@ -61,7 +61,7 @@ def main() -> None:
             )
             trust.flips(
                 folder / "flips.png",
-                predictions.read(layout.PLOTS / "flips.csv"),
+                tables.read(layout.PLOTS / "flips.csv"),
                 title="Saved as another label's files are: verdicts that change (test)",
                 drawn=drawn,
             )

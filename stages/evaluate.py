@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from pandacat import evaluation, features, layout, params, predictions, saved, tracking
+from pandacat import evaluation, features, layout, params, saved, tables, tracking
 from pandacat.files import write_json
 from pandacat.sources.archive import find
 from pandacat.stage import run
@@ -36,12 +36,12 @@ def main() -> None:
         }
 
         judged = {where: measured.judged for where, measured in found.items()}
-        predictions.write(layout.PREDICTIONS / "test.csv", judged["test"])
+        tables.write(layout.PREDICTIONS / "test.csv", judged["test"])
         elsewhere = judged.get("field_test", judged["test"].head(0))
-        predictions.write(layout.PREDICTIONS / "field_test.csv", elsewhere)
+        tables.write(layout.PREDICTIONS / "field_test.csv", elsewhere)
         for table in ("paired", "open_set_scores"):
             parts = [getattr(one, table).assign(photos=where) for where, one in found.items()]
-            predictions.write(layout.PLOTS / f"{table}.csv", pd.concat(parts))
+            tables.write(layout.PLOTS / f"{table}.csv", pd.concat(parts))
         metrics = {where: measured.metrics() for where, measured in found.items()}
         write_json(layout.METRICS / "evaluate.json", metrics)
         tracked.log_metrics(metrics)

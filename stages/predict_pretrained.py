@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pandacat import features, layout, params, predictions, saved, shards, tracking
+from pandacat import features, layout, params, predictions, saved, shards, tables, tracking
 from pandacat.files import write_json, written_aside
 from pandacat.recogniser import open_model, untouched
 from pandacat.stage import run
@@ -29,7 +29,7 @@ def main() -> None:
         index = shards.read_index(layout.PHOTOS)
         centres = np.array(features.read(layout.FEATURES).centres)
         table = predictions.table(index, recogniser.probabilities(centres[:, None]))
-        predictions.write(layout.PREDICTIONS / "pretrained.csv", table)
+        tables.write(layout.PREDICTIONS / "pretrained.csv", table)
         metrics = predictions.figures_by_split(table)
         write_json(layout.METRICS / "predict_pretrained.json", metrics)
         tracked.log_metrics(metrics)

@@ -1,6 +1,6 @@
 """Gather the figures that count in files that lie in Git, where the regression gate finds them."""
 
-from pandacat import layout, predictions, shards, tracking
+from pandacat import layout, shards, tables, tracking
 from pandacat.files import read_json, write_json
 from pandacat.gate import HEADLINE, PREDICTIONS
 from pandacat.sources import provenance
@@ -48,7 +48,7 @@ def main() -> None:
             },
         }
         write_json(HEADLINE, headline)
-        predictions.write(PREDICTIONS, predictions.read(layout.PREDICTIONS / "test.csv"))
+        tables.write(PREDICTIONS, tables.read(layout.PREDICTIONS / "test.csv"))
         tracked.log_artifact(HEADLINE)
 
 

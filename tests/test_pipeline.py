@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, run_stage, write_params
 
-from pandacat import features, predictions, saved, shards
+from pandacat import features, predictions, saved, shards, tables
 from pandacat.labels import LABELS
 from pandacat.recogniser import open_model
 
@@ -97,7 +97,7 @@ def test_a_model_says_what_it_was_trained_on(workspace: Path) -> None:
 
 @pytest.mark.parametrize("table", ["test", "field_test"])
 def test_every_network_judges_the_same_photos(workspace: Path, table: str) -> None:
-    judged = predictions.read(workspace / f"data/predictions/{table}.csv")
+    judged = tables.read(workspace / f"data/predictions/{table}.csv")
     paths = judged.groupby("network").path.apply(list)
     assert set(paths.index) == {"scratch", "pretrained", "plain", "fine_tuned"}
     assert paths.map(tuple).nunique() == 1
@@ -106,12 +106,12 @@ def test_every_network_judges_the_same_photos(workspace: Path, table: str) -> No
 
 def test_evaluation_uses_the_test_split_alone(workspace: Path) -> None:
     index = shards.read_index(workspace / "data/photos")
-    judged = predictions.read(workspace / "data/predictions/test.csv")
+    judged = tables.read(workspace / "data/predictions/test.csv")
     assert set(judged.path) == set(index.name[index.split == "test"])
 
 
 def test_figures_agree_with_the_predictions(workspace: Path) -> None:
-    judged = predictions.read(workspace / "data/predictions/test.csv")
+    judged = tables.read(workspace / "data/predictions/test.csv")
     for name, table in judged.groupby("network"):
         verdicts = table[PROBABILITIES].to_numpy().argmax(axis=1)
         right = (verdicts == table.label.map(LABELS.index)).mean()
@@ -130,7 +130,7 @@ def test_trust_is_measured_besides_accuracy(workspace: Path) -> None:
 
 
 def test_the_untouched_network_knows_real_photos(workspace: Path) -> None:
-    judged = predictions.read(workspace / "data/predictions/field_test.csv")
+    judged = tables.read(workspace / "data/predictions/field_test.csv")
     known = judged[judged.network == "pretrained"]
     verdicts = [LABELS[k] for k in known[PROBABILITIES].to_numpy().argmax(axis=1)]
     assert verdicts == known.label.tolist()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pandacat import params, photos, predictions, shards, stress
+from pandacat import params, photos, shards, stress, tables
 from pandacat.labels import LABELS
 from pandacat.measure.corruptions import CORRUPTIONS
 from pandacat.measure.shortcuts import header_properties
@@ -156,7 +156,7 @@ def test_every_corruption_and_severity_is_looked_at_by_every_network(workspace):
 
 def test_only_test_photos_are_saved_again_all_of_them_where_they_are_few(workspace):
     index = shards.read_index(workspace / "data/photos")
-    resaved = predictions.read(workspace / "data/predictions/resaved.csv")
+    resaved = tables.read(workspace / "data/predictions/resaved.csv")
 
     assert set(resaved.path) == set(index.name[index.split == "test"])
     assert resaved.groupby("label").quality.nunique().eq(1).all()

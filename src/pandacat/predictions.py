@@ -1,18 +1,15 @@
 """Tables of what a network said of each photo."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pandacat.files import reading, written_aside
 from pandacat.labels import LABELS
 from pandacat.measure import accuracy
 from pandacat.splits import SPLITS
 
 PROBABILITIES = [f"p_{label}" for label in LABELS]
-DECIMALS = 6
 
 
 def table(index: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
@@ -23,18 +20,6 @@ def table(index: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
     columns = {name: probabilities[:, k] for k, name in enumerate(PROBABILITIES)}
     known = index[["name", "label", "split"]].rename(columns={"name": "path"})
     return known.reset_index(drop=True).assign(**columns)
-
-
-def write(path: Path, predictions: pd.DataFrame) -> None:
-    """Write a table as CSV, atomically, probabilities to six decimals."""
-    with written_aside(path) as aside:
-        predictions.round(DECIMALS).to_csv(aside, index=False, lineterminator="\n")
-
-
-def read(path: Path) -> pd.DataFrame:
-    """Return the table that `write` wrote; raise `PandacatError` where it is none."""
-    with reading(path):
-        return pd.read_csv(path)
 
 
 def arrays(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pandacat import layout, pages, predictions, saved, views
+from pandacat import layout, pages, predictions, saved, tables, views
 from pandacat.figures.judged import is_right, verdicts
 from pandacat.files import read_json, reading
 from pandacat.labels import IMAGENET_CLASS_COUNT, IMAGENET_CLASSES, LABELS
@@ -111,7 +111,7 @@ class Facts:
 def gather(settings: FineTuneParams) -> Facts:
     """Return what the stages left in the current folder."""
     judged = {
-        where: predictions.read(layout.PREDICTIONS / f"{where}.csv") for where in (TEST, ELSEWHERE)
+        where: tables.read(layout.PREDICTIONS / f"{where}.csv") for where in (TEST, ELSEWHERE)
     }
     drawings = sorted([*layout.FIGURES.glob("*.png"), *(layout.PLOTS / "audit").glob("*.png")])
     return Facts(
@@ -120,14 +120,14 @@ def gather(settings: FineTuneParams) -> Facts:
         photos=read_json(layout.METRICS / "preprocess.json"),
         left_out=_texts(layout.PHOTOS / "quarantine.csv"),
         audit=read_json(layout.METRICS / "audit.json"),
-        shortcuts=shortcuts.findings_in(predictions.read(layout.PLOTS / "audit" / "shortcuts.csv")),
-        suspects=predictions.read(layout.PLOTS / "audit" / "suspects.csv"),
+        shortcuts=shortcuts.findings_in(tables.read(layout.PLOTS / "audit" / "shortcuts.csv")),
+        suspects=tables.read(layout.PLOTS / "audit" / "suspects.csv"),
         digits=read_json(layout.METRICS / "train_scratch_mnist.json"),
         training=read_json(layout.METRICS / "fine_tune.json"),
         measured=read_json(layout.METRICS / "evaluate.json"),
         judged={where: table for where, table in judged.items() if len(table)},
         stress=read_json(layout.METRICS / "stress.json"),
-        corrupted=predictions.read(layout.PLOTS / "corruptions.csv"),
+        corrupted=tables.read(layout.PLOTS / "corruptions.csv"),
         model=saved.load(layout.MODELS / "fine-tuned"),
         pictures={path.stem: path for path in drawings},
     )

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from pandacat import augment, explain, features, photos, predictions, shards, views
+from pandacat import augment, explain, features, photos, shards, tables, views
 from pandacat.figures import answers, inside, learning, pictures, trust
 from pandacat.figures.judged import by_network, verdicts
 from pandacat.figures.pictures import Changes
@@ -103,8 +103,8 @@ def _scratch_network(model: SavedModel) -> ScratchNetwork:
 
 def how_training_went(folder: Path, curves: dict[str, Path], *, drawn: bool) -> None:
     """Draw `curves.png` from the CSV of each training."""
-    tables = {title: predictions.read(path) for title, path in curves.items()}
-    learning.curves(folder / "curves.png", tables, drawn=drawn)
+    histories = {title: tables.read(path) for title, path in curves.items()}
+    learning.curves(folder / "curves.png", histories, drawn=drawn)
 
 
 def what_they_answer(folder: Path, judged: pd.DataFrame, *, where: str, drawn: bool) -> None:
