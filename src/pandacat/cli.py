@@ -1,35 +1,16 @@
 """The `pandacat` command."""
 
 import argparse
-import csv
-import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from glob import glob
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from tqdm import tqdm
 
 from pandacat import gate, layout, tracking
-from pandacat.errors import PandacatError, printable, sentence_of
+from pandacat.errors import PandacatError, sentence_of
 from pandacat.files import written_aside
 from pandacat.interrupts import raise_at_ctrl_c
-from pandacat.labels import LABELS
-
-if TYPE_CHECKING:
-    from pandacat.recogniser import Verdict
-
-UNREADABLE = "unreadable"
-
-PHOTO_ENDINGS = {
-    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif",
-    ".avif", ".ppm",
-}  # fmt: skip
-"""What is taken from a folder; a file that is named is read whatever its ending."""
 
 EXAMPLES = """\
 examples:
@@ -127,9 +108,11 @@ def _sync(_: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    from pandacat import verdicts
+    from pandacat.photo_files import find_photos, read_file
     from pandacat.recogniser import open_model
 
-    place = _place_of_table(options.output) if options.output else None
+    place = verdicts.place_of_table(options.output) if options.output else None
     paths = find_photos(options.paths)
     recogniser = open_model(options.model, models=options.models)
     if options.answers and recogniser.description.promise is None:
@@ -137,184 +120,15 @@ def _predict(options: argparse.Namespace) -> int:
             f"--answers: the model {options.model} was not calibrated for them; use the fine-tuned "
             "one, which `dvc repro` trains."
         )
-    verdicts = Counted(
+    found = verdicts.Counted(
         recogniser.recognise((path, partial(read_file, path)) for path in paths), len(paths)
     )
     if place:
-        write = WRITERS[options.output.suffix.lower()]
+        write = verdicts.WRITERS[options.output.suffix.lower()]
         with written_aside(place) as aside:
-            write(aside, verdicts, answers=options.answers)
+            write(aside, found, answers=options.answers)
     else:
-        print_lines(verdicts, answers=options.answers)
-    if verdicts.failed:
-        print(f"{verdicts.failed} of {len(paths)} files could not be read.", file=sys.stderr)
-    return 1 if verdicts.failed else 0
-
-
-def _place_of_table(output: Path) -> Path:
-    """Return where a table goes: `output`, or what this links to.
-
-    Raises:
-        PandacatError: no table can lie there, or it would replace what is no table of ours.
-    """
-    from pandacat.saved import DESCRIPTION
-
-    place = Path(os.path.realpath(output))
-    if output.suffix.lower() not in WRITERS:
-        raise PandacatError(f"--output {output}: the name must end in .csv or .json.")
-    if place.is_dir():
-        raise PandacatError(f"--output {output} is a folder; give the name of a file.")
-    if (place.parent / DESCRIPTION).exists():
-        raise PandacatError(f"--output {output} is in a model's folder; name another place.")
-    if place.is_file():
-        with place.open("rb") as stream:
-            begin = stream.read(len(max(TABLES_BEGIN, key=len)))
-        if begin and not begin.startswith(TABLES_BEGIN):
-            raise PandacatError(
-                f"--output {output}: this file is no table of verdicts, so it is not replaced; "
-                "name another, or remove it."
-            )
-    return place
-
-
-def read_file(path: str) -> bytes:
-    """Return the bytes of a photo.
-
-    Raises:
-        UnreadablePhotoError: there are more than any photo has, or no end of them; or it is a
-            named pipe, for which nobody may ever write.
-    """
-    from pandacat.photos import UnreadablePhotoError
-    from pandacat.sources.archive import LARGEST_FILE_BYTES
-
-    if Path(path).is_fifo() and not path.startswith("/dev/"):
-        raise UnreadablePhotoError("a named pipe: give a file")
-    with Path(path).open("rb") as stream:
-        blocks = iter(partial(stream.read, 1 << 20), b"")
-        data = b"".join(islice(blocks, (LARGEST_FILE_BYTES >> 20) + 1))
-    if len(data) > LARGEST_FILE_BYTES:
-        raise UnreadablePhotoError(f"larger than {LARGEST_FILE_BYTES >> 20} MiB")
-    return data
-
-
-class Counted:
-    """Verdicts as they come, under a progress bar; counts those that failed."""
-
-    def __init__(self, verdicts: Iterable["Verdict"], total: int) -> None:
-        self._verdicts, self._total = verdicts, total
-        self.failed = 0
-
-    def __iter__(self) -> Iterator["Verdict"]:
-        with tqdm(
-            self._verdicts, total=self._total, unit="photo", disable=None, leave=False
-        ) as bar:
-            for verdict in bar:
-                self.failed += verdict.reason is not None
-                yield verdict
-
-
-def print_lines(verdicts: Iterable["Verdict"], *, answers: bool) -> None:
-    """Print one line per photo: verdict or answer, the three probabilities, the name."""
-    width = 14 if answers else 9
-    print(f"{'answer' if answers else 'verdict':{width}}{'panda':>7}{'cat':>8}{'other':>8}   photo")
-    for verdict in verdicts:
-        if verdict.probabilities is None:
-            line = f"{UNREADABLE:{width + 23}}   {printable(verdict.name)}: {verdict.reason}"
-        else:
-            shares = "".join(f"{probability:8.1%}" for probability in verdict.probabilities)
-            said = verdict.answer if answers else verdict.label
-            line = f"{said:{width - 1}}{shares}   {printable(verdict.name)}"
-        encoding = sys.stdout.encoding or "utf-8"
-        tqdm.write(line.encode(encoding, "backslashreplace").decode(encoding))
-
-
-def write_csv(path: Path, verdicts: Iterable["Verdict"], *, answers: bool) -> None:
-    """Write `path,label,p_panda,p_cat,p_other`, and `answer` where asked for.
-
-    Of an unreadable file the label is `unreadable`.
-    """
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        extra = ("answer",) if answers else ()
-        writer.writerow(("path", "label", *(f"p_{label}" for label in LABELS), *extra))
-        for verdict in verdicts:
-            if verdict.probabilities is None:
-                print(f"{printable(verdict.name)}: {verdict.reason}", file=sys.stderr)
-            row = (verdict.name, verdict.label or UNREADABLE, *(verdict.probabilities or ("",) * 3))
-            writer.writerow((*row, verdict.answer or UNREADABLE) if answers else row)
-
-
-def write_json_list(path: Path, verdicts: Iterable["Verdict"], *, answers: bool) -> None:
-    """Write a list of objects with the columns of the CSV, and `reason` for unreadable files."""
-    with path.open("w", encoding="utf-8", errors="surrogateescape") as stream:
-        separator = "[\n"
-        for verdict in verdicts:
-            row: dict[str, object] = {"path": verdict.name, "label": verdict.label or UNREADABLE}
-            if verdict.probabilities is None:
-                row["reason"] = verdict.reason
-            else:
-                row |= {f"p_{k}": p for k, p in zip(LABELS, verdict.probabilities, strict=True)}
-            if answers:
-                row["answer"] = verdict.answer or UNREADABLE
-            stream.write(f"{separator}  {json.dumps(row, ensure_ascii=False)}")
-            separator = ",\n"
-        stream.write("\n]\n")
-
-
-WRITERS = {".csv": write_csv, ".json": write_json_list}
-
-TABLES_BEGIN = (
-    b"path,label,p_panda,p_cat,p_other\n",
-    b"path,label,p_panda,p_cat,p_other,answer\n",
-    b'[\n  {"path": "',
-    b"[\n\n]",
-)
-"""The first bytes of all that the writers write."""
-
-
-def find_photos(paths: Sequence[str]) -> list[str]:
-    """Return the files that the paths stand for: themselves, all photos in folders, patterns.
-
-    A file that is not there, or a folder that can't be opened, is returned as well, so that it gets
-    its line. What is named twice is returned once; hidden files and folders are passed over, and
-    links to folders are not followed.
-
-    Raises:
-        PandacatError: only empty folders were given, or an empty name.
-    """
-    if "" in paths:
-        raise PandacatError("One of the paths is empty: name a photo, a folder or a pattern.")
-    found: dict[str, str] = {}
-    for path in paths:
-        try:
-            matches = _meant_by(path)
-        except OSError:  # reading it says why
-            matches = [path]
-        for match in matches:
-            found.setdefault(os.path.abspath(match), match)  # noqa: PTH100, which keeps `..`
-    if not found:
-        raise PandacatError(
-            f"No photos in {', '.join(paths)}: name the folder they are in, or the files, whatever "
-            "their ending."
-        )
-    return list(found.values())
-
-
-def _meant_by(path: str) -> list[str]:
-    if Path(path).is_dir():
-        return [str(file) for file in sorted(_photos_below(Path(path)))]
-    if Path(path).exists():
-        return [path]
-    matching = sorted(glob(path, recursive=True))  # noqa: PTH207
-    return [match for match in matching if not Path(match).is_dir()] or [path]
-
-
-def _photos_below(top: Path) -> Iterator[Path]:
-    """Yield the photos below a folder, and the folders that can't be opened."""
-    closed: list[OSError] = []
-    for folder, folders, names in os.walk(top, onerror=closed.append):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for file in (Path(folder, name) for name in names if not name.startswith(".")):
-            if file.suffix.lower() in PHOTO_ENDINGS and (file.is_file() or not file.exists()):
-                yield file
-    yield from (Path(error.filename) for error in closed)
+        verdicts.print_lines(found, answers=options.answers)
+    if found.failed:
+        print(f"{found.failed} of {len(paths)} files could not be read.", file=sys.stderr)
+    return 1 if found.failed else 0
