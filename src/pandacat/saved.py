@@ -111,9 +111,9 @@ def load(folder: Path) -> SavedModel:
 
 
 def _reason(error: Exception) -> str:
+    text = str(error)
     if isinstance(error, ValidationError):
-        faults = error.errors()
-        first = ".".join(map(str, faults[0]["loc"])) or "the description"
-        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-        return f"{DESCRIPTION}: {first}: {faults[0]['msg']}{more}"
-    return " ".join(str(error).split())[:300]
+        first, *others = error.errors()
+        key = ".".join(map(str, first["loc"])) or "all of it"
+        text = f"{DESCRIPTION}: {key}: {first['msg']}{f', and {len(others)} more' * bool(others)}"
+    return " ".join(text.split())[:300]
