@@ -277,7 +277,9 @@ def test_outside_a_repository_nothing_can_be_compared(project, monkeypatch, caps
     write(accuracy(0.9))
     monkeypatch.setenv("GIT_DIR", str(project / "none"))
     assert run() == 2
-    assert "no Git revision main" in capsys.readouterr().out
+    assert (
+        "can't be asked for the figures of a revision (fatal: not a git" in capsys.readouterr().out
+    )
 
 
 def test_a_rule_that_guards_nothing_fails(project, capsys):
@@ -294,7 +296,10 @@ def test_it_is_told_where_photos_could_not_be_compared_one_by_one(project, capsy
     *rows, _ = gate.PREDICTIONS.read_text().splitlines()
     gate.PREDICTIONS.write_text("\n".join(rows) + "\n")
     assert run() == 0
-    assert "3 figures are compared by their intervals" in capsys.readouterr().out
+    assert (
+        "3 figures are compared by their intervals, not photo by photo (test.ours."
+        in capsys.readouterr().out
+    )
 
 
 def test_rules_that_match_nothing_at_all_judge_nothing(project, capsys):
@@ -313,6 +318,27 @@ def test_the_pull_request_gets_a_table_with_failures_in_bold(project):
     table = Path("gate.md").read_text()
     assert "| test.ours.two_class_accuracy " in table
     assert "**regression**" in table
+
+
+def test_a_file_that_is_no_table_of_the_gates_is_not_replaced(project, capsys):
+    write(accuracy(0.9))
+    commit()
+    run("--markdown", "gate.md")
+    assert run("--markdown", "gate.md") == 0
+    before = Path("params.yaml").read_bytes()
+    assert run("--markdown", "params.yaml") == 2
+    assert "params.yaml: this file is no table of the gate's" in capsys.readouterr().err
+    assert Path("params.yaml").read_bytes() == before
+
+
+def test_rounding_in_the_predictions_does_not_make_the_comparison_coarse(project, capsys):
+    write({}, wrong={3})
+    headline = json.loads(gate.HEADLINE.read_text())
+    headline["test"]["ours"]["log_loss"] += 2e-6
+    gate.HEADLINE.write_text(json.dumps(headline))
+    commit()
+    assert run() == 0
+    assert "photo by photo" not in capsys.readouterr().out
 
 
 def test_a_table_that_can_not_be_written_is_no_regression(project, capsys):

@@ -41,6 +41,9 @@ HEADLINE = layout.METRICS / "headline.json"
 PREDICTIONS = layout.METRICS / "test_predictions.csv"
 _OF_PHOTOS = ("two_class_accuracy", "three_class_accuracy", "log_loss", "calibration_error")
 _PROBABILITIES = [f"p_{label}" for label in LABELS]
+_ROUNDED = 1e-4
+"""How far a figure may be from that of its photos, whose probabilities have six decimals."""
+_MARKDOWN_BEGINS = "| metric "
 
 Verdict = Literal[
     "same",
@@ -119,6 +122,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compare, print the table; return 0 (passed), 1 (got worse) or 2 (can't be compared)."""
     try:
+        if options.markdown:
+            _refuse_to_replace(options.markdown)
         rules = params.load().gate
         now = read_workspace()
         baseline, problem = _baseline(options.against, now)
@@ -146,10 +151,22 @@ def run(options: argparse.Namespace) -> int:
     if options.markdown:
         try:
             write_text(options.markdown, "\n\n".join([table(rows, markdown=True), *notes]) + "\n")
-        except (OSError, ValueError, PandacatError) as error:
-            print(f"Gate: --markdown: {error}", file=sys.stderr)
+        except Exception as error:
+            print(f"Gate: --markdown: {sentence_of(error)}", file=sys.stderr)
             return code or NOT_COMPARABLE
     return code
+
+
+def _refuse_to_replace(file: Path) -> None:
+    """Refuse to write over anything but a table of the gate's."""
+    if file.is_file():
+        with file.open(encoding="utf-8", errors="replace") as stream:
+            begin = stream.read(len(_MARKDOWN_BEGINS))
+        if begin and begin != _MARKDOWN_BEGINS:
+            raise PandacatError(
+                f"--markdown {file}: this file is no table of the gate's, so it is not replaced; "
+                "name another."
+            )
 
 
 def _baseline(against: str, now: Figures) -> tuple[Figures | None, str]:
@@ -251,7 +268,7 @@ def _paired_noise(metric: str, baseline: Figures, now: Figures) -> float | None:
     if before is None or after is None or not before.index.equals(after.index):
         return None
     for scores, side in ((before, baseline), (after, now)):
-        if not math.isclose(_figure(name, scores), side.numbers[metric].value, abs_tol=1e-6):
+        if not math.isclose(_figure(name, scores), side.numbers[metric].value, abs_tol=_ROUNDED):
             return None
     labels = after.index.get_level_values("label").map(LABELS.index).to_numpy()
     if name == "calibration_error":
@@ -359,6 +376,7 @@ def read_revision(revision: str) -> Figures:
     """
     if not revision:
         raise PandacatError("No revision to compare with: name one, as in `--against main`.")
+    _require_repository()
     commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", revision + "^{commit}")
     if commit is None:
         raise PandacatError(
@@ -375,12 +393,23 @@ def read_revision(revision: str) -> Figures:
     return _parse(headline, predictions, f"{HEADLINE} of {revision}")
 
 
+def _require_repository() -> None:
+    answer = _asked("rev-parse", "--git-dir")
+    if answer.returncode:
+        reason = " ".join(answer.stderr.decode(errors="replace").split())
+        raise PandacatError(f"Git can't be asked for the figures of a revision ({reason}).")
+
+
 def _git(*arguments: str) -> str | None:
+    answer = _asked(*arguments)
+    return answer.stdout.decode(errors="replace") if answer.returncode == 0 else None
+
+
+def _asked(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
     try:
-        answer = subprocess.run(["git", *arguments], capture_output=True, check=False)
+        return subprocess.run(["git", *arguments], capture_output=True, check=False)
     except FileNotFoundError:
         raise PandacatError("The gate needs git, and there is none on the PATH.") from None
-    return answer.stdout.decode(errors="replace") if answer.returncode == 0 else None
 
 
 def _parse(headline: str, predictions: str | None, name: str) -> Figures:
@@ -389,6 +418,8 @@ def _parse(headline: str, predictions: str | None, name: str) -> Figures:
     try:
         content = json.loads(headline)
         numbers = dict(_numbers(content))
+        if not numbers:
+            raise ValueError("it holds no figures")
         facts = dict(content.get("data", {}))
         table = None
         if predictions is not None:
@@ -430,15 +461,17 @@ def _idle(rows: Sequence[Row]) -> list[Row]:
 
 def _coarse(rows: Sequence[Row]) -> list[str]:
     """Return a sentence if figures of photos had to be compared without these."""
-    count = sum(
-        row.change is not None and _is_of_photos(row.metric) and not row.photo_by_photo
+    coarse = [
+        row.metric
         for row in rows
-    )
-    if not count:
+        if row.change is not None and _is_of_photos(row.metric) and not row.photo_by_photo
+    ]
+    if not coarse:
         return []
+    some = ", ".join(coarse[:3]) + (", …" if len(coarse) > 3 else "")
     return [
-        f"{count} figures are compared by their intervals, not photo by photo: {PREDICTIONS} is "
-        "missing on one side, has other photos, or does not give the figures."
+        f"{len(coarse)} figures are compared by their intervals, not photo by photo ({some}): "
+        f"{PREDICTIONS} is missing on one side, has other photos, or does not give the figures."
     ]
 
 
