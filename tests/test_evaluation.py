@@ -160,6 +160,26 @@ def test_copies_of_the_archives_own_photos_are_not_from_elsewhere(
     assert "2 photos are copies of photos in data/photos" in capsys.readouterr().err
 
 
+def test_of_copies_elsewhere_one_counts_and_none_under_two_labels(see_elsewhere, elsewhere, capsys):
+    whole = len(see_elsewhere(elsewhere).index)
+    (elsewhere / "cat/twice.jpg").write_bytes((EXAMPLES / "cat_chelsea.jpg").read_bytes())
+    for name in ("cat/jaguar.jpg", "other/jaguar.jpg"):
+        (elsewhere / name).write_bytes((EXAMPLES / "jaguar.jpg").read_bytes())
+    capsys.readouterr()
+
+    assert len(see_elsewhere(elsewhere).index) == whole
+    told = capsys.readouterr().err
+    assert "1 photos are copies of others in it and are left out: cat/twice.jpg" in told
+    assert "2 photos are there under several labels" in told
+
+
+def test_what_elsewhere_has_no_label_is_told(see_elsewhere, elsewhere, capsys):
+    (elsewhere / "dragon").mkdir()
+    (elsewhere / "dragon/1.jpg").write_bytes((EXAMPLES / "cow.jpg").read_bytes())
+    see_elsewhere(elsewhere)
+    assert "no label in photos.folders for: dragon (1)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("photos", "said"),
     [

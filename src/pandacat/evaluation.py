@@ -1,8 +1,9 @@
 """All networks on the same photos that none of them has seen."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -143,8 +144,9 @@ def see_archive(
 ) -> Seen:
     """Return the labelled photos of a zip or folder from elsewhere as the networks see them.
 
-    What can't be read, and copies of photos in `photo_folder`, which are not from elsewhere, are
-    left out and named on stderr. Features take some 60 kB of memory a photo.
+    What can't be read, copies of photos in `photo_folder`, which are not from elsewhere, and of
+    each other, which would count twice, are left out and named on stderr. Features take some 60 kB
+    of memory a photo.
 
     Raises:
         PandacatError: the archive can't be used, or no panda or no cat is left.
@@ -153,9 +155,10 @@ def see_archive(
         with TemporaryDirectory() as folder:
             taken = Path(folder) / "photos.zip"
             archives.take_in(archive, taken)
-            entries = archives.list_photos(taken, folders)
+            found = archives.survey(taken, folders)
+            print(f"Field test: {found}", file=sys.stderr)
             with archives.open_archive(taken) as reader:
-                looks = _look_at(reader, entries, recognisers, params.side_px)
+                looks = _look_at(reader, found.photos, recognisers, params.side_px)
         return _from_elsewhere(looks, shards.read_index(photo_folder), params.near_duplicate_bits)
     except PandacatError as error:
         raise PandacatError(f"evaluate.field_test, {archive}: {error}") from None
@@ -192,35 +195,40 @@ def _look_at(
 
 
 def _from_elsewhere(looks: Sequence[_Look], own: pd.DataFrame, most_bits: int) -> Seen:
-    """Leave out copies of the photos in the index `own`."""
+    """Leave out copies of the photos in the index `own`, and of each other."""
     plain, mirrored = (
         zip(*(look.fingerprints for look in looks), strict=True) if looks else ((), ())
     )
     groups = group_near_duplicates(
         [*own.fingerprint, *plain], [*own.mirrored_fingerprint, *mirrored], most_bits
     )
-    is_copy = np.isin(groups[len(own) :], groups[: len(own)])
-    copies = [look.entry.name for look, copy in zip(looks, is_copy, strict=True) if copy]
-    _tell_of_left_out(copies, "are copies of photos in data/photos")
-    kept = [look for look, copy in zip(looks, is_copy, strict=True) if not copy]
-    for label in archives.NEEDED_LABELS:
-        if not any(look.entry.label == label for look in kept):
-            raise PandacatError(
-                f"no photo of {label} is left, without those that can't be read and copies of "
-                "photos in data/photos: add others, or set it to null."
-            )
-    index = pd.DataFrame(
-        [
-            {"name": look.entry.name, "label": look.entry.label, "split": "field_test"}
-            for look in kept
-        ]
+    table = pd.DataFrame(
+        {
+            "name": [look.entry.name for look in looks],
+            "label": [look.entry.label for look in looks],
+            "group": groups[len(own) :],
+        }
     )
-    return Seen(index, stacked([look.features for look in kept]))
+    known = table.group.isin(groups[: len(own)])
+    disputed = ~known & (table.groupby("group").label.transform("nunique") > 1)
+    repeated = ~known & ~disputed & table.duplicated("group")
+    _tell_of_left_out(table.name[known], "are copies of photos in data/photos")
+    _tell_of_left_out(table.name[disputed], "are there under several labels")
+    _tell_of_left_out(table.name[repeated], "are copies of others in it")
+    kept = table[~(known | disputed | repeated)]
+    for label in archives.NEEDED_LABELS:
+        if label not in set(kept.label):
+            raise PandacatError(
+                f"no photo of {label} is left, without those that can't be read and copies: "
+                "add others, or set it to null."
+            )
+    index = kept[["name", "label"]].assign(split="field_test").reset_index(drop=True)
+    return Seen(index, stacked([looks[row].features for row in kept.index]))
 
 
-def _tell_of_left_out(names: Sequence[str], why: str) -> None:
-    if names:
-        some = ", ".join(map(printable, names[:3])) + (", …" if len(names) > 3 else "")
+def _tell_of_left_out(names: Collection[str], why: str) -> None:
+    if len(names):
+        some = ", ".join(map(printable, islice(names, 3))) + (", …" if len(names) > 3 else "")
         print(f"Field test: {len(names)} photos {why} and are left out: {some}", file=sys.stderr)
 
 
