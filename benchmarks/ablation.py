@@ -164,7 +164,7 @@ def corrupted(recogniser: Recogniser, count: int) -> Photos:
 
 def elsewhere(recogniser: Recogniser, archive: Path, folders: FolderParams) -> Photos:
     """Look at the photos of an archive."""
-    entries = archives.list_photos(archive, folders)
+    entries = archives.survey(archive, folders).photos
     with archives.open_archive(archive) as reader:
 
         def look(entry: archives.Entry) -> np.ndarray:

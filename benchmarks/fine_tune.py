@@ -171,7 +171,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="of the plain recipe")
     options = parser.parse_args()
     archive = measuring.require(options.archive, "run `dvc repro fetch_photos`, or say --archive.")
-    archive, field_test = archive.resolve(), options.field_test and options.field_test.resolve()
+    archive, field_test = archive.resolve(), options.field_test
+    if field_test:
+        field_test = measuring.require(field_test, "look at --field-test.").resolve()
     measuring.project()
 
     runs: dict[str, list[Run]] = {}
@@ -207,7 +209,7 @@ def prepare(archive: Path, field_test: Path | None, work: Path) -> Photos:
     unpack(archive, index[index.split != "train"], work / "judged")
     sets = {name: work / "judged" / name for name in ("validation", "test")}
     if field_test:
-        entries = archives.list_photos(field_test, params.load().photos.folders)
+        entries = archives.survey(field_test, params.load().photos.folders).photos
         table = pd.DataFrame([asdict(entry) for entry in entries]).assign(split="field_test")
         unpack(field_test, table, work / "judged")
         sets["field_test"] = work / "judged/field_test"

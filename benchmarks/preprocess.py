@@ -70,7 +70,7 @@ def image_folder(folder: Path) -> None:
 
 def photo_names(archive: Path) -> list[str]:
     """Return the names of the labelled photos."""
-    return [entry.name for entry in archives.list_photos(archive, params.load().photos.folders)]
+    return [entry.name for entry in archives.survey(archive, params.load().photos.folders).photos]
 
 
 def decoders() -> dict[str, Callable[[bytes], object]]:

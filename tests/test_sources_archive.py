@@ -15,7 +15,7 @@ from conftest import make_unopenable
 from pandacat.errors import PandacatError
 from pandacat.params import FolderParams, KaggleParams, PhotosParams, SampleParams
 from pandacat.sources import archive, fetching
-from pandacat.sources.archive import EntryError, find, list_photos, open_archive, survey, take_in
+from pandacat.sources.archive import EntryError, find, open_archive, survey, take_in
 
 FOLDERS = FolderParams(panda=("panda", "großer_pandabär"), cat=("cat", "cats"), other=("dogs",))
 PHOTOS = {"panda/1.jpg": b"panda", "cat/1.jpg": b"cat"}
@@ -36,7 +36,7 @@ def zipped(tmp_path: Path) -> Callable[..., Path]:
 
 
 def labels(path: Path) -> dict[str, str]:
-    return {entry.name: entry.label for entry in list_photos(path, FOLDERS)}
+    return {entry.name: entry.label for entry in survey(path, FOLDERS).photos}
 
 
 def test_the_nearest_folder_that_stands_for_a_label_counts(zipped: Callable[..., Path]) -> None:
@@ -60,7 +60,7 @@ def test_the_nearest_folder_that_stands_for_a_label_counts(zipped: Callable[...,
 
 def test_files_are_sorted_by_name_and_read_back(zipped: Callable[..., Path]) -> None:
     path = zipped({"cat/0.jpg": b"another"})
-    entries = list_photos(path, FOLDERS)
+    entries = survey(path, FOLDERS).photos
     assert [entry.name for entry in entries] == ["cat/0.jpg", "cat/1.jpg", "panda/1.jpg"]
     assert [entry.size_bytes for entry in entries] == [7, 3, 5]
     with open_archive(path) as reader:
@@ -109,9 +109,24 @@ def test_a_missing_class_is_named_with_the_folders_found_and_the_parameter(
         survey(path, FOLDERS)
 
 
+@pytest.mark.parametrize(
+    ("files", "step"),
+    [
+        (["1.jpg"], "Put the photos of each label in a folder that photos.folders.panda and"),
+        (["all.zip"], "It holds 1 archives, which are not opened: unpack it. Put the photos"),
+    ],
+)
+def test_where_no_folder_can_be_named_the_next_step_is_another(
+    zipped: Callable[..., Path], files: list[str], step: str
+) -> None:
+    path = zipped(dict.fromkeys(files, b""), photos=False)
+    with pytest.raises(PandacatError, match=step):
+        survey(path, FOLDERS)
+
+
 def test_which_classes_are_needed_can_be_chosen(zipped: Callable[..., Path]) -> None:
     path = zipped({"cats/1.jpg": b""}, photos=False)
-    assert len(list_photos(path, FOLDERS, needed=("cat",))) == 1
+    assert len(survey(path, FOLDERS, needed=("cat",)).photos) == 1
 
 
 def test_an_empty_zip_has_no_files(zipped: Callable[..., Path]) -> None:
@@ -233,7 +248,7 @@ def test_no_mutation_of_a_zip_ends_in_anything_but_an_error_of_ours(
         mutant[-position - 1] = position % 256
         path.write_bytes(mutant)
         try:
-            entries = list_photos(path, FOLDERS, needed=())
+            entries = survey(path, FOLDERS, needed=()).photos
         except PandacatError:
             continue
         with open_archive(path) as reader:
@@ -268,7 +283,7 @@ def test_100_000_files_are_listed_in_seconds(tmp_path: Path) -> None:
     path = tmp_path / "many.zip"
     path.write_bytes(zip_of_empty_files([f"{folders[i % 3]}/{i}.jpg" for i in range(100_000)]))
     started = time.perf_counter()
-    assert len(list_photos(path, FOLDERS)) == 66_667
+    assert len(survey(path, FOLDERS).photos) == 66_667
     assert time.perf_counter() - started < 10
 
 

@@ -28,7 +28,7 @@ def examine(data: bytes) -> str:
         path = Path(folder) / "photos.zip"
         path.write_bytes(data)
         try:
-            entries = archive.list_photos(path, FOLDERS, needed=())
+            entries = archive.survey(path, FOLDERS, needed=()).photos
         except PandacatError:
             return "refused"
         unread = 0

@@ -36,6 +36,9 @@ HARMLESS_FILE_BYTES = 1 << 20
 
 NEEDED_LABELS: tuple[Label, ...] = ("panda", "cat")
 
+TOP = "(top)"
+"""What the place above all folders is called."""
+
 _PACKED_DATE = (1980, 1, 1, 0, 0, 0)
 _NESTED_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 _SYSTEM_FILES = frozenset({"__macosx", "thumbs.db", "desktop.ini", "icon\r"})
@@ -150,13 +153,6 @@ def open_archive(archive: Path) -> Iterator[Reader]:
         yield Reader(opened)
 
 
-def list_photos(
-    archive: Path, folders: FolderParams, *, needed: Sequence[Label] = NEEDED_LABELS
-) -> list[Entry]:
-    """Return the labelled files of an archive, sorted by name; raises as `survey` does."""
-    return list(survey(archive, folders, needed=needed).photos)
-
-
 def survey(
     archive: Path, folders: FolderParams, *, needed: Sequence[Label] = NEEDED_LABELS
 ) -> Survey:
@@ -197,7 +193,7 @@ def _survey(opened: zipfile.ZipFile, folders: FolderParams, needed: Sequence[Lab
         elif name.lower().endswith(_NESTED_ARCHIVES):
             nested_archives += 1
         elif label is None:
-            unlabelled[folder or "(top)"] += 1
+            unlabelled[folder or TOP] += 1
         else:
             photos.append(Entry(info.filename, label, info.file_size))
     found = Survey(
@@ -346,9 +342,15 @@ def _refuse_lack(found: Survey, needed: Sequence[Label]) -> None:
     folders.update(_folder_and_name(entry.name)[0] for entry in found.photos)
     what = f"its folders with files are: {_listed(dict(folders))}" if folders else "it has no files"
     keys = " and ".join(f"photos.folders.{label}" for label in missing)
+    steps = []
+    if found.nested_archives:
+        steps.append(f"It holds {found.nested_archives} archives, which are not opened: unpack it.")
+    if set(folders) - {TOP}:
+        steps.append(f"Add the names of the right folders to {keys} in params.yaml.")
+    else:
+        steps.append(f"Put the photos of each label in a folder that {keys} in params.yaml names.")
     raise PandacatError(
-        f"the archive has no photos of {' and '.join(missing)}; {what}. "
-        f"Add the names of the right folders to {keys} in params.yaml."
+        f"the archive has no photos of {' and '.join(missing)}; {what}. {' '.join(steps)}"
     )
 
 
