@@ -1,6 +1,8 @@
 """What Ctrl-C does: while packages load, end the process without a word; later, raise."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def end_at_ctrl_c() -> None:
@@ -13,3 +15,13 @@ def raise_at_ctrl_c() -> None:
     """Let Ctrl-C raise `KeyboardInterrupt` again, so that work under way can be left tidy."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def ctrl_c_waits() -> Iterator[None]:
+    """Keep Ctrl-C back until the end of the block; processes started in it never see one."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

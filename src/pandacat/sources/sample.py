@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 
 from pandacat.files import written_aside
+from pandacat.interrupts import ctrl_c_waits
 from pandacat.labels import LABELS, Label
 from pandacat.params import SampleParams
 from pandacat.sources.drawing import draw
@@ -33,8 +35,11 @@ def write_archive(archive: Path, params: SampleParams, workers: int | None = Non
     from tqdm import tqdm
 
     listed = entries(params)
-    with written_aside(archive) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as out:
-        pictures = _drawn(params.seed, listed, workers or _cores())
+    with (
+        written_aside(archive) as aside,
+        zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as out,
+        closing(_drawn(params.seed, listed, workers or _cores())) as pictures,
+    ):
         progress = tqdm(pictures, total=len(listed), desc="draw", unit="photo")
         for (label, number), jpeg in zip(listed, progress, strict=True):
             out.writestr(zipfile.ZipInfo(f"{label}/{label}-{number:04d}.jpg", EPOCH), jpeg)
@@ -48,10 +53,12 @@ def shot_of(name: str) -> int:
     return int(PurePosixPath(name).stem.rpartition("-")[2])
 
 
-def _drawn(seed: int, listed: list[tuple[Label, int]], workers: int) -> Iterator[bytes]:
+def _drawn(seed: int, listed: list[tuple[Label, int]], workers: int) -> Generator[bytes]:
     labels, numbers = zip(*listed, strict=True)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(draw, labels, [seed] * len(listed), numbers, chunksize=4)
+        with ctrl_c_waits():
+            pictures = pool.map(draw, labels, [seed] * len(listed), numbers, chunksize=4)
+        yield from pictures
 
 
 def _cores() -> int:
