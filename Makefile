@@ -24,7 +24,7 @@ help:  ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
 
 repro: $(READY)  ## run every stage that is not up to date
-	@git rev-parse --git-dir > /dev/null 2>&1 || { echo "DVC needs Git, and this folder is no Git repository: clone the project, or run 'git init' here." >&2; exit 1; }
+	@git rev-parse --git-dir > /dev/null || { echo "DVC needs a Git repository that Git opens: do as Git says, or clone the project, or run 'git init' here." >&2; exit 1; }
 	$(BIN)/dvc repro
 	@echo "What came out, on one page: reports/report.html"
 
@@ -39,6 +39,7 @@ gate: $(READY)  ## compare the figures with those of a Git revision (AGAINST=mai
 
 ui: $(READY)  ## open the tracked runs in a browser (PORT=5000)
 	@[ "$(PORT)" -ge 1 ] 2> /dev/null && [ "$(PORT)" -le 65535 ] || { echo "PORT=$(PORT) is no port: name one from 1 to 65535." >&2; exit 1; }
+	@$(BIN)/python -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0)' || { echo "Something listens on port $(PORT) already, maybe another 'make ui': open http://127.0.0.1:$(PORT), or name another, as in 'make ui PORT=5001'." >&2; exit 1; }
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --port "$(PORT)"
 
 bench: $(READY)  ## measure speed beside other ways, 30 minutes (ARCHIVE=photos.zip FIELD_TEST=others.zip)

@@ -79,7 +79,7 @@ def test_an_unreadable_file_gets_a_line_with_the_reason_and_the_rest_go_on(
     assert main(["predict", *paths, "--model", "pretrained"]) == 1
     captured = capsys.readouterr()
     assert "bad.jpg: not a picture" in captured.out
-    assert "nowhere.jpg: No such file" in captured.out
+    assert "nowhere.jpg: No such file or directory. Look at the name" in captured.out
     assert "panda.jpg" in captured.out
     assert "2 of 3 files could not be read" in captured.err
 
@@ -232,6 +232,24 @@ def test_only_a_table_of_verdicts_is_replaced(
     first = (folder / name).read_bytes()
     assert main(arguments) == 0
     assert (folder / name).read_bytes() == first
+
+
+def test_no_table_is_written_where_a_stage_would_remove_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in ("data/photos/out.csv", "plots/tables/out.csv"):
+        arguments = ["predict", "photos/cat.jpg", "--model", "pretrained", "--output", place]
+        assert main(arguments) == 1
+        assert "is among what the pipeline makes" in capsys.readouterr().err
+        assert not (folder / place).exists()
+
+
+def test_a_folder_called_pretrained_is_not_taken_for_the_network(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "pretrained").mkdir()
+    assert main(["predict", "photos/panda.jpg", "--model", "pretrained"]) == 0
+    assert "panda.jpg" in capsys.readouterr().out
 
 
 def test_a_table_goes_where_a_link_leads(folder: Path) -> None:

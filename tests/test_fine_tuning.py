@@ -158,6 +158,14 @@ def test_the_promise_is_kept_on_new_photos() -> None:
         assert (own >= threshold).mean() == pytest.approx(0.9, abs=0.01)
 
 
+def test_a_promise_that_too_few_photos_can_keep_is_told(capsys: pytest.CaptureFixture) -> None:
+    probabilities = np.tile([0.5, 0.3, 0.2], (30, 1))
+    few = np.array([0] * 8 + [1] * 9 + [2] * 13)
+    assert fine_tuning.calibrate_promise(probabilities, few, 0.9).thresholds == (0, 0.3)
+    told = capsys.readouterr().err
+    assert "needs 9 validation photos of panda, and as many of cat; there are 8 and 9" in told
+
+
 def test_a_network_with_a_trunk_of_its_own_goes_through_the_stages(
     workspace: Path, small_params: dict[str, dict[str, object]], tmp_path: Path
 ) -> None:

@@ -154,7 +154,7 @@ def test_a_large_photo_is_shrunk_to_the_shorter_side_and_a_small_one_is_left() -
         (saved_as(halves((400, 300)), "PNG")[:300], "damaged"),
         (saved_as(Image.new("L", (1200, 1200)), "PNG"), "more than 1 megapixels"),
         (saved_as(Image.new("L", (70_000, 2)), "PNG"), "more than 65,000 px long"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100), "not a picture|damaged"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100), "HEIC: save it as JPEG"),
     ],
 )
 def test_what_is_no_whole_picture_is_refused_with_a_reason(data: bytes, reason: str) -> None:

@@ -182,6 +182,24 @@ def test_dvc_leaves_a_zip_alone_that_a_user_keeps_where_the_pipeline_keeps_its_o
     assert (tmp_path / own).read_bytes() == (workspace / own).read_bytes()
 
 
+def test_where_too_few_photos_can_be_used_the_reasons_are_counted(
+    workspace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    small_params: dict[str, dict[str, object]],
+) -> None:
+    shutil.copytree(workspace / "data", tmp_path / "data")
+    smaller = small_params["preprocess"] | {"max_megapixels": 0.001}
+    write_params(tmp_path, small_params | {"preprocess": smaller})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        run_stage("preprocess")
+    assert "Only 0 of 12 photos of panda can be used, and 5 are needed (12: more than 0.001" in str(
+        ended.value
+    )
+
+
 def test_a_name_on_the_list_of_exclusions_that_no_photo_has_is_told(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

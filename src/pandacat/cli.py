@@ -80,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
         "--answers",
         action="store_true",
         help="name every animal that can't be ruled out: 95 in 100 pandas, and as many cats, get "
-        "their name on photos like those trained on; others may get one, too",
+        "their name on photos like those trained on (params.yaml: fine_tune.coverage); others may "
+        "get one, too",
     )
     predict.set_defaults(run=_predict)
 

@@ -23,7 +23,9 @@ _FILE_FOR_FOLDER = "A file lies where a folder should be: move it away, or name 
 _FOLDER_FOR_FILE = "A folder lies where a file should be: move it away, or name another place."
 _NAME = "Look at the name, and at the folder you are in."
 _SHORTER = "Give a shorter name."
-_MEMORY = "Lower the stage's batch_size or side_px in params.yaml, or close other programs."
+_MEMORY = (
+    "Lower the stage's batch_size, side_px or channels in params.yaml, or close other programs."
+)
 _NEXT_STEPS = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
@@ -74,12 +76,17 @@ def _told(error: Exception) -> str:
     if isinstance(error, PandacatError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}. {_NEXT_STEPS.get(error.errno or 0, '')}".strip()
+        return f"{f'{error.filename}: ' * bool(error.filename)}{told_by_system(error)}"
     text = str(error).lower()
     if isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY):
         return f"There is not enough memory ({_in_short(error)}). {_MEMORY}"
     return _unforeseen(error)
+
+
+def told_by_system(error: OSError) -> str:
+    """Return what the system says was wrong, without the file's name, and what to do."""
+    said = error.strerror or "It can't be opened"
+    return f"{said}. {_NEXT_STEPS.get(error.errno or 0, '')}".strip()
 
 
 def _unforeseen(error: Exception) -> str:

@@ -110,7 +110,9 @@ def reading(path: Path) -> Iterator[None]:
 
     Raises:
         PandacatError: the file is damaged.
+        OSError: it is not there, or out of reach.
     """
+    path.stat()
     try:
         yield
     except (ValueError, KeyError, TypeError, EOFError, RecursionError, OSError) as error:

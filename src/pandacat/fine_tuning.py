@@ -9,6 +9,7 @@ to move far, and all others are held: cats come to differ from these dogs becaus
 dogs better, not because it takes more for cats.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -276,7 +277,17 @@ def fit_temperature(logits: np.ndarray, classes: np.ndarray) -> float:
 
 def calibrate_promise(probabilities: np.ndarray, classes: np.ndarray, coverage: float) -> Promise:
     """Return from which probability on panda, and cat, is to be named, so that `coverage` of each
-    get their name, among photos like the validation photos given: `(N, 3)` and `(N,)`."""
+    get their name, among photos like the validation photos given: `(N, 3)` and `(N,)`.
+
+    Where these are too few for it, the user is told.
+    """
     known = classes != LABELS.index("other")
     panda, cat = conformal.calibrate_by_label(probabilities[known, :2], classes[known], coverage)
+    if not (panda and cat):
+        there = np.bincount(classes[known], minlength=2)
+        training.tell(
+            f"fine_tune.coverage {coverage:g} needs {math.ceil(1 / (1 - coverage) - 1e-9) - 1} "
+            f"validation photos of panda, and as many of cat; there are {there[0]} and {there[1]}. "
+            "Answers name what has too few on every photo: lower it, or add photos."
+        )
     return Promise(coverage, (float(panda), float(cat)))

@@ -1,12 +1,13 @@
 """`params.yaml` as frozen dataclasses, checked whole before anything runs."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -20,7 +21,16 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 PlaceName = Annotated[str, Field(min_length=1)]
+FolderName = Annotated[str, Field(pattern=r"^[^/\\]+$")]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Zoom = Annotated[float, Field(ge=0.01, le=100)]
+
+
+def _owner_and_name(dataset: str) -> str:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", dataset):
+        raise ValueError("needs owner/name, the last two parts of the address of its page")
+    return dataset
+
 
 _checked = ConfigDict(extra="forbid", strict=True)
 
@@ -37,7 +47,7 @@ class SampleParams:
 class KaggleParams:
     """The data set on Kaggle."""
 
-    dataset: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    dataset: Annotated[str, AfterValidator(_owner_and_name)]
     """`owner/name`, as in the address of its page."""
 
 
@@ -45,9 +55,9 @@ class KaggleParams:
 class FolderParams:
     """Names of the folders (lower case) whose photos get each label."""
 
-    panda: tuple[str, ...]
-    cat: tuple[str, ...]
-    other: tuple[str, ...]
+    panda: tuple[FolderName, ...]
+    cat: tuple[FolderName, ...]
+    other: tuple[FolderName, ...]
 
 
 @dataclass(frozen=True, config=_checked)
@@ -100,7 +110,7 @@ class AugmentParams:
 
     rotation_degrees: Annotated[float, Field(ge=0, le=180)]
     """Turned by up to so much either way."""
-    zoom: tuple[PositiveFloat, PositiveFloat]
+    zoom: tuple[Zoom, Zoom]
     """Enlarged by a factor between these two; 1 is as it is."""
     stretch: Annotated[float, Field(ge=0, le=1)]
     """Width against height, by a factor of up to 1 + stretch either way."""
@@ -212,9 +222,9 @@ class FineTuneParams:
     strategy: Literal["head", "last_stages", "everything"]
     trained_stages: Count
     """With `last_stages`: how many of the trunk's are trained."""
-    anchor: Annotated[float, Field(ge=0)]
+    anchor: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     """Pull towards the pretrained weights."""
-    freedom: Annotated[float, Field(ge=1)]
+    freedom: Annotated[float, Field(ge=1, le=1e6)]
     """With `head`: how many times as far the classes of other animals that are shown may move."""
     steps: Count
     """Batches to learn from, rounded to whole epochs: few photos are seen more often."""

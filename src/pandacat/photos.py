@@ -25,6 +25,9 @@ LONGEST_PX = 65_000
 
 MODES = ("RGB", "L", "RGBA", "LA", "P", "PA", "1", "CMYK", "YCbCr", "LAB", "HSV", "I;16", "I", "F")
 
+HEIC_BEGINS = (b"ftypheic", b"ftypheix", b"ftypmif1")
+"""Bytes 4 to 11 of what telephones write, and Pillow does not read."""
+
 
 class UnreadablePhotoError(Exception):
     """The bytes give no picture; the text says why, in a few words."""
@@ -63,7 +66,9 @@ def read(data: bytes, *, side_px: int, max_megapixels: float) -> Photo:
     except UnreadablePhotoError:
         raise
     except UnidentifiedImageError:
-        raise UnreadablePhotoError("not a picture that can be read") from None
+        is_heic = data[4:12] in HEIC_BEGINS
+        reason = "HEIC: save it as JPEG" if is_heic else "not a picture that can be read"
+        raise UnreadablePhotoError(reason) from None
     except Image.DecompressionBombError:
         raise UnreadablePhotoError(f"more than {max_megapixels:g} megapixels") from None
     except MemoryError:

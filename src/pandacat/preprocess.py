@@ -110,7 +110,8 @@ def read_exclusions(path: Path) -> dict[str, str]:
         ) from None
     except (ValueError, csv.Error) as error:
         raise PandacatError(
-            f"{path} needs the columns path and reason, a line for each photo to leave out: {error}"
+            f"{path} needs the columns path and reason, a line for each photo to leave out, with "
+            f"commas, as UTF-8: {error}"
         ) from None
     return found
 
@@ -162,13 +163,16 @@ def _tell_of_strangers(excluded: Set[str]) -> None:
 
 
 def _require_enough(found: pd.DataFrame, quarantine: pd.DataFrame, least: int) -> None:
-    kept, lost = Counter(found["label"]), Counter(quarantine["label"])
     for label in LABELS:
-        there = kept[label] + lost[label]
-        if kept[label] < least and (there or label != "other"):
+        kept = int((found["label"] == label).sum())
+        lost = Counter(quarantine["reason"][quarantine["label"] == label])
+        there = kept + lost.total()
+        if kept < least and (there or label != "other"):
+            reasons = "; ".join(f"{count}: {reason}" for reason, count in lost.most_common(3))
             raise PandacatError(
-                f"Only {kept[label]} of {there} photos of {label} can be read, and {least} are "
-                "needed: add photos, or lower preprocess.min_photos_per_label."
+                f"Only {kept} of {there} photos of {label} can be used, and {least} are needed"
+                f"{f' ({reasons})' * bool(reasons)}: add photos, or lower "
+                "preprocess.min_photos_per_label."
             )
 
 

@@ -13,7 +13,7 @@ import platformdirs
 from PIL import Image
 
 from pandacat import photos, saved, views
-from pandacat.errors import MODEL_AGAIN, PandacatError
+from pandacat.errors import MODEL_AGAIN, PandacatError, told_by_system
 from pandacat.labels import LABELS, Label, label_of_imagenet_class
 from pandacat.networks.engine import Engine, EngineName, compile_trunk
 from pandacat.parallel import ordered_map
@@ -137,7 +137,7 @@ class Recogniser:
             except photos.UnreadablePhotoError as error:
                 return Verdict(name, None, str(error))
             except OSError as error:
-                return Verdict(name, None, error.strerror or "can't be opened")
+                return Verdict(name, None, told_by_system(error))
             probabilities = tuple(judge(photo.image, [self])[0].tolist())
             return Verdict(name, probabilities, answer=self.answer(probabilities))
 
@@ -254,10 +254,10 @@ def open_model(name: str, *, models: Path, engine: EngineName = "auto") -> Recog
         raise PandacatError("--model is empty: name a model, or leave it out.")
     if (models / name).is_dir():
         return Recogniser(saved.load(models / name), engine)
-    if Path(name).is_dir():
-        return Recogniser(saved.load(Path(name)), engine)
     if name == PRETRAINED:
         return Recogniser(_load_pretrained(), engine)
+    if Path(name).is_dir():
+        return Recogniser(saved.load(Path(name)), engine)
     known = sorted({PRETRAINED, *(path.name for path in models.glob("*") if _knows_animals(path))})
     raise PandacatError(
         f"There is no model called {name} in {models.absolute()}. There is: {', '.join(known)}. "
@@ -268,7 +268,7 @@ def open_model(name: str, *, models: Path, engine: EngineName = "auto") -> Recog
 def _knows_animals(model: Path) -> bool:
     try:
         return saved.load(model).description.labels == LABELS
-    except PandacatError:
+    except (PandacatError, OSError):
         return False
 
 

@@ -80,6 +80,7 @@ def load(folder: Path) -> SavedModel:
     Raises:
         PandacatError: there is none, or it is damaged or not of this project's format; the text
             says which.
+        OSError: its files may not be read.
     """
     weights, description = folder / WEIGHTS, folder / DESCRIPTION
     missing = [path.name for path in (weights, description) if not path.is_file()]
@@ -92,8 +93,11 @@ def load(folder: Path) -> SavedModel:
         raise PandacatError(f"The model in {folder} lacks {missing[0]}. {MODEL_AGAIN}")
     try:
         about = TypeAdapter(Description).validate_json(description.read_bytes())
+        sha256 = sha256_of(weights)
         tensors = load_file(weights)
     except (ValidationError, SafetensorError, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno:  # the file can't be read at all
+            raise
         raise PandacatError(
             f"The model in {folder} can't be used: {_reason(error)}. {MODEL_AGAIN}"
         ) from None
@@ -107,7 +111,7 @@ def load(folder: Path) -> SavedModel:
             raise PandacatError(
                 f"The model in {folder} is damaged: {name} is not finite. {MODEL_AGAIN}"
             )
-    return SavedModel(about, tensors, sha256_of(weights))
+    return SavedModel(about, tensors, sha256)
 
 
 def _reason(error: Exception) -> str:

@@ -25,7 +25,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pandacat.errors import PandacatError
+from pandacat.errors import PandacatError, sentence_of
 from pandacat.files import remove, written_aside
 
 JOURNALS = Path(".pandacat/tracking")
@@ -81,7 +81,7 @@ class Run:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy2(path, copy)
         except OSError as error:
-            self.fault = self.fault or str(error)
+            self.fault = self.fault or sentence_of(error)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags, over earlier ones of the same name."""
@@ -93,7 +93,7 @@ class Run:
             with (self.journal / "journal.jsonl").open("a", encoding="utf-8") as stream:
                 stream.write(line + "\n")
         except OSError as error:
-            self.fault = self.fault or str(error)
+            self.fault = self.fault or sentence_of(error)
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def run(stage: str, params: Any) -> Iterator[Run]:
         lock.acquire()
         sender = None if later else _start_sender(root)
     except OSError as error:
-        _warn(f"this run is not recorded, the stage goes on: {error}.")
+        _warn(f"this run is not recorded, the stage goes on: {sentence_of(error)}")
         yield tracked
         return
     tracked._write("start", stage=stage, params=_texts(params))
@@ -133,7 +133,7 @@ def run(stage: str, params: Any) -> Iterator[Run]:
         tracked._write("end", status=status)
         lock.release()
         if tracked.fault:
-            _warn(f"this run's record is not complete: {tracked.fault}.")
+            _warn(f"this run's record is not complete: {tracked.fault}")
         if sender:
             reason = _send(sender, [journal.name], SEND_SECONDS).get(journal.name)
             if reason and not tracked.fault:

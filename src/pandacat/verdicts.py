@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from pandacat import layout
 from pandacat.errors import PandacatError, printable
 from pandacat.labels import LABELS
 from pandacat.recogniser import Verdict
@@ -92,6 +93,10 @@ TABLES_BEGIN = (
 """The first bytes of all that the writers write."""
 
 
+STAGES_OWN = (layout.MNIST, layout.PHOTOS, layout.FEATURES, layout.PLOTS)
+"""Folders whose content DVC removes before a stage runs."""
+
+
 def place_of_table(output: Path) -> Path:
     """Return where a table goes: `output`, or what this links to.
 
@@ -103,6 +108,11 @@ def place_of_table(output: Path) -> Path:
         raise PandacatError(f"--output {output}: the name must end in .csv or .json.")
     if place.is_dir():
         raise PandacatError(f"--output {output} is a folder; give the name of a file.")
+    if any(place.is_relative_to(folder.resolve()) for folder in STAGES_OWN):
+        raise PandacatError(
+            f"--output {output} is among what the pipeline makes, which replaces whole folders; "
+            "name another place."
+        )
     if (place.parent / DESCRIPTION).exists():
         raise PandacatError(f"--output {output} is in a model's folder; name another place.")
     if place.is_file():
@@ -111,6 +121,6 @@ def place_of_table(output: Path) -> Path:
         if begin and not begin.startswith(TABLES_BEGIN):
             raise PandacatError(
                 f"--output {output}: this file is no table of verdicts, so it is not replaced; "
-                "name another, or remove it."
+                "name another."
             )
     return place
