@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pandacat.files import sha256_of, written_aside
 from pandacat.params import PhotosParams
+from pandacat.sources import kaggle, sample
+from pandacat.sources.archive import find, survey, take_in
 from pandacat.sources.provenance import Provenance
 
 
@@ -27,8 +29,6 @@ def fetch(params: PhotosParams, archive: Path) -> Provenance:
 
 
 def _draw(params: PhotosParams, archive: Path) -> Provenance:
-    from pandacat.sources import sample
-
     sample.write_archive(archive, params.sample)
     return Provenance(
         title="drawn animals",
@@ -42,9 +42,6 @@ def _draw(params: PhotosParams, archive: Path) -> Provenance:
 
 
 def _download(params: PhotosParams, archive: Path) -> Provenance:
-    from pandacat.sources import kaggle
-    from pandacat.sources.archive import survey
-
     facts = kaggle.download(
         params.kaggle.dataset, archive, accept=lambda zipped: survey(zipped, params.folders)
     )
@@ -60,8 +57,6 @@ def _download(params: PhotosParams, archive: Path) -> Provenance:
 
 
 def _take_in(params: PhotosParams, archive: Path) -> Provenance:
-    from pandacat.sources.archive import find, survey, take_in
-
     given = find(params.archive or "", "photos.archive")
     take_in(given, archive)
     survey(archive, params.folders)

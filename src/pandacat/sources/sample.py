@@ -10,6 +10,8 @@ from contextlib import closing
 from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 
+from tqdm import tqdm
+
 from pandacat.files import written_aside
 from pandacat.interrupts import ctrl_c_waits
 from pandacat.labels import LABELS, Label
@@ -32,8 +34,6 @@ def write_archive(archive: Path, params: SampleParams, workers: int | None = Non
     The bytes depend on `params` alone, not on the number of worker processes, by default one for
     each core that this process may use.
     """
-    from tqdm import tqdm
-
     listed = entries(params)
     with (
         written_aside(archive) as aside,
@@ -55,10 +55,13 @@ def shot_of(name: str) -> int:
 
 def _drawn(seed: int, listed: list[tuple[Label, int]], workers: int) -> Generator[bytes]:
     labels, numbers = zip(*listed, strict=True)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    try:
         with ctrl_c_waits():
             pictures = pool.map(draw, labels, [seed] * len(listed), numbers, chunksize=4)
         yield from pictures
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _cores() -> int:
