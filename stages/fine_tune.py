@@ -2,7 +2,17 @@
 
 from dataclasses import asdict, replace
 
-from pandacat import features, fine_tuning, layout, params, saved, shards, tracking, training
+from pandacat import (
+    augment,
+    features,
+    fine_tuning,
+    layout,
+    params,
+    saved,
+    shards,
+    tracking,
+    training,
+)
 from pandacat.files import write_json, write_text
 from pandacat.labels import LABELS
 from pandacat.networks import pretrained
@@ -25,9 +35,9 @@ def main() -> None:
         data = fine_tuning.from_features(index, kept)
     else:
         data = fine_tuning.from_pictures(layout.PHOTOS, untouched.description.size_px)
-    fingerprint = shards.fingerprint_of(index)
+    code = [augment.__file__, fine_tuning.__file__, pretrained.__file__]
     key = training.checkpoint_key(
-        asdict(chosen), fingerprint + untouched.sha256, [fine_tuning.__file__, pretrained.__file__]
+        asdict(chosen), [data.train, data.validation], code, start=untouched.sha256
     )
     checkpoint = training.Checkpoint(layout.CHECKPOINTS, NAME, key)
 
@@ -42,7 +52,7 @@ def main() -> None:
         description = replace(
             untouched.description,
             views=settings.predict_pretrained.views,
-            trained_on=fingerprint,
+            trained_on=shards.fingerprint_of(index),
             title=provenance.read(layout.PHOTOS / "provenance.json").title,
         )
         recogniser = Recogniser(SavedModel(description, tensors))

@@ -24,7 +24,7 @@ def main(dataset: str = "") -> None:
     metrics_file = layout.METRICS / f"train_scratch_{dataset}.json"
     curves_file = layout.PLOTS / f"train_scratch_{dataset}.csv"
     code = [augment.__file__, scratch.__file__, scratch_training.__file__]
-    key = training.checkpoint_key(asdict(recipe), data.fingerprint, code)
+    key = training.checkpoint_key(asdict(recipe), data.splits.values(), code)
     checkpoint = training.Checkpoint(layout.CHECKPOINTS, name, key)
 
     with tracking.run(name, recipe) as tracked:

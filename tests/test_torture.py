@@ -97,18 +97,24 @@ def test_a_damaged_input_of_a_stage_ends_in_a_result_or_a_sentence(copy: Copy) -
     assert ends["ran through"]
 
 
-def test_a_killed_training_goes_on_where_it_was_and_ends_with_the_same_bits(
+def test_a_killed_training_does_not_go_on_with_other_pixels(
     copy: Copy, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outputs = ("models/scratch-photos", "plots/train_scratch_photos.csv")
-    copy("undisturbed")
+    copy("killed")
     set_params(train_scratch__photos__epochs=12)
-    run_stage("train_scratch", "photos")
-    expected = content_of(*outputs)
+    kill_training_of_photos()
+    set_params(preprocess__jpeg_quality=60)
+    run_stage("preprocess")
 
-    copy("killed, in another folder")
-    set_params(train_scratch__photos__epochs=12)
-    shutil.rmtree("models/scratch-photos")
+    capsys.readouterr()
+    run_stage("train_scratch", "photos")
+    said = capsys.readouterr().err
+    assert "left from other settings; not used" in said
+    assert "epoch 1/12" in said
+
+
+def kill_training_of_photos() -> None:
+    """Train in the current folder, and kill it in the fourth epoch."""
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "stages/train_scratch.py"), "photos"],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
@@ -122,6 +128,21 @@ def test_a_killed_training_goes_on_where_it_was_and_ends_with_the_same_bits(
             break
     process.stderr.close()
     assert process.wait() == -signal.SIGKILL
+
+
+def test_a_killed_training_goes_on_where_it_was_and_ends_with_the_same_bits(
+    copy: Copy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outputs = ("models/scratch-photos", "plots/train_scratch_photos.csv")
+    copy("undisturbed")
+    set_params(train_scratch__photos__epochs=12)
+    run_stage("train_scratch", "photos")
+    expected = content_of(*outputs)
+
+    copy("killed, in another folder")
+    set_params(train_scratch__photos__epochs=12)
+    shutil.rmtree("models/scratch-photos")
+    kill_training_of_photos()
 
     capsys.readouterr()
     run_stage("train_scratch", "photos")

@@ -200,16 +200,21 @@ def test_a_checkpoint_of_other_settings_is_not_used(
 def test_the_key_of_a_checkpoint_changes_with_all_that_it_depends_on(tmp_path: Path) -> None:
     code = tmp_path / "code.py"
     code.write_text("one")
+    examples = points(8)
+    other_inputs = Examples(examples.inputs.nextafter(torch.tensor(9.0)), examples.classes)
+    other_classes = Examples(examples.inputs, 1 - examples.classes)
     keys = [
-        training.checkpoint_key({"epochs": 1}, "data", [str(code)]),
-        training.checkpoint_key({"epochs": 2}, "data", [str(code)]),
-        training.checkpoint_key({"epochs": 1}, "other data", [str(code)]),
+        training.checkpoint_key({"epochs": 1}, [examples], [str(code)]),
+        training.checkpoint_key({"epochs": 2}, [examples], [str(code)]),
+        training.checkpoint_key({"epochs": 1}, [other_inputs], [str(code)]),
+        training.checkpoint_key({"epochs": 1}, [other_classes], [str(code)]),
+        training.checkpoint_key({"epochs": 1}, [examples], [str(code)], start="other weights"),
     ]
-    same = training.checkpoint_key({"epochs": 1}, "data", [str(code)])
+    same = training.checkpoint_key({"epochs": 1}, [points(8)], [str(code)])
     code.write_text("two")
-    keys.append(training.checkpoint_key({"epochs": 1}, "data", [str(code)]))
+    keys.append(training.checkpoint_key({"epochs": 1}, [examples], [str(code)]))
     assert same == keys[0]
-    assert len(set(keys)) == 4
+    assert len(set(keys)) == 6
 
 
 def test_the_best_epoch_wins_and_on_a_tie_the_earlier() -> None:

@@ -46,6 +46,14 @@ class Examples:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    def fingerprint(self) -> str:
+        """Return the SHA-256 over all of it, as 64 hex digits."""
+        digest = hashlib.sha256()
+        for tensor in (self.inputs, self.classes):
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.contiguous().numpy().data)
+        return digest.hexdigest()
+
     def split(self, first: int) -> tuple["Examples", "Examples"]:
         """Return the `first` so many, and the others."""
         return (
@@ -270,17 +278,25 @@ class Checkpoint:
         files.remove(self.path)
 
 
-def checkpoint_key(params: Mapping[str, Any], data: str, source_files: Iterable[str]) -> str:
+def checkpoint_key(
+    params: Mapping[str, Any],
+    examples: Iterable[Examples],
+    source_files: Iterable[str],
+    *,
+    start: str = "",
+) -> str:
     """Return a hash over everything that a training depends on.
 
-    `params` is JSON content, `data` the fingerprint of the inputs, `source_files` the code that
-    decides the result, beside this module's. The release of torch, the device and the number of
-    threads count in, too: they change the last bits.
+    `params` is JSON content, `examples` are what is learned from and validated on, `source_files`
+    the code that decides the result, beside this module's, and `start` is the fingerprint of the
+    weights to start from. The release of torch, the device and the number of threads count in,
+    too: they change the last bits.
     """
     digest = hashlib.sha256()
     digest.update(json.dumps(params, sort_keys=True).encode())
     machine = f"{torch.__version__} {torch.get_num_threads()} {pick_compute()}"
-    digest.update(f"{data} {machine}".encode())
+    data = " ".join(part.fingerprint() for part in examples)
+    digest.update(f"{data} {start} {machine}".encode())
     for source in (__file__, *source_files):
         digest.update(Path(source).read_bytes())
     return digest.hexdigest()
@@ -428,7 +444,7 @@ def _refuse_infinite(value: float, what: str, epoch: int) -> None:
     if not math.isfinite(value):
         raise PandacatError(
             f"The {what} became {value} in epoch {epoch}: lower the learning rate of this training"
-            " in params.yaml."
+            " in params.yaml, or its weight_decay or anchor where that is high."
         )
 
 
