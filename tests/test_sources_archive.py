@@ -433,4 +433,4 @@ def test_the_source_archive_needs_a_path() -> None:
 
 def test_a_folder_name_has_one_label() -> None:
     with pytest.raises(ValueError, match="a name for two labels: cats"):
-        replace(params(Path("photos.zip")), folders=replace(FOLDERS, other=("cats",)))
+        replace(params(Path("photos.zip")), folders=replace(FOLDERS, other=("Cats",)))

@@ -2,12 +2,20 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -18,11 +26,13 @@ PARAMS_FILE = Path("params.yaml")
 LARGEST_CHARACTERS = 1_000_000
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 PlaceName = Annotated[str, Field(min_length=1)]
 FolderName = Annotated[str, Field(pattern=r"^[^/\\]+$")]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+LearningRate = Annotated[float, Field(gt=0, le=1000)]
+Channels = Annotated[int, Field(ge=1, le=4096)]
+Depth = Annotated[int, Field(ge=1, le=100)]
 Zoom = Annotated[float, Field(ge=0.01, le=100)]
 
 
@@ -51,9 +61,14 @@ class KaggleParams:
     """`owner/name`, as in the address of its page."""
 
 
+def folded(folder: str) -> str:
+    """Return the name of a folder as names are compared: in lower case, accents composed."""
+    return unicodedata.normalize("NFC", folder.lower())
+
+
 @dataclass(frozen=True, config=_checked)
 class FolderParams:
-    """Names of the folders (lower case) whose photos get each label."""
+    """Names of the folders whose photos get each label, compared as `folded`."""
 
     panda: tuple[FolderName, ...]
     cat: tuple[FolderName, ...]
@@ -75,7 +90,11 @@ class PhotosParams:
         """Refuse a source without its place, and a folder name with two labels."""
         if self.source == "archive" and not self.archive:
             raise ValueError("source archive needs photos.archive, the path to a zip or a folder")
-        names = [*{*self.folders.panda}, *{*self.folders.cat}, *{*self.folders.other}]
+        names = [
+            name
+            for label in (self.folders.panda, self.folders.cat, self.folders.other)
+            for name in {*map(folded, label)}
+        ]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"photos.folders has a name for two labels: {', '.join(twice)}")
@@ -88,13 +107,13 @@ class PreprocessParams:
     side_px: Annotated[int, Field(ge=64, le=4096)]
     """Shorter side of the kept copy; smaller photos keep their size."""
     jpeg_quality: Annotated[int, Field(ge=50, le=100)]
-    max_megapixels: Annotated[float, Field(gt=0, le=1000)]
-    """Larger photos are quarantined unread."""
+    max_megapixels: Annotated[float, Field(gt=0, le=178)]
+    """Larger photos are quarantined unread; Pillow refuses more than 178 million pixels anyway."""
     near_duplicate_bits: Annotated[int, Field(ge=0, le=32)]
     """Photos whose 128-bit fingerprints differ in at most so many bits share a group."""
     validation_share: Share
     test_share: Share
-    min_photos_per_label: Annotated[int, Field(ge=5)]
+    min_photos_per_label: Annotated[int, Field(ge=5, le=1_000_000)]
     """The audit learns in five folds, each with photos of every label."""
     seed: Seed
 
@@ -138,20 +157,20 @@ class ScratchParams:
     """The project's own network, and how it is trained."""
 
     side_px: Annotated[int, Field(ge=16, le=512)]
-    channels: Annotated[tuple[Count, ...], Field(min_length=1)]
+    channels: Annotated[tuple[Channels, ...], Field(min_length=1)]
     """Feature maps that each stage makes; every stage halves the sides."""
-    depths: Annotated[tuple[Count, ...], Field(min_length=1)]
+    depths: Annotated[tuple[Depth, ...], Field(min_length=1)]
     """Convolutions in each stage."""
     dropout: Annotated[float, Field(ge=0, lt=1)]
     """Share of the features blanked at random while training."""
     epochs: Count
-    batch_size: Annotated[int, Field(ge=2)]
-    learning_rate: PositiveFloat
+    batch_size: Annotated[int, Field(ge=2, le=1_000_000)]
+    learning_rate: LearningRate
     """The highest; it warms up to it, then falls to 0."""
     warm_up_share: Share
     """Of all steps."""
     momentum: Annotated[float, Field(ge=0, lt=1)]
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    weight_decay: Annotated[float, Field(ge=0, le=1000)]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     patience: Count | None
     """Stop after so many epochs without a lower validation loss."""
@@ -203,8 +222,8 @@ class GateRule:
     better: Literal["higher", "lower"]
     tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     """Change for the worse that is let pass, in the figure's own unit."""
-    floor: float | None = None
-    ceiling: float | None = None
+    floor: FiniteFloat | None = None
+    ceiling: FiniteFloat | None = None
 
 
 @dataclass(frozen=True, config=_checked)
@@ -222,14 +241,14 @@ class FineTuneParams:
     strategy: Literal["head", "last_stages", "everything"]
     trained_stages: Count
     """With `last_stages`: how many of the trunk's are trained."""
-    anchor: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    anchor: Annotated[float, Field(ge=0, le=1e6)]
     """Pull towards the pretrained weights."""
     freedom: Annotated[float, Field(ge=1, le=1e6)]
     """With `head`: how many times as far the classes of other animals that are shown may move."""
     steps: Count
     """Batches to learn from, rounded to whole epochs: few photos are seen more often."""
     batch_size: Count
-    learning_rate: PositiveFloat
+    learning_rate: LearningRate
     warm_up_share: Annotated[float, Field(ge=0, lt=1)]
     patience: Count | None
     precision: Literal["auto", "float32", "bfloat16"]

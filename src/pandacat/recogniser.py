@@ -19,7 +19,7 @@ from pandacat.networks.engine import Engine, EngineName, compile_trunk
 from pandacat.parallel import ordered_map
 from pandacat.saved import Description, SavedModel
 
-MAX_MEGAPIXELS = 200.0
+MAX_MEGAPIXELS = 178.0
 PRETRAINED = "pretrained"
 
 

@@ -6,7 +6,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from torture import bits, disks, downloads, fuzz, inputs, interrupts, kills, queues, trackers
+from torture import (
+    bits,
+    disks,
+    downloads,
+    fuzz,
+    inputs,
+    interrupts,
+    kills,
+    queues,
+    settings,
+    trackers,
+)
 from torture.project import ROOT, Project
 from torture.report import Row, line, record
 
@@ -68,6 +79,12 @@ def _with_damaged_inputs(folder: Path) -> list[Row]:
     return [inputs.damaged_inputs(disturbed, undisturbed)]
 
 
+def _with_odd_settings(folder: Path) -> list[Row]:
+    undisturbed = _undisturbed(folder)
+    disturbed = bits.copied(folder / "odd", undisturbed)
+    return [settings.odd_settings(disturbed, undisturbed)]
+
+
 def _on_bad_disks(folder: Path) -> list[Row]:
     undisturbed = _undisturbed(folder)
     if not disks.can_mount():
@@ -115,6 +132,7 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "interrupts": _interrupted,
     "downloads": _downloaded,
     "inputs": _with_damaged_inputs,
+    "settings": _with_odd_settings,
     "disks": _on_bad_disks,
     "cores": _on_other_cores,
     "seeds": _with_other_seeds,

@@ -28,6 +28,7 @@ TIMES_EACH = 30
 SECONDS_EACH = 300
 MEMORY_BYTES = 4 << 30
 NOT_FORESEEN = "which nobody foresaw"
+IN_GENERAL = "told in general"
 
 
 def damaged_inputs(disturbed: Project, undisturbed: Project) -> Row:
@@ -40,13 +41,14 @@ def damaged_inputs(disturbed: Project, undisturbed: Project) -> Row:
     for stage in reversed(undisturbed.stages):
         paths = list(inputs(undisturbed, stage))
         if paths:
-            _load_packages(undisturbed, stage)
+            load_packages(undisturbed, stage)
         for number in range(TIMES_EACH if paths else 0):
             path = paths[number % len(paths)]
             case = f"{stage}, {path}, mutant {number}"
             original = (undisturbed.folder / path).read_bytes()
             (disturbed.folder / path).write_bytes(mutant(path, original, random.Random(case)))
-            fates[_fate(disturbed, stage, case)] += 1
+            fates[found := fate(disturbed, stage, case, SECONDS_EACH)] += 1
+            assert found != "went on", f"{case}: took more than {SECONDS_EACH} seconds"
             assert not disturbed.leftovers(), f"{case}: left {disturbed.leftovers()}"
             (disturbed.folder / path).write_bytes(original)
     told = ", ".join(f"{count:,} {fate}" for fate, count in fates.most_common())
@@ -113,27 +115,31 @@ def _changed_table(table: pd.DataFrame, generator: random.Random) -> pd.DataFram
             return table.assign(**{column or "odd": generator.choice(["odd", "", -1, 1e300])})
 
 
-def _load_packages(project: Project, stage: str) -> None:
+def load_packages(project: Project, stage: str) -> None:
     """Import what a stage imports, so that not every attempt has to."""
     runpy.run_path(str(project.folder / "stages" / f"{stage.partition('@')[0]}.py"))
 
 
-def _fate(project: Project, stage: str, case: str) -> str:
-    """Run a stage in a process of its own that may die of it."""
+def fate(project: Project, stage: str, case: str, seconds: int) -> str:
+    """Run a stage in a process of its own that may die of it, and end it after so many seconds."""
     said = project.folder / "said.txt"
-    process = multiprocessing.get_context("fork").Process(target=_run, args=(project, stage, said))
+    process = multiprocessing.get_context("fork").Process(
+        target=_run, args=(project, stage, said, seconds)
+    )
     process.start()
     process.join()
     text = said.read_text(errors="replace")
+    if process.exitcode == -signal.SIGALRM:
+        return "went on"
     assert process.exitcode in (0, 1), f"{case}: exit code {process.exitcode}: {text[-2000:]}"
     assert "Traceback" not in text, f"{case}: {text[-2000:]}"
     if process.exitcode == 0:
         return "ran through"
     (sentence,) = (line for line in text.splitlines() if line.startswith("error: "))
-    return "told in general" if NOT_FORESEEN in sentence else "told with the cause"
+    return IN_GENERAL if NOT_FORESEEN in sentence else "told with the cause"
 
 
-def _run(project: Project, stage: str, said: Path) -> None:
+def _run(project: Project, stage: str, said: Path, seconds: int) -> None:
     name, _, argument = stage.partition("@")
     os.chdir(project.folder)
     output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -142,7 +148,7 @@ def _run(project: Project, stage: str, said: Path) -> None:
     sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
     sys.argv = [name, *filter(None, [argument])]
     resource.setrlimit(resource.RLIMIT_AS, (mapped_bytes() + MEMORY_BYTES,) * 2)
-    signal.alarm(SECONDS_EACH)
+    signal.alarm(seconds)
     try:
         runpy.run_path(f"stages/{name}.py", run_name="__main__")
         code = 0

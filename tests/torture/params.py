@@ -71,7 +71,7 @@ def _content() -> Any:
 def _changed(generator: random.Random) -> bytes:
     """Change one value, leave one key out, add one, or misspell one."""
     content = copy.deepcopy(_content())
-    path, place, key = generator.choice(list(_places(content)))
+    path, place, key = generator.choice(list(places(content)))
     way = generator.choice(("value", "value", "value", "leave out", "add", "misspell"))
     if way == "value":
         place[key] = copy.deepcopy(generator.choice(ODD_VALUES))
@@ -93,7 +93,7 @@ def _changed(generator: random.Random) -> bytes:
     return f"# {path}\n".encode() + stream.getvalue()
 
 
-def _places(content: Any, above: str = "") -> list[tuple[str, Any, Any]]:
+def places(content: Any, above: str = "") -> list[tuple[str, Any, Any]]:
     """Return (dotted name, the map or list it is in, its key there) of everything."""
     pairs = content.items() if isinstance(content, dict) else enumerate(content)
     found = []
@@ -101,7 +101,7 @@ def _places(content: Any, above: str = "") -> list[tuple[str, Any, Any]]:
         name = f"{above}.{key}" if above else str(key)
         found.append((name, content, key))
         if isinstance(value, dict | list):
-            found += _places(value, name)
+            found += places(value, name)
     return found
 
 

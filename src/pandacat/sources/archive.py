@@ -9,7 +9,6 @@ import re
 import shutil
 import stat
 import struct
-import unicodedata
 import zipfile
 import zlib
 from collections import Counter
@@ -23,7 +22,7 @@ from pathlib import Path
 from pandacat.errors import PandacatError
 from pandacat.files import written_aside
 from pandacat.labels import LABELS, Label
-from pandacat.params import FolderParams
+from pandacat.params import FolderParams, folded
 
 LARGEST_FILE_BYTES = 256 << 20
 """Larger files inside an archive are not read."""
@@ -111,7 +110,7 @@ class Survey:
 
 
 class Reader:
-    """Reads single files of one open archive; each thread and process opens its own."""
+    """Reads single files of one open archive, for any number of threads."""
 
     def __init__(self, opened: zipfile.ZipFile) -> None:
         self._zip = opened
@@ -172,12 +171,12 @@ def survey(
 def _survey(opened: zipfile.ZipFile, folders: FolderParams, needed: Sequence[Label]) -> Survey:
     files = [info for info in opened.infolist() if not info.filename.endswith(("/", "\\"))]
     _refuse_deceit(files)
-    label_of = {_folded(name): label for label in LABELS for name in getattr(folders, label)}
+    label_of = {folded(name): label for label in LABELS for name in getattr(folders, label)}
 
     @cache
     def look_up(folder: str) -> tuple[Label | None, bool]:
         parents = _parts(folder)
-        labels = (label_of.get(_folded(parent)) for parent in reversed(parents))
+        labels = (label_of.get(folded(parent)) for parent in reversed(parents))
         return next(filter(None, labels), None), any(map(_is_hidden, parents))
 
     photos: list[Entry] = []
@@ -371,7 +370,3 @@ def _parts(folder: str) -> list[str]:
 
 def _is_hidden(part: str) -> bool:
     return part.startswith(".") or part.lower() in _SYSTEM_FILES
-
-
-def _folded(folder: str) -> str:
-    return unicodedata.normalize("NFC", folder.lower())
