@@ -65,6 +65,14 @@ def test_weights_that_are_no_numbers_are_refused(model: Path, value: float) -> N
     refused(model, "is not finite")
 
 
+@pytest.mark.parametrize("kind", ["BF16", "F8_E4M3", "U3"])
+def test_weights_of_a_type_that_is_not_ours_are_refused(model: Path, kind: str) -> None:
+    header = json.dumps({"a": {"dtype": kind, "shape": [2], "data_offsets": [0, 4]}}).encode()
+    weights = struct.pack("<Q", len(header)) + header + bytes(4)
+    (model / saved.WEIGHTS).write_bytes(weights)
+    refused(model, "can't be used")
+
+
 def test_weights_whose_answer_is_no_number_are_refused(model: Path) -> None:
     tensors = load_file(model / saved.WEIGHTS)
     tensors["trunk.head.weight"][:] = 3e38
@@ -100,6 +108,11 @@ def test_weights_that_are_not_all_those_of_the_network_are_refused(
         {"side_px": 0},
         {"temperature": 0.0},
         {"temperature": -1.0},
+        {"temperature": 1e-320},
+        {"trained_on": ""},
+        {"promise": {"coverage": 5, "thresholds": [0.5, 0.5]}},
+        {"promise": {"coverage": 0.95, "thresholds": [np.nan, 0.5]}},
+        {"promise": {"coverage": 0.95, "thresholds": [-1, 0.5]}},
         {"views": "everywhere"},
         {"kind": "pickle"},
         {"format": 0},

@@ -18,14 +18,19 @@ from pandacat.views import Views
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
 FORMAT = 2
 
+_OTHER_TYPES = (TypeError, AttributeError, KeyError)
+"""What `load_file` raises of numbers that numpy has no type for, such as bfloat16."""
+
+Threshold = Annotated[float, Field(ge=0, le=1)]
+
 
 @checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Promise:
     """How many pandas and cats an answer names; see `measure.conformal`."""
 
-    coverage: float
+    coverage: Annotated[float, Field(gt=0, lt=1)]
     """Of the pandas, and of the cats, among photos like those of the validation split."""
-    thresholds: tuple[float, float]
+    thresholds: tuple[Threshold, Threshold]
     """An answer names panda, or cat, where its probability is at least this."""
 
 
@@ -40,11 +45,11 @@ class Description:
     labels: tuple[str, ...]
     views: Views
     size_px: Annotated[int, Field(ge=8, le=2048)]
-    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    temperature: Annotated[float, Field(ge=1e-3, le=1e3)]
     """By which logits are divided, so that probabilities mean what they say."""
     side_px: Annotated[int, Field(ge=8, le=8192)]
     """Shorter side to which photos are shrunk before views are cut."""
-    trained_on: str
+    trained_on: Annotated[str, Field(pattern="^([0-9a-f]{64}|ImageNet)$")]
     """SHA-256 that identifies the training photos; `ImageNet` where it was not trained here."""
     title: str
     """Of the training data, for a reader."""
@@ -95,7 +100,7 @@ def load(folder: Path) -> SavedModel:
         about = TypeAdapter(Description).validate_json(description.read_bytes())
         sha256 = sha256_of(weights)
         tensors = load_file(weights)
-    except (ValidationError, SafetensorError, OSError, ValueError) as error:
+    except (ValidationError, SafetensorError, OSError, ValueError, *_OTHER_TYPES) as error:
         if isinstance(error, OSError) and error.errno:  # the file can't be read at all
             raise
         raise PandacatError(

@@ -31,7 +31,7 @@ def mutant(number: int) -> bytes:
         description = damaged([description], generator)
     else:
         content = json.loads(description)
-        place = content["architecture"] if generator.random() < 0.4 else content
+        place = generator.choice((content, content, content["architecture"], content["promise"]))
         place[generator.choice(list(place))] = generator.choice(ODD_VALUES)
         description = json.dumps(content).encode()
     return struct.pack("<I", len(description)) + description + weights
@@ -73,6 +73,7 @@ def original() -> tuple[bytes, bytes]:
         "trained_on": "0" * 64,
         "title": "nothing",
         "architecture": SPEC,
+        "promise": {"coverage": 0.95, "thresholds": [0.5, 0.5]},
         "format": saved.FORMAT,
     }
     return json.dumps(about).encode(), save(state)
