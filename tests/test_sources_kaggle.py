@@ -202,9 +202,10 @@ def test_a_server_that_stays_silent_is_left_after_some_attempts(server: KaggleSe
         download()
 
 
-def test_passing_trouble_of_the_server_is_waited_out(server: KaggleServer) -> None:
-    server.downloads = [status(500)]
-    server.transfers = [status(502)]
+@pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
+def test_passing_trouble_of_the_server_is_waited_out(server: KaggleServer, code: int) -> None:
+    server.downloads = [status(code)]
+    server.transfers = [status(code)]
     download()
     assert downloaded() == ARCHIVE
 
@@ -277,6 +278,25 @@ def test_fewer_bytes_announced_than_there_are_is_found_out(server: KaggleServer)
     server.transfers = [length_off_by(-1000)]
     download()
     assert downloaded() == ARCHIVE
+
+
+def test_what_was_kept_whole_but_spoilt_is_fetched_again(server: KaggleServer) -> None:
+    server.transfers = [broken_after(PART), *[status(503)] * 3]
+    with pytest.raises(PandacatError):
+        download()
+    (archive,) = kaggle.DOWNLOADS.glob("*.zip")
+    archive.write_bytes(ARCHIVE[:-1] + b"!")
+    download()
+    assert downloaded() == ARCHIVE
+    assert server.ranges()[-2:] == [f"bytes={len(ARCHIVE)}-", ""]
+
+
+def test_a_zip_of_a_kind_nobody_reads_is_thrown_away(server: KaggleServer) -> None:
+    server.archive = ARCHIVE.replace(b"PK\1\2\x14\x03\x14", b"PK\1\2\x14\x03\x5a")
+    assert server.archive != ARCHIVE
+    with pytest.raises(PandacatError, match="is no zip"):
+        download()
+    assert kept() == []
 
 
 @pytest.mark.parametrize("content", [ARCHIVE[:-2000], b"<!DOCTYPE html>", b""])

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import zipfile
 from collections.abc import Callable
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from requests.adapters import HTTPAdapter
 
 from pandacat.errors import PandacatError
 from pandacat.sources import transfer
+from pandacat.sources.archive import open_archive
 from pandacat.sources.transfer import Patience
 
 if TYPE_CHECKING:
@@ -76,7 +76,10 @@ def download(
     except requests.RequestException as error:
         raise PandacatError(_sentence(error, dataset, signed_in=signed_in)) from None
     _check_zip(kept, dataset)
-    accept(kept)
+    try:
+        accept(kept)
+    except PandacatError as error:
+        raise PandacatError(f"{error} The archive lies at {kept}.") from None
     shutil.move(kept, target)
     transfer.discard(kept)
     return facts
@@ -206,7 +209,7 @@ def _open_archive(
 
     request = ApiDownloadDatasetRequest()
     request.owner_slug, request.dataset_slug = dataset.split("/")
-    if version.isdigit():
+    if version.isdecimal():
         request.dataset_version_number = int(version)
     api.session.headers.update(headers)
     try:
@@ -221,9 +224,9 @@ def _open_archive(
 
 def _check_zip(path: Path, dataset: str) -> None:
     try:
-        with zipfile.ZipFile(path):
+        with open_archive(path):
             return
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except PandacatError:
         size_bytes = path.stat().st_size
     transfer.discard(path)
     raise PandacatError(

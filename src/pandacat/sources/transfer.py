@@ -108,7 +108,7 @@ def status_of(error: requests.RequestException) -> int | None:
 def retry_after_seconds(error: requests.RequestException) -> float:
     """Return how long the server asks to wait: seconds or a date (RFC 9110, 10.2.3), or 0."""
     value = _header(error, "Retry-After")
-    if value.strip().isdigit():
+    if value.strip().isdecimal():
         return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
@@ -155,14 +155,16 @@ def _may_pass(error: requests.RequestException) -> bool:
 
 
 def _attempt(open_at: Opener, target: Path, title: str) -> None:
-    offset, validator = _kept(target)
-    headers = {"Range": f"bytes={offset}-", "If-Range": validator} if validator else {}
+    kept = _kept(target)
+    offset = kept.size_bytes
+    headers = {"Range": f"bytes={offset}-", "If-Range": kept.validator} if kept.validator else {}
     try:
         response = open_at(headers)
     except requests.HTTPError as error:
         if status_of(error) != 416 or not headers:
             raise
         if _header(error, "Content-Range") == f"bytes */{offset}":
+            _check_md5(kept.md5, target)
             return
         discard(target)
         raise BrokenTransferError("the server has another file now") from None
@@ -173,7 +175,7 @@ def _attempt(open_at: Opener, target: Path, title: str) -> None:
         elif _start(response) != offset:
             discard(target)
             raise BrokenTransferError("the server resumes at the wrong place")
-        _note_validator(response, target)
+        _take_note(response, target)
         total = _total_bytes(response, offset)
         bar = tqdm(
             desc=title, total=total, initial=offset, unit="B", unit_scale=True, mininterval=0.5
@@ -184,23 +186,34 @@ def _attempt(open_at: Opener, target: Path, title: str) -> None:
                 bar.update(len(block))
     if total not in (None, _size_bytes(target)):
         raise BrokenTransferError("the server sent less than it announced")
-    _check_md5(response, target)
+    _check_md5(_announced_md5(response), target)
 
 
-def _kept(target: Path) -> tuple[int, str | None]:
-    """Return the length of what an earlier attempt left, and what identifies its object."""
+@dataclass(frozen=True)
+class _Kept:
+    """What an earlier attempt left."""
+
+    size_bytes: int = 0
+    validator: str = ""
+    """What lets the server recognise its object; empty where that can't be told."""
+    md5: str = ""
+    """As the server announced it; empty where it did not."""
+
+
+def _kept(target: Path) -> _Kept:
     try:
-        return _size_bytes(target), str(read_json(_note(target))["validator"])
+        noted = read_json(_note(target))
+        return _Kept(_size_bytes(target), str(noted["validator"]), str(noted["md5"]))
     except (OSError, PandacatError, KeyError, TypeError):
-        return 0, None
+        return _Kept()
 
 
-def _note_validator(response: requests.Response, target: Path) -> None:
+def _take_note(response: requests.Response, target: Path) -> None:
     """Note what lets a server recognise the object later (RFC 9110, 13.1.5: no weak ETag)."""
     etag = response.headers.get("ETag", "W/")
     validator = response.headers.get("Last-Modified") if etag.startswith("W/") else etag
     if validator:
-        write_json(_note(target), {"validator": validator})
+        write_json(_note(target), {"validator": validator, "md5": _announced_md5(response)})
     else:
         remove(_note(target))
 
@@ -221,16 +234,20 @@ def _start(response: requests.Response) -> int | None:
 def _total_bytes(response: requests.Response, offset: int) -> int | None:
     length = response.headers.get("Content-Length", "")
     encoded = "Content-Encoding" in response.headers
-    return offset + int(length) if length.isdigit() and not encoded else None
+    return offset + int(length) if length.isdecimal() and not encoded else None
 
 
-def _check_md5(response: requests.Response, target: Path) -> None:
-    """Compare with the hash that Google's storage, where Kaggle keeps its files, announces."""
+def _announced_md5(response: requests.Response) -> str:
+    """Return what Google's storage, where Kaggle keeps its files, announces; empty without."""
     found = re.search(r"\bmd5=([\w+/=]+)", response.headers.get("x-goog-hash", ""))
-    if not found:
+    return found[1] if found else ""
+
+
+def _check_md5(announced: str, target: Path) -> None:
+    if not announced:
         return
     with target.open("rb") as stream:
         digest = hashlib.file_digest(stream, "md5").digest()
-    if base64.b64encode(digest).decode() != found[1]:
+    if base64.b64encode(digest).decode() != announced:
         discard(target)
         raise BrokenTransferError("the bytes do not have the MD5 that the server announced")
