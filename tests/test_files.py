@@ -34,6 +34,25 @@ def test_a_block_that_raises_leaves_what_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "folder"
+    fill(target, "good")
+    rename = Path.replace
+
+    def interrupted(path: Path, to: Path) -> Path:
+        if to == target and path.name.count("part") == 1:
+            raise KeyboardInterrupt
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fill(target, "new")
+    assert (target / "content").read_text() == "good"
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
     fill(tmp_path / "folder", "old")
     fill(tmp_path / "folder", "new")

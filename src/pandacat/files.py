@@ -41,6 +41,8 @@ def written_aside(target: Path) -> Iterator[Path]:
             target.replace(old)
         aside.replace(target)
     finally:
+        if old.exists() and not target.exists():
+            old.replace(target)
         remove(aside)
         remove(old)
 
