@@ -131,6 +131,18 @@ def test_colours_are_read_as_the_profile_means_them() -> None:
         assert sides_are_red_and_blue(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
         useless = photos.read(saved_as(halves(), form, icc_profile=srgb[:200]), **READ).image
         assert sides_are_red_and_blue(useless)
+    for mode in ("RGBA", "P"):
+        data = saved_as(halves().convert(mode), "PNG", icc_profile=exchanged)
+        image = photos.read(data, **READ).image
+        assert sides_are_red_and_blue(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+
+
+def test_of_a_palette_what_is_transparent_turns_white() -> None:
+    image = Image.new("P", (100, 100), 0)
+    image.putpalette([0, 0, 0, 200, 16, 0])
+    image.paste(1, (0, 0, 50, 100))
+    read = photos.read(saved_as(image, "PNG", transparency=0), **READ).image
+    assert (read.getpixel((20, 50)), read.getpixel((80, 50))) == ((200, 16, 0), (255, 255, 255))
 
 
 def test_of_an_animation_the_first_frame_is_taken() -> None:

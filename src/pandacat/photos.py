@@ -107,7 +107,9 @@ def _as_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layers = image.convert("RGBA")
         white = Image.new("RGBA", layers.size, "white")
-        return Image.alpha_composite(white, layers).convert("RGB")
+        image = Image.alpha_composite(white, layers).convert("RGB")
+    elif image.mode == "P":
+        image = image.convert("RGB")
     if profile and image.mode in ("RGB", "CMYK", "L"):
         image = _in_srgb(image, profile)
     return image if image.mode == "RGB" else image.convert("RGB")
