@@ -10,7 +10,7 @@ LOCKED ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/ready
+READY := $(VENV)/ready$(if $(LOCKED),-locked)
 PACKAGES := $(if $(LOCKED),--require-hashes -r requirements.lock,-r requirements.txt -c constraints.txt)
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -61,7 +61,7 @@ clean:  ## remove the environment and the tools' caches; results and tracked run
 
 $(READY): requirements.txt constraints.txt requirements.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: name one, as in 'make repro PYTHON=python3.12'." >&2; exit 1; }
-	"$(PYTHON)" -m venv "$(VENV)"
+	"$(PYTHON)" -m venv $(if $(LOCKED),--clear) "$(VENV)"
 	$(BIN)/python -m pip install --disable-pip-version-check $(PACKAGES)
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

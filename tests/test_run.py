@@ -54,6 +54,15 @@ def test_a_python_without_the_packages_is_passed_over(project: Path) -> None:
     assert run(project, "tell").returncode == 7
 
 
+def test_a_python_with_another_version_of_a_package_is_passed_over(project: Path) -> None:
+    install(FULL, project / "bin/python")
+    requirements = (project / "requirements.txt").read_text()
+    (project / "requirements.txt").write_text(requirements + "\ntqdm==0.0.1\n")
+    ended = run(project, "tell")
+    assert ended.returncode == 1
+    assert "in its versions" in ended.stderr
+
+
 def test_ctrl_c_while_packages_load_says_nothing(project: Path) -> None:
     install(FULL, project / "bin/python")
     (project / "stages/tell.py").write_text(
