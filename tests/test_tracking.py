@@ -252,12 +252,16 @@ def test_a_damaged_line_in_a_journal_is_counted_and_the_rest_sent(project, monke
     stage()
     (journal,) = journals(project)
     lines = (journal / "journal.jsonl").read_text().splitlines()
-    lines[1:1] = ["}", "[]", '{"kind": "metrics", "time_ms": 1}']
+    lines[1:1] = [
+        *("}", "[]", "{}", '{"kind": "metrics", "time_ms": 1}'),
+        '{"kind": "metrics", "time_ms": 1, "step": 0, "values": {"loss": null}}',
+        '{"kind": "tags", "time_ms": 1, "values": {"a": 1}}',
+    ]
     (journal / "journal.jsonl").write_text("\n".join(lines) + '\n{"kind": "met')
     assert tracking.sync() == 1
     client, (run,) = runs_in(local_store(project))
     assert_whole(client, run)
-    assert run.data.tags["damaged_lines"] == "3"
+    assert run.data.tags["damaged_lines"] == "6"
 
 
 @pytest.mark.parametrize("text", ["[]\n", "\n", '{"kind": "end", "time_ms": 1, "status": "x"}'])

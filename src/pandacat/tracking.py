@@ -54,6 +54,9 @@ _FIELDS: dict[str, dict[str, type]] = {
 }
 """What each kind of line in a journal has, besides its time."""
 
+_HELD: dict[str, type | tuple[type, ...]] = {"start": str, "tags": str, "metrics": (int, float)}
+"""What the map in a line of each kind holds."""
+
 _PER_BATCH = {"metrics": 1000, "params": 100}
 _MAX_KEY_LENGTH = 250
 _MAX_VALUE_LENGTH = {"params": 6000, "tags": 5000}
@@ -435,8 +438,11 @@ def _read(journal: Path) -> tuple[list[dict[str, Any]], int]:
 def _record(line: str) -> dict[str, Any] | None:
     with suppress(ValueError, TypeError, AttributeError, RecursionError):
         record: dict[str, Any] = json.loads(line)
-        fields = {"time_ms": int, **_FIELDS.get(record["kind"], {"": str})}
-        if all(isinstance(record.get(name), kind) for name, kind in fields.items()):
+        kind = record.get("kind", "")
+        fields = {"time_ms": int, **_FIELDS.get(kind, {"": str})}
+        whole = all(isinstance(record.get(name), type_) for name, type_ in fields.items())
+        held = [*record.get("values", {}).values(), *record.get("params", {}).values()]
+        if whole and all(isinstance(value, _HELD.get(kind, object)) for value in held):
             return record
     return None
 
