@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Generator
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +14,7 @@ from tqdm import tqdm
 from pandacat.files import written_aside
 from pandacat.interrupts import ctrl_c_waits
 from pandacat.labels import LABELS, Label
+from pandacat.parallel import core_count
 from pandacat.params import SampleParams
 from pandacat.sources.drawing import draw
 
@@ -38,7 +38,7 @@ def write_archive(archive: Path, params: SampleParams, workers: int | None = Non
     with (
         written_aside(archive) as aside,
         zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as out,
-        closing(_drawn(params.seed, listed, workers or _cores())) as pictures,
+        closing(_drawn(params.seed, listed, workers or core_count())) as pictures,
     ):
         progress = tqdm(pictures, total=len(listed), desc="draw", unit="photo")
         for (label, number), jpeg in zip(listed, progress, strict=True):
@@ -62,10 +62,3 @@ def _drawn(seed: int, listed: list[tuple[Label, int]], workers: int) -> Generato
         yield from pictures
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
