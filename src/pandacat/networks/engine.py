@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Protocol
@@ -50,9 +51,8 @@ class _OpenVinoEngine:
     """One image at a time: what becomes of several would not stay in the processor's cache."""
 
     def __init__(self, model: Any) -> None:
-        openvino = _quiet_openvino()
         settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
-        self._compiled = openvino.Core().compile_model(model, "CPU", settings)
+        self._compiled = _openvino_core().compile_model(model, "CPU", settings)
         self._own = threading.local()
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -71,6 +71,17 @@ def _quiet_openvino() -> ModuleType:
     import openvino
 
     return openvino
+
+
+@cache
+def _openvino_core() -> Any:
+    """Return the one `Core` of this process, which is never let go.
+
+    The CPU plugin of each gives the thread that first compiles with it a signal stack, and unmaps
+    that stack when it goes. After two that overlap, the next Ctrl-C would be handled on a stack
+    that is no more: a segmentation fault.
+    """
+    return _quiet_openvino().Core()
 
 
 def _openvino_engine(make_trunk: Callable[[], Any], size_px: int, key: str) -> Engine:
