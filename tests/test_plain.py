@@ -7,6 +7,7 @@ from pandacat.recogniser import group_log_probabilities, softmax
 from pandacat.saved import Description, SavedModel
 
 WIDTH = 8
+THESE = "0" * 64
 CENTRES = 3 * np.eye(3, WIDTH)
 
 
@@ -35,7 +36,7 @@ def untouched() -> SavedModel:
 def trained(untouched: SavedModel) -> SavedModel:
     classes = np.arange(90) % 3
     features = CENTRES[classes] + np.random.default_rng(0).normal(size=(90, WIDTH))
-    return plain.train(untouched, features, classes, trained_on="these", title="Animals")
+    return plain.train(untouched, features, classes, trained_on=THESE, title="Animals")
 
 
 def probabilities(model: SavedModel, features: np.ndarray) -> np.ndarray:
@@ -63,5 +64,5 @@ def test_trunk_and_shape_stay_and_it_says_what_it_was_trained_on(
     for name in ("head.weight", "head.bias"):
         assert trained.tensors[name].shape == untouched.tensors[name].shape
         assert trained.tensors[name].dtype == np.float32
-    assert (trained.description.trained_on, trained.description.title) == ("these", "Animals")
+    assert (trained.description.trained_on, trained.description.title) == (THESE, "Animals")
     assert untouched.tensors["head.weight"].min() == 1

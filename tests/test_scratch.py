@@ -79,7 +79,7 @@ def bar_data() -> scratch_training.Data:
         "validation": bars(40, seed=2),
         "test": bars(100, seed=3),
     }
-    return scratch_training.Data("bars", "fingerprint", ("lies", "stands"), splits)
+    return scratch_training.Data("bars", "0" * 64, ("lies", "stands"), splits)
 
 
 def test_each_stage_halves_the_sides() -> None:
