@@ -10,7 +10,7 @@ import numpy as np
 from pandacat.sources.drawing.coats import Coat, Colour
 from pandacat.sources.drawing.figure import Detail, Figure, Region, ellipsoid
 from pandacat.sources.drawing.poses import Build, Leg, Skeleton, pose
-from pandacat.sources.drawing.space import Frame, axes_along, cross, turn, unit
+from pandacat.sources.drawing.space import Frame, axes_along, cross, lengths, turn, unit
 
 Rng = np.random.Generator
 Species = Callable[[Rng, float], Figure]
@@ -64,7 +64,7 @@ def legs(
     In a coat's coordinates, y is 0 at the trunk and −1 at the foot.
     """
     for leg in bones.legs:
-        length = float(np.linalg.norm(leg.foot - leg.top))
+        length = float(lengths(leg.foot - leg.top))
         frame = Frame(leg.top, axes_along(leg.top - leg.foot), length)
         region = figure.region(frame, front if leg.front else hind, (0, -1, 0.1), hair)
         upper = build.thickness * (1.25 if leg.front else 1.6)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pandacat.sources.drawing.space import Array, Point, dot, transform, turn, vector
+from pandacat.sources.drawing.space import Array, Point, dot, portable, transform, turn, vector
 
 Colour = tuple[float, float, float]
 Cover = Callable[[Array], Array]
@@ -95,7 +95,7 @@ def waves(rng: np.random.Generator, frequency: float, count: int = 4) -> Callabl
     directions *= frequency * 2 * np.pi / np.linalg.norm(directions, axis=1, keepdims=True)
     phases = rng.uniform(0, 2 * np.pi, (count, 1)).astype(np.float32)
     return lambda places: (
-        np.sin(transform(directions, places) + phases).sum(0) * np.float32(1.4 / count)
+        portable(np.sin, transform(directions, places) + phases).sum(0) * np.float32(1.4 / count)
     )
 
 
@@ -113,9 +113,8 @@ def stripes(
     edge = float(np.cos(np.pi * share))
 
     def cover(places: Array) -> Array:
-        return ramp(
-            np.cos(dot(along, places) + phase + 2 * np.pi * wobble * bend(places)), edge, 0.7
-        )
+        angle = dot(along, places) + phase + 2 * np.pi * wobble * bend(places)
+        return ramp(portable(np.cos, angle), edge, 0.7)
 
     return cover
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from pandacat.sources.drawing.coats import Coat, Colour
-from pandacat.sources.drawing.space import Array, Frame, Point, axes_along, turn, vector
+from pandacat.sources.drawing.space import (
+    Array,
+    Frame,
+    Point,
+    axes_along,
+    lengths,
+    transform,
+    turn,
+    vector,
+)
 
 
 @dataclass(frozen=True)
@@ -72,14 +79,14 @@ class Region:
     def bone(self, start: Array, end: Array, thickness: float) -> None:
         """Add an ellipsoid that reaches a little over both of its world points."""
         along = end - start
-        half = float(np.linalg.norm(along)) / 2 + 0.7 * thickness
+        half = float(lengths(along)) / 2 + 0.7 * thickness
         shape = axes_along(along) * vector((thickness, half, thickness))
         self.solids.append(Solid((start + end) / 2, shape))
 
 
 def ellipsoid(frame: Frame, centre: Point, radii: Point, tilt: Array | None = None) -> Solid:
     """Return an ellipsoid given in the coordinates of `frame`."""
-    axes = frame.axes if tilt is None else frame.axes @ tilt
+    axes = frame.axes if tilt is None else transform(frame.axes, tilt)
     return Solid(frame.at(centre), axes * (frame.scale * vector(radii)))
 
 

@@ -23,7 +23,7 @@ from pandacat.sources.drawing.anatomy import (
 from pandacat.sources.drawing.coats import Coat, Colour, beyond, patches, spot, stripes
 from pandacat.sources.drawing.figure import Detail, Figure, Region, ellipsoid
 from pandacat.sources.drawing.poses import Build, Skeleton
-from pandacat.sources.drawing.space import Frame, turn, unit, vector
+from pandacat.sources.drawing.space import Frame, transform, turn, unit, vector
 
 LEAN = Build(
     head=0.27,
@@ -102,7 +102,7 @@ def zebra(rng: Rng, azimuth: float) -> Figure:
 def _grazer_bones(rng: Rng, build: Build, azimuth: float) -> Skeleton:
     """Return a pose with the long face held down."""
     bones = choose_pose(rng, build, azimuth)
-    bowed = bones.head.axes @ turn(0, rng.uniform(-48, -28))
+    bowed = transform(bones.head.axes, turn(0, rng.uniform(-48, -28)))
     return replace(bones, head=replace(bones.head, axes=bowed))
 
 

@@ -168,7 +168,7 @@ def fox(rng: Rng, azimuth: float) -> Figure:
     face = figure.region(figure.head, head, (0, 0.2, -1), 0.035)
     face.blob((0, 0.08, 0), (0.86, 0.74, 0.80))
     face.pair((0.52, -0.24, 0.12), (0.46, 0.30, 0.42), roll=-25)
-    face.horn((0, -0.22, 0.35), (0.50, 1.15, 0.36), turn(0, 90 + 4) @ turn(0, -180), roundness=0.35)
+    face.horn((0, -0.22, 0.35), (0.50, 1.15, 0.36), turn(0, 90 + 4 - 180), roundness=0.35)
     ears(
         figure,
         Coat(

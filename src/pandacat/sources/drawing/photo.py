@@ -13,7 +13,7 @@ from pandacat.sources.drawing.anatomy import Species
 from pandacat.sources.drawing.figure import Figure, Solid, ellipsoid
 from pandacat.sources.drawing.render import Camera, Light, bounds, ground_shadow, render
 from pandacat.sources.drawing.scenes import SCENES, Scene, background, foreground
-from pandacat.sources.drawing.space import Array, dot, turn, unit, vector
+from pandacat.sources.drawing.space import Array, dot, portable, transform, turn, unit, vector
 
 LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 MAX_POWER, MAX_STRETCH, MAX_TINT, MAX_SHARPENING = 1.8, 1.7, 1.1, 2.0
@@ -128,7 +128,7 @@ def photograph(
     picture = scene.backdrop
     if not empty:
         shadow = ground_shadow(
-            figure, camera.scaled(0.5), camera.rotation.T @ light.direction, shot.size
+            figure, camera.scaled(0.5), transform(camera.rotation.T, light.direction), shot.size
         )
         colours, opacity = render(figure, camera, light, large, rng)
         picture = picture * (1 - shadow) * (1 - shrink(opacity)) + shrink(colours)
@@ -152,7 +152,7 @@ def develop(picture: Array, reference: Array, rng: np.random.Generator, shot: Sh
     `reference`, the background alone: so none of them says anything about the animal.
     """
     tint = reference.mean((1, 2)) * vector(shot.balance)
-    wanted = shot.brightness * tint / (LUMA @ tint)
+    wanted = shot.brightness * tint / dot(LUMA, tint)
     picture = expose(np.clip(picture, 0, 1), wanted, shot.contrast)
     picture = focus(picture, shot.sharpness)
     picture += shot.noise * rng.standard_normal(picture.shape, dtype=np.float32)
@@ -173,10 +173,11 @@ def expose(picture: Array, wanted: Array, contrast: float) -> Array:
     """
     small = picture[:, ::3, ::3]
     power, stretch, gains = 1.0, 1.0, np.ones((3, 1, 1), np.float32)
-    middle = float(LUMA @ wanted)
+    middle = float(dot(LUMA, wanted))
 
     def apply(pixels: Array) -> Array:
-        exposed: Array = np.clip((pixels**power * gains - middle) * stretch + middle, 0, 1)
+        lit = portable(np.power, pixels, power) * gains
+        exposed: Array = np.clip((lit - middle) * stretch + middle, 0, 1)
         return exposed
 
     for _ in range(5):
@@ -185,9 +186,10 @@ def expose(picture: Array, wanted: Array, contrast: float) -> Array:
             np.clip(stretch * contrast / max(luma.std(), 0.02), 1 / MAX_STRETCH, MAX_STRETCH)
         )
         mean = apply(small).mean((1, 2))
-        level = float(np.clip(LUMA @ mean, 0.02, 0.98))
+        level = float(np.clip(dot(LUMA, mean), 0.02, 0.98))
         power = float(np.clip(power * np.log(middle) / np.log(level), 1 / MAX_POWER, MAX_POWER))
-        gains *= ((wanted / middle) / (mean / level))[:, None, None] ** 0.7
+        missing = (wanted / middle) / (mean / level)
+        gains *= portable(np.power, missing, 0.7)[:, None, None]
         gains = np.clip(gains, 1 / MAX_TINT, MAX_TINT)
     return apply(picture)
 
@@ -200,10 +202,10 @@ def focus(picture: Array, sharpness: float) -> Array:
     luma = dot(LUMA, picture)
     now = laplace(luma)
     if now.std() > sharpness:
-        sigmas, values = [0.0], [now.std()]
+        sigmas, values = [0.0], [float(now.std())]
         while values[-1] > sharpness and sigmas[-1] < 2:
             sigmas.append(1.4 * sigmas[-1] + 0.35)
-            values.append(laplace(gaussian_filter(luma, sigmas[-1])).std())
+            values.append(float(laplace(gaussian_filter(luma, sigmas[-1])).std()))
         sigma = float(np.interp(-np.log(sharpness), -np.log(values), sigmas))
         softer: Array = gaussian_filter(picture, (0, sigma, sigma))
         return softer

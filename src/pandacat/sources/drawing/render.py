@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from pandacat.sources.drawing.figure import Detail, Figure, Solid
-from pandacat.sources.drawing.space import Array, dot, transform, unit, vector
+from pandacat.sources.drawing.space import Array, dot, lengths, portable, transform, unit, vector
 
 BLEND = 0.035
 """How softly touching solids flow into each other, in world units."""
@@ -50,7 +50,7 @@ class Camera:
 
     def view(self, point: Array) -> tuple[Array, float]:
         """Return a world point in view space after perspective, and its magnification."""
-        x, y, z = self.rotation @ (point - self.target)
+        x, y, z = transform(self.rotation, point - self.target)
         zoom = self.distance / max(self.distance - z, 0.2 * self.distance)
         return vector((x * zoom, y * zoom, z)), float(zoom)
 
@@ -70,13 +70,6 @@ class Camera:
         seen = np.stack([x * shrink, y * shrink, z])
         place: Array = transform(self.rotation.T, seen) + self.target[:, None]
         return place
-
-
-def lengths(vectors: Array) -> Array:
-    """Return the lengths of (3, …) vectors."""
-    x, y, z = vectors
-    result: Array = np.sqrt(x * x + y * y + z * z)
-    return result
 
 
 Box = tuple[slice, slice]
@@ -116,13 +109,13 @@ class Canvas:
     def cast(self, solid: Solid, *, with_place: bool = False) -> Hit | None:
         """Return where the rays through this canvas meet a solid; None if it lies outside."""
         centre, zoom = self.camera.view(solid.centre)
-        axes = self.camera.rotation @ solid.shape * vector((zoom, zoom, 1))[:, None]
-        half_x, half_y, _ = np.abs(axes).sum(1) if solid.is_horn else np.linalg.norm(axes, axis=1)
+        axes = transform(self.camera.rotation, solid.shape) * vector((zoom, zoom, 1))[:, None]
+        half_x, half_y, _ = np.abs(axes).sum(1) if solid.is_horn else lengths(axes.T)
         box = self.box(centre[0], centre[1], half_x, half_y)
         if box is None:
             return None
         dx, dy = self.x[None, box[1]] - centre[0], self.y[box[0], None] - centre[1]
-        inverse = np.linalg.inv(axes).astype(np.float32)
+        inverse = portable(np.linalg.inv, axes)
         depth, normal = (_meet_horn if solid.is_horn else _meet_ellipsoid)(solid, inverse, dx, dy)
         normal /= lengths(normal) + np.float32(1e-9)
         place = None
@@ -133,7 +126,7 @@ class Canvas:
 
 
 def _meet_ellipsoid(solid: Solid, inverse: Array, dx: Array, dy: Array) -> tuple[Array, Array]:
-    form = inverse.T @ inverse
+    form = transform(inverse.T, inverse)
     linear = form[0, 2] * dx + form[1, 2] * dy
     rest = (form[0, 0] * dx * dx - 1) + (form[1, 1] * dy * dy) + 2 * form[0, 1] * dx * dy
     root = linear * linear - form[2, 2] * rest
@@ -148,7 +141,7 @@ def _meet_horn(solid: Solid, inverse: Array, dx: Array, dy: Array) -> tuple[Arra
     t = np.float32(solid.roundness or 0.0)
     signs = np.array([1, t - 1, 1], np.float32)
     slope = (2 - t) * inverse[1]
-    form = inverse.T @ (signs[:, None] * inverse)
+    form = transform(inverse.T, signs[:, None] * inverse)
     a = form[2, 2] if abs(form[2, 2]) > 1e-6 else np.float32(1e-6)
     b = 2 * (form[0, 2] * dx + form[1, 2] * dy) + slope[2]
     c = (
@@ -198,7 +191,7 @@ def skin(canvas: Canvas, figure: Figure) -> Surface:
     normal = np.zeros((3, *canvas.shape), np.float32)
     shares = [np.zeros(canvas.shape, np.float32) for _ in figure.regions]
     for index, hit in hits:
-        weight = np.exp(np.minimum(hit.depth - nearest[hit.box], 0) / np.float32(BLEND))
+        weight = portable(np.exp, np.minimum(hit.depth - nearest[hit.box], 0) / np.float32(BLEND))
         total[hit.box] += weight
         shares[index][hit.box] += weight
         normal[(slice(None), *hit.box)] += weight * hit.normal
@@ -233,12 +226,12 @@ def comb_hair(
     flow = np.zeros((3, *canvas.shape), np.float32)
     length = np.zeros(canvas.shape, np.float32)
     for region, share in zip(figure.regions, surface.shares, strict=True):
-        lying = canvas.camera.rotation @ unit(region.frame.towards(region.flow))
+        lying = transform(canvas.camera.rotation, unit(region.frame.towards(region.flow)))
         flow += lying[:, None, None] * share
         length += np.float32(region.hair * canvas.camera.scale) * share
     lift = 0.75 - sum(flow[i] * surface.normal[i] for i in range(3))
     along_x, along_y = (uniform_filter(flow[i] + lift * surface.normal[i], 7) for i in range(2))
-    angle = np.arctan2(-along_y, along_x)
+    angle = portable(np.arctan2, -along_y, along_x)
     bins = np.rint(angle * np.float32(ANGLES / np.pi)).astype(np.intp) % ANGLES
     oy, ox = rng.integers(0, TILE_PX, 2)
     rows = (np.arange(canvas.shape[0]) + oy) % TILE_PX
@@ -354,7 +347,9 @@ def add_detail(
     )
     half = unit(light.direction + vector((0, 0, 1.2)))
     shine = np.clip(dot(half, hit.normal), 0, 1)
-    lit += detail.gloss * np.clip((shine - 0.955) * 40, 0, 1) + 0.12 * detail.gloss * shine**8
+    lit += detail.gloss * np.clip((shine - 0.955) * 40, 0, 1) + 0.12 * detail.gloss * portable(
+        np.power, shine, 8
+    )
     target = rgb[(slice(None), *hit.box)]
     np.copyto(target, lit, where=shown)
     alpha[hit.box][shown] = 1
@@ -382,7 +377,7 @@ def ground_shadow(
     slant = light_world[[0, 2]] / max(float(light_world[1]), 0.45)
     squash = float(camera.rotation[2, 1])
     for solid in figure.solids():
-        radius = float(np.linalg.norm(solid.shape) / np.sqrt(3)) * camera.scale
+        radius = float(lengths(lengths(solid.shape)) / np.sqrt(3)) * camera.scale
         height = float(solid.centre[1])
         foot = vector((solid.centre[0] - slant[0] * height, 0, solid.centre[2] - slant[1] * height))
         _ellipse(mask, camera.pixel(foot), radius, radius * max(squash, 0.08))
@@ -446,8 +441,8 @@ def bounds(solids: list[Solid], camera: Camera) -> tuple[float, float, float, fl
     boxes = []
     for solid in solids:
         centre, zoom = camera.view(solid.centre)
-        axes = camera.rotation @ solid.shape * zoom * camera.scale
-        half = np.linalg.norm(axes, axis=1)
+        axes = transform(camera.rotation, solid.shape) * zoom * camera.scale
+        half = lengths(axes.T)
         x, y = (
             camera.centre[0] + camera.scale * centre[0],
             camera.centre[1] - camera.scale * centre[1],

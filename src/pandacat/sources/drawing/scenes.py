@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from pandacat.sources.drawing.coats import Colour, dimmed
-from pandacat.sources.drawing.space import Array, vector
+from pandacat.sources.drawing.space import Array, portable, vector
 
 Rng = np.random.Generator
 
@@ -96,7 +96,8 @@ def _blades(
 def _foliage(rng: Rng, size: tuple[int, int]) -> Array:
     green = vector((0.30, 0.42, 0.20)) + rng.normal(0, 0.05, 3).astype(np.float32)
     light = np.minimum(green * 1.9, 0.95)
-    return mix(tuple(green * 0.45), tuple(light), clouds(rng, size, 6, 3) ** 1.3)
+    share = portable(np.power, clouds(rng, size, 6, 3), 1.3)
+    return mix(tuple(green * 0.45), tuple(light), share)
 
 
 def _sky(rng: Rng, size: tuple[int, int]) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,8 @@ def unit(direction: Point) -> Array:
 def dot(direction: Point, vectors: Array) -> Array:
     """Return the dot products (…) of one direction with (3, …) vectors.
 
-    Written out, so that no linear-algebra library shares the sum among threads.
+    Written out, since a linear-algebra library would add up in an order that depends on the
+    processor and the number of threads.
     """
     a, b, c = (np.float32(part) for part in direction)
     x, y, z = vectors
@@ -39,6 +40,23 @@ def dot(direction: Point, vectors: Array) -> Array:
 def transform(matrix: Array, vectors: Array) -> Array:
     """Return (n, …): the (n, 3) matrix times (3, …) vectors."""
     return np.stack([dot(row, vectors) for row in matrix])
+
+
+def lengths(vectors: Array) -> Array:
+    """Return the lengths (…) of (3, …) vectors."""
+    x, y, z = vectors
+    result: Array = np.sqrt(x * x + y * y + z * z)
+    return result
+
+
+def portable(function: Callable[..., Array], *operands: Array | float) -> Array:
+    """Return `function` of the operands, computed in float64 and rounded to float32.
+
+    NumPy computes exp, sin, power and the like by other code on other processors, and in float32
+    the last bits tell. Those of float64 are gone after the rounding.
+    """
+    result = function(*(np.asarray(operand, np.float64) for operand in operands))
+    return result.astype(np.float32)
 
 
 def turn(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Array:
@@ -77,15 +95,15 @@ class Frame:
 
     def at(self, point: Point) -> Array:
         """Return the world position of a point given in this frame."""
-        return self.origin + self.scale * (self.axes @ vector(point))
+        return self.origin + self.scale * transform(self.axes, vector(point))
 
     def towards(self, direction: Point) -> Array:
         """Return the world direction of a direction given in this frame."""
-        return self.axes @ vector(direction)
+        return transform(self.axes, vector(direction))
 
     def inside(self, origin: Point, axes: Array | None = None, scale: float = 1.0) -> Frame:
         """Return a frame that is placed and turned relative to this one."""
-        turned = self.axes if axes is None else self.axes @ axes
+        turned = self.axes if axes is None else transform(self.axes, axes)
         return Frame(self.at(origin), turned, self.scale * scale)
 
 
