@@ -347,9 +347,8 @@ def add_detail(
     )
     half = unit(light.direction + vector((0, 0, 1.2)))
     shine = np.clip(dot(half, hit.normal), 0, 1)
-    lit += detail.gloss * np.clip((shine - 0.955) * 40, 0, 1) + 0.12 * detail.gloss * portable(
-        np.power, shine, 8
-    )
+    glow = portable(np.power, shine, 8)
+    lit += detail.gloss * np.clip((shine - 0.955) * 40, 0, 1) + 0.12 * detail.gloss * glow
     target = rgb[(slice(None), *hit.box)]
     np.copyto(target, lit, where=shown)
     alpha[hit.box][shown] = 1
