@@ -31,7 +31,7 @@ repro: $(READY)  ## run every stage that is not up to date
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest
 
-torture: $(READY)  ## kill, starve and mislead it, for two hours (docs/reliability.md; PARTS=photos)
+torture: $(READY)  ## kill, starve and mislead it, for two to three hours (docs/reliability.md; PARTS=photos)
 	PYTHONPATH=tests $(BIN)/python -m torture $(PARTS)
 
 gate: $(READY)  ## compare the figures with those of a Git revision (AGAINST=main)
