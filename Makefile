@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test torture gate ui bench lint clean
+.PHONY: help repro test deps torture gate ui bench lint clean
 
 help:  ## list what there is
 	@echo "make TARGET, where TARGET is"
@@ -30,6 +30,9 @@ repro: $(READY)  ## run every stage that is not up to date
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest
+
+deps: $(READY)  ## list in dvc.yaml the code that each stage uses
+	$(BIN)/python tools/stage_dependencies.py
 
 torture: $(READY)  ## kill, starve and mislead it, for two to three hours (docs/reliability.md; PARTS=photos)
 	PYTHONPATH=tests $(BIN)/python -m torture $(PARTS)

@@ -17,23 +17,29 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from pandacat import features, fine_tuning, layout, params, photos, saved, shards
-from pandacat.fine_tuning import Data
+from pandacat.config.loading import load_config
+from pandacat.config.schema import FineTuneParams, FolderParams
+from pandacat.core import paths
+from pandacat.core.parallel import ordered_map
+from pandacat.data import store
+from pandacat.data.features import read_features
+from pandacat.data.images import decode_jpeg, load_image
+from pandacat.data.sources import archive as archives
+from pandacat.evaluation.corruptions import CORRUPTIONS, corrupt
 from pandacat.labels import LABELS
-from pandacat.measure.corruptions import CORRUPTIONS, corrupt
-from pandacat.measure.open_set import open_set_figures
-from pandacat.parallel import ordered_map
-from pandacat.params import FineTuneParams, FolderParams
-from pandacat.recogniser import (
+from pandacat.metrics.open_set import open_set_figures
+from pandacat.models.classifier import (
     MAX_MEGAPIXELS,
-    Recogniser,
+    Classifier,
     group_log_probabilities,
-    pool_views,
+    pool_crops,
     softmax,
 )
-from pandacat.saved import SavedModel
-from pandacat.sources import archive as archives
-from pandacat.training import Examples
+from pandacat.models.saved import SavedModel, load_model
+from pandacat.training import fine_tune
+from pandacat.training.batches import Examples
+from pandacat.training.calibration import fit_temperature
+from pandacat.training.fine_tune import Data
 
 OTHER = LABELS.index("other")
 SEVERITY = 3
@@ -58,7 +64,7 @@ class Head:
 
     weight: np.ndarray
     bias: np.ndarray
-    pool: Pool = pool_views
+    pool: Pool = pool_crops
 
     def logits(self, seen: Photos) -> np.ndarray:
         """Return `(N, 3)`, not tempered."""
@@ -79,7 +85,7 @@ def centre_only(log_probabilities: np.ndarray) -> np.ndarray:
 
 def trained(untouched: SavedModel, data: Data, chosen: FineTuneParams) -> Head:
     """Return the head after fine-tuning."""
-    tensors, _ = fine_tuning.fine_tune(untouched, data, chosen)
+    tensors, _ = fine_tune.fine_tune(untouched, data, chosen)
     return Head(tensors["head.weight"], tensors["head.bias"])
 
 
@@ -113,7 +119,7 @@ def heads(
     """Yield a name, the head, and the same trained without photos of `other`."""
     start = Head(untouched.tensors["head.weight"], untouched.tensors["head.bias"])
     ours, blind = (trained(untouched, some, chosen) for some in (data, without_others(data)))
-    for name, pool in (("centre view", centre_only), ("all views", pool_views)):
+    for name, pool in (("centre view", centre_only), ("all views", pool_crops)):
         yield f"untouched, {name}", replace(start, pool=pool), replace(start, pool=pool)
     yield "as in params.yaml", ours, blind
     for name, pool in (
@@ -136,14 +142,14 @@ def heads(
         )
 
 
-def corrupted(recogniser: Recogniser, count: int) -> Photos:
+def corrupted(recogniser: Classifier, count: int) -> Photos:
     """Look at so many validation photos, each corrupted in every way."""
-    index = shards.read_index(layout.PHOTOS)
+    index = store.read_index(paths.PHOTOS)
     chosen = index[index.split == "validation"].sort_values("fingerprint").head(count)
 
     def look(item: tuple[str, bytes]) -> np.ndarray:
         name, jpeg = item
-        pixels = np.asarray(photos.decoded(jpeg))
+        pixels = np.asarray(decode_jpeg(jpeg))
         chance = np.random.default_rng(zlib.crc32(name.encode()))
         return np.stack(
             [
@@ -154,7 +160,7 @@ def corrupted(recogniser: Recogniser, count: int) -> Photos:
             ]
         )
 
-    jpegs = list(shards.iter_jpegs(layout.PHOTOS, chosen.name))
+    jpegs = list(store.iter_jpegs(paths.PHOTOS, chosen.name))
     bar = tqdm(ordered_map(look, jpegs), total=len(jpegs), desc="corrupted", unit="photo")
     seen = np.concatenate(list(bar))
     label_of = dict(zip(chosen.name, chosen.label, strict=True))
@@ -162,14 +168,14 @@ def corrupted(recogniser: Recogniser, count: int) -> Photos:
     return Photos(seen, np.repeat(classes, len(CORRUPTIONS)))
 
 
-def elsewhere(recogniser: Recogniser, archive: Path, folders: FolderParams) -> Photos:
+def elsewhere(recogniser: Classifier, archive: Path, folders: FolderParams) -> Photos:
     """Look at the photos of an archive."""
-    entries = archives.survey(archive, folders).photos
+    entries = archives.index_archive(archive, folders).photos
     with archives.open_archive(archive) as reader:
 
         def look(entry: archives.Entry) -> np.ndarray:
             side_px = recogniser.description.side_px
-            photo = photos.read(
+            photo = load_image(
                 reader.read(entry.name), side_px=side_px, max_megapixels=MAX_MEGAPIXELS
             )
             return recogniser.features(recogniser.cut(photo.image))
@@ -196,17 +202,15 @@ def main() -> None:
     parser.add_argument("--field-test", type=Path, help="a zip of labelled photos from elsewhere")
     parser.add_argument("--photos", type=int, default=60, help="validation photos to corrupt")
     options = parser.parse_args()
-    settings = params.load()
-    untouched = saved.load(layout.MODELS / "pretrained")
-    recogniser = Recogniser(
+    settings = load_config()
+    untouched = load_model(paths.MODELS / "pretrained")
+    recogniser = Classifier(
         replace(
             untouched,
             description=replace(untouched.description, views=settings.predict_pretrained.views),
         )
     )
-    data = fine_tuning.from_features(
-        shards.read_index(layout.PHOTOS), features.read(layout.FEATURES)
-    )
+    data = fine_tune.from_features(store.read_index(paths.PHOTOS), read_features(paths.FEATURES))
     validation = Photos(data.validation.inputs.numpy(), data.validation.classes.numpy())
     others = validation.classes == OTHER
     dogs = Photos(validation.features[others], validation.classes[others])
@@ -218,7 +222,7 @@ def main() -> None:
     rows = {}
     for name, head, blind in heads(untouched, data, settings.fine_tune):
         logits = head.logits(validation)
-        temperature = fine_tuning.fit_temperature(logits, validation.classes)
+        temperature = fit_temperature(logits, validation.classes)
         row = {
             "validation loss": log_loss(logits / temperature, validation.classes),
             "right, %": right(logits, validation.classes),

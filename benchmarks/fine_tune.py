@@ -28,10 +28,13 @@ import preprocess
 from ruamel.yaml import YAML
 from sklearn.metrics import roc_auc_score
 
-from pandacat import params, predictions, shards, tables
+from pandacat.config.loading import load_config
+from pandacat.core.tables import read_table
+from pandacat.data import store
+from pandacat.data.sources import archive as archives
+from pandacat.evaluation.predictions import labels_and_probabilities
 from pandacat.labels import LABELS
-from pandacat.recogniser import open_model
-from pandacat.sources import archive as archives
+from pandacat.models.classifier import load_classifier
 
 STAGES = ("fetch_photos", "preprocess", "predict_pretrained", "fine_tune")
 ONE_VIEW = {"views": "centre", "changed_copies": 1}
@@ -82,12 +85,12 @@ def ours(
         subprocess.run(command, shell=True, cwd=folder, env=environment, check=True)
         print(f"  {stage}: {time.time() - began:.1f} s", flush=True)
         if stage == "predict_pretrained":
-            table = tables.read(folder / "data/predictions/pretrained.csv")
-            labels, answers = predictions.arrays(table[table.split == "validation"])
+            table = read_table(folder / "data/predictions/pretrained.csv")
+            labels, answers = labels_and_probabilities(table[table.split == "validation"])
             if pair_accuracy(labels, answers) >= GOAL:
                 reached = time.time() - began
     seconds = time.time() - began
-    recogniser = open_model("fine-tuned", models=folder / "models")
+    recogniser = load_classifier("fine-tuned", models=folder / "models")
     answers_by_set = {}
     for name, place in sets.items():
         files = [(file.name, file.read_bytes) for file in photos_in(place)]
@@ -205,11 +208,11 @@ class Photos:
 def prepare(archive: Path, field_test: Path | None, work: Path) -> Photos:
     """Split the archive as our pipeline does, and lay out what the networks are judged on."""
     preprocess.ours(archive, work / "kept")
-    index = shards.read_index(work / "kept")
+    index = store.read_index(work / "kept")
     unpack(archive, index[index.split != "train"], work / "judged")
     sets = {name: work / "judged" / name for name in ("validation", "test")}
     if field_test:
-        entries = archives.survey(field_test, params.load().photos.folders).photos
+        entries = archives.index_archive(field_test, load_config().photos.folders).photos
         table = pd.DataFrame([asdict(entry) for entry in entries]).assign(split="field_test")
         unpack(field_test, table, work / "judged")
         sets["field_test"] = work / "judged/field_test"

@@ -9,10 +9,10 @@ import argparse
 import measuring
 import numpy as np
 
-from pandacat import layout
-from pandacat.networks import pretrained
-from pandacat.parallel import core_count, ordered_map
-from pandacat.recogniser import open_model
+from pandacat.core import paths
+from pandacat.core.parallel import core_count, ordered_map
+from pandacat.models import pretrained
+from pandacat.models.classifier import load_classifier
 
 BACKBONE = "efficientnet_lite0"
 MATRIX_SIDE = 4096
@@ -31,7 +31,7 @@ def main() -> None:
 
     torch.set_num_threads(core_count())
     trunk = pretrained.load(BACKBONE).trunk.eval()
-    recogniser = open_model("pretrained", models=layout.MODELS)
+    recogniser = load_classifier("pretrained", models=paths.MODELS)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (options.images, 224, 224, 3), dtype=np.uint8)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():

@@ -22,7 +22,7 @@ import measuring
 import numpy as np
 from PIL import Image
 
-from pandacat.files import write_json, written_aside
+from pandacat.core.files import atomic_write, write_json
 
 RESULTS = measuring.FOLDER / "growth.json"
 PLOT = measuring.FOLDER / "growth.png"
@@ -56,30 +56,32 @@ def duplicates(folder: Path) -> Callable[[], object]:
     """Return the search for near-duplicates among all fingerprints."""
     import pyarrow.parquet as pq
 
-    from pandacat import shards, splits
+    from pandacat.data import store
+    from pandacat.data.duplicates import group_near_duplicates
 
     columns = ["fingerprint", "mirrored_fingerprint"]
-    index = pq.read_table(folder / "kept" / shards.INDEX, columns=columns)
+    index = pq.read_table(folder / "kept" / store.INDEX, columns=columns)
     both = [index[column].to_pandas() for column in columns]
-    return lambda: splits.group_near_duplicates(*both, 8)
+    return lambda: group_near_duplicates(*both, 8)
 
 
 def frozen_pass(folder: Path) -> Callable[[], object]:
     """Return the work of keeping the features of one view of each photo."""
-    from pandacat import features, layout
-    from pandacat.recogniser import open_model
+    from pandacat.core import paths
+    from pandacat.models.classifier import load_classifier
+    from pandacat.models.embed import extract_features
 
-    recogniser = open_model("pretrained", models=layout.MODELS)
+    recogniser = load_classifier("pretrained", models=paths.MODELS)
     target = folder / "features"
     target.mkdir()
-    return lambda: features.extract(
+    return lambda: extract_features(
         folder / "kept", target, recogniser, view="centre", copies=0, seed=0
     )
 
 
 def predict(folder: Path) -> Callable[[], object]:
     """Return the command that writes a table of verdicts."""
-    from pandacat import cli
+    from pandacat.app import cli
 
     words = ["predict", str(folder / "photos"), "--model", "pretrained"]
     return lambda: cli.main([*words, "--output", str(folder / "verdicts.csv")])
@@ -171,7 +173,7 @@ def draw(measured: dict[str, dict[int, dict[str, float]]]) -> None:
     times.legend(frameon=False)
     for axis in (times, memory):
         axis.spines[["top", "right"]].set_visible(False)
-    with written_aside(PLOT) as aside:
+    with atomic_write(PLOT) as aside:
         figure.savefig(aside, dpi=110, format="png")
     pyplot.close(figure)
 

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pandacat.errors import PandacatError, sentence_of
-from pandacat.files import write_json, written_aside
-from pandacat.parallel import core_count
+from pandacat.core.errors import PandacatError, sentence_of
+from pandacat.core.files import atomic_write, write_json
+from pandacat.core.parallel import core_count
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
@@ -167,7 +167,7 @@ def draw(results: Mapping[str, Any]) -> None:
         axis.set_title(f"{comparison.title} ({comparison.unit})", loc="left", fontsize=10)
         axis.tick_params(labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
-    with written_aside(PLOT) as aside:
+    with atomic_write(PLOT) as aside:
         figure.savefig(aside, dpi=110, format="png")
     pyplot.close(figure)
 

@@ -22,10 +22,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision import transforms
 
-from pandacat import layout
-from pandacat.files import read_json
-from pandacat.parallel import core_count
-from pandacat.sources import mnist
+from pandacat.core import paths
+from pandacat.core.files import read_json
+from pandacat.core.parallel import core_count
+from pandacat.data.sources import mnist
 
 EXAMPLE_EPOCHS = 14
 MEAN, STD = 0.1307, 0.3081
@@ -53,7 +53,7 @@ class Digits(torch.utils.data.Dataset[tuple[Tensor, int]]):
 
     def __init__(self, split: str) -> None:
         """Read the digits; what becomes of each is done when it is asked for."""
-        images, classes = mnist.read_digits(layout.MNIST, split=split)
+        images, classes = mnist.read_digits(paths.MNIST, split=split)
         self.images, self.classes = torch.from_numpy(images), torch.from_numpy(classes)
         steps = [transforms.ToTensor(), transforms.Normalize((MEAN,), (STD,))]
         self.transform = transforms.Compose(steps)
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--example-epochs", type=int, default=1, help="to measure, of 14")
     options = parser.parse_args()
     measuring.project()
-    measuring.require(layout.MNIST, "run `dvc repro fetch_mnist`.")
+    measuring.require(paths.MNIST, "run `dvc repro fetch_mnist`.")
     with tempfile.TemporaryDirectory() as folder:
         our_seconds, our_accuracy = ours(Path(folder))
     epoch_seconds, right = example(options.example_epochs)

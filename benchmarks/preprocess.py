@@ -21,19 +21,20 @@ import measuring
 import numpy as np
 from PIL import Image, ImageOps
 
-from pandacat import layout, params
-from pandacat.parallel import core_count
-from pandacat.preprocess import preprocess, read_exclusions
-from pandacat.sources import archive as archives
-from pandacat.sources.provenance import Provenance
+from pandacat.config.loading import load_config
+from pandacat.core import paths
+from pandacat.core.parallel import core_count
+from pandacat.data.preprocess import preprocess, read_exclusions
+from pandacat.data.provenance import Provenance
+from pandacat.data.sources import archive as archives
 
 UNKNOWN = Provenance("benchmark", "archive", "", "", "", drawn=False, sha256="")
 
 
 def ours(archive: Path, target: Path) -> None:
     """Run the stage's work."""
-    settings = params.load()
-    exclusions = read_exclusions(layout.EXCLUSIONS)
+    settings = load_config()
+    exclusions = read_exclusions(paths.EXCLUSIONS)
     preprocess(
         archive,
         UNKNOWN,
@@ -70,7 +71,9 @@ def image_folder(folder: Path) -> None:
 
 def photo_names(archive: Path) -> list[str]:
     """Return the names of the labelled photos."""
-    return [entry.name for entry in archives.survey(archive, params.load().photos.folders).photos]
+    return [
+        entry.name for entry in archives.index_archive(archive, load_config().photos.folders).photos
+    ]
 
 
 def decoders() -> dict[str, Callable[[bytes], object]]:
@@ -126,7 +129,7 @@ def main() -> None:
     options = parser.parse_args()
     measuring.project()
     archive = measuring.require(options.archive, "run `dvc repro fetch_photos`, or say --archive.")
-    settings = params.load().preprocess
+    settings = load_config().preprocess
     names = photo_names(archive)
     workers = core_count()
     parts = [range(start, min(start + 16, len(names))) for start in range(0, len(names), 16)]

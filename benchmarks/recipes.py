@@ -22,8 +22,8 @@ import torch
 from torch import nn
 from torchvision import datasets, transforms
 
-from pandacat.networks import pretrained
-from pandacat.parallel import core_count
+from pandacat.core.parallel import core_count
+from pandacat.models import pretrained
 
 SIZE_PX = 224
 Milestone = tuple[float, float]

@@ -1,30 +1,37 @@
 """Look for what is wrong with the data: shortcuts, copies, wrong labels, pictures of no animal."""
 
-from pandacat import auditing, features, layout, params, predictions, tables, tracking
-from pandacat.figures import pictures, trust
-from pandacat.figures.album import images_of
-from pandacat.files import write_json, write_text, written_aside
-from pandacat.sources import provenance
-from pandacat.stage import run
+from pandacat.config.loading import load_config
+from pandacat.core import paths
+from pandacat.core.files import atomic_write, write_json, write_text
+from pandacat.core.stage import run
+from pandacat.core.tables import read_table
+from pandacat.data import provenance
+from pandacat.data.features import read_features
+from pandacat.data.store import load_images
+from pandacat.evaluation import audit
+from pandacat.evaluation.predictions import labels_and_probabilities
+from pandacat.report.audit_page import audit_page
+from pandacat.report.plots import photos, reliability
+from pandacat.tracking.journal import tracked_stage
 
 
 def main() -> None:
     """Write the audit as metrics, figures and a page."""
-    chosen = params.load().audit
-    origin = provenance.read(layout.PHOTOS / "provenance.json")
-    kept = features.read(layout.FEATURES)
-    zero_shot = tables.read(layout.PREDICTIONS / "pretrained.csv")
-    with tracking.run("audit", chosen) as tracked:
-        found = auditing.audit(
-            layout.ARCHIVE,
-            layout.PHOTOS,
+    chosen = load_config().audit
+    origin = provenance.read(paths.PHOTOS / "provenance.json")
+    kept = read_features(paths.FEATURES)
+    zero_shot = read_table(paths.PREDICTIONS / "pretrained.csv")
+    with tracked_stage("audit", chosen) as tracked:
+        found = audit.audit(
+            paths.ARCHIVE,
+            paths.PHOTOS,
             origin,
             kept.centres,
-            predictions.arrays(zero_shot)[1],
+            labels_and_probabilities(zero_shot)[1],
             suspects=chosen.suspects_shown,
             seed=chosen.seed,
         )
-        with written_aside(layout.PLOTS / "audit") as folder:
+        with atomic_write(paths.PLOTS / "audit") as folder:
             folder.mkdir()
             found.write_tables(folder)
             for name, findings, which in (
@@ -32,18 +39,20 @@ def main() -> None:
                 ("shortcuts_as_kept", found.as_kept, "the copies that are learned from"),
             ):
                 title = f"What gives the label away: {which}"
-                trust.shortcuts(folder / f"{name}.png", findings, title=title, drawn=origin.drawn)
-            pictures.contact_sheet(
+                reliability.shortcuts(
+                    folder / f"{name}.png", findings, title=title, drawn=origin.drawn
+                )
+            photos.contact_sheet(
                 folder / "suspects.png",
                 found.suspects,
-                images_of(layout.PHOTOS, found.suspects.path),
+                load_images(paths.PHOTOS, found.suspects.path),
                 title="Photos to look at: wrong labels, or no animals?",
                 drawn=origin.drawn,
             )
-        write_text(layout.REPORTS / "audit.md", auditing.page(found, origin.title))
-        write_json(layout.METRICS / "audit.json", found.metrics())
+        write_text(paths.REPORTS / "audit.md", audit_page(found, origin.title))
+        write_json(paths.METRICS / "audit.json", found.metrics())
         tracked.log_metrics(found.metrics())
-        tracked.log_artifact(layout.REPORTS / "audit.md")
+        tracked.log_artifact(paths.REPORTS / "audit.md")
     for warning in found.warnings:
         print(f"Warning: {warning}")
 

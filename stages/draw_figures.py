@@ -2,40 +2,46 @@
 
 import numpy as np
 
-from pandacat import layout, params, saved, shards, stress, tables, tracking
-from pandacat.figures import album, trust
-from pandacat.files import read_json, written_aside
-from pandacat.sources import mnist, provenance
-from pandacat.stage import run
-from pandacat.views import cut
+from pandacat.config.loading import load_config
+from pandacat.core import paths
+from pandacat.core.files import atomic_write, read_json
+from pandacat.core.stage import run
+from pandacat.core.tables import read_table
+from pandacat.data import provenance, store
+from pandacat.data.crops import cut_crops
+from pandacat.data.sources import mnist
+from pandacat.evaluation import robustness
+from pandacat.models.saved import load_model
+from pandacat.report.plots import all_plots, reliability
+from pandacat.tracking.journal import tracked_stage
 
 CURVES = {
-    "our network, digits": layout.PLOTS / "train_scratch_mnist.csv",
-    "our network, photos": layout.PLOTS / "train_scratch_photos.csv",
-    "fine-tuning": layout.PLOTS / "fine_tune.csv",
+    "our network, digits": paths.PLOTS / "train_scratch_mnist.csv",
+    "our network, photos": paths.PLOTS / "train_scratch_photos.csv",
+    "fine-tuning": paths.PLOTS / "fine_tune.csv",
 }
 
 
 def main() -> None:
     """Write `plots/figures` and the tables for `dvc plots`."""
-    settings = params.load()
-    drawn = provenance.read(layout.PHOTOS / "provenance.json").drawn
-    ours = {name: saved.load(layout.MODELS / f"scratch-{name}") for name in ("mnist", "photos")}
-    fine_tuned = saved.load(layout.MODELS / "fine-tuned")
-    judged = tables.read(layout.PREDICTIONS / "test.csv")
-    elsewhere = tables.read(layout.PREDICTIONS / "field_test.csv")
-    corrupted = tables.read(layout.PREDICTIONS / "corrupted.csv")
-    digits, _ = mnist.read_digits(layout.MNIST, split="test")
-    index = shards.read_index(layout.PHOTOS)
+    settings = load_config()
+    drawn = provenance.read(paths.PHOTOS / "provenance.json").drawn
+    ours = {name: load_model(paths.MODELS / f"scratch-{name}") for name in ("mnist", "photos")}
+    fine_tuned = load_model(paths.MODELS / "fine-tuned")
+    judged = read_table(paths.PREDICTIONS / "test.csv")
+    elsewhere = read_table(paths.PREDICTIONS / "field_test.csv")
+    corrupted = read_table(paths.PREDICTIONS / "corrupted.csv")
+    digits, _ = mnist.read_digits(paths.MNIST, split="test")
+    index = store.read_index(paths.PHOTOS)
     first = index[(index.split == "test") & (index.label == "panda")].name.iloc[0]
-    panda = album.images_of(layout.PHOTOS, [first])[first]
-    square = cut(panda, ours["photos"].description.size_px, "square")[0].transpose(2, 0, 1)
+    panda = store.load_images(paths.PHOTOS, [first])[first]
+    square = cut_crops(panda, ours["photos"].description.size_px, "square")[0].transpose(2, 0, 1)
 
-    with tracking.run("draw_figures", settings.evaluate) as tracked:
-        with written_aside(layout.FIGURES) as folder:
+    with tracked_stage("draw_figures", settings.evaluate) as tracked:
+        with atomic_write(paths.FIGURES) as folder:
             folder.mkdir()
-            album.what_goes_in(folder, layout.PHOTOS, drawn=drawn)
-            album.what_training_sees(
+            all_plots.what_goes_in(folder, paths.PHOTOS, drawn=drawn)
+            all_plots.what_training_sees(
                 folder / "augmentations.png",
                 panda,
                 digits[0],
@@ -43,38 +49,40 @@ def main() -> None:
                 of_digits=settings.train_scratch.mnist.augment,
                 drawn=drawn,
             )
-            album.how_training_went(folder, CURVES, drawn=drawn)
-            album.what_our_network_sees(
+            all_plots.how_training_went(folder, CURVES, drawn=drawn)
+            all_plots.what_our_network_sees(
                 folder, ours["mnist"], digits[:1].astype(np.uint8), name="digit", drawn=False
             )
-            album.what_our_network_sees(folder, ours["photos"], square, name="panda", drawn=drawn)
-            album.all_in_one(folder, read_json(layout.METRICS / "evaluate.json"), drawn=drawn)
-            album.what_they_answer(folder, judged, where="test", drawn=drawn)
+            all_plots.what_our_network_sees(
+                folder, ours["photos"], square, name="panda", drawn=drawn
+            )
+            all_plots.all_in_one(folder, read_json(paths.METRICS / "evaluate.json"), drawn=drawn)
+            all_plots.what_they_answer(folder, judged, where="test", drawn=drawn)
             if len(elsewhere):
-                album.what_they_answer(folder, elsewhere, where="field test", drawn=False)
-            trust.robustness(
+                all_plots.what_they_answer(folder, elsewhere, where="field test", drawn=False)
+            reliability.robustness(
                 folder / "robustness.png",
-                stress.curves(judged, corrupted),
-                stress.accuracies(corrupted, ["corruption"]),
+                robustness.curves(judged, corrupted),
+                robustness.accuracies(corrupted, ["corruption"]),
                 title="How often right as photos get worse (test)",
                 drawn=drawn,
             )
-            trust.flips(
+            reliability.changed_predictions(
                 folder / "flips.png",
-                tables.read(layout.PLOTS / "flips.csv"),
+                read_table(paths.PLOTS / "flips.csv"),
                 title="Saved as another label's files are: verdicts that change (test)",
                 drawn=drawn,
             )
-            album.where_they_are_wrong(
-                folder, judged, layout.PHOTOS, settings.evaluate.mistakes_shown, drawn=drawn
+            all_plots.where_they_are_wrong(
+                folder, judged, paths.PHOTOS, settings.evaluate.mistakes_shown, drawn=drawn
             )
-            album.what_speaks_for_it(
-                folder, judged, layout.PHOTOS, fine_tuned, network="fine_tuned", drawn=drawn
+            all_plots.what_speaks_for_it(
+                folder, judged, paths.PHOTOS, fine_tuned, network="fine_tuned", drawn=drawn
             )
-        with written_aside(layout.TABLES) as folder:
+        with atomic_write(paths.TABLES) as folder:
             folder.mkdir()
-            album.dvc_tables(folder, judged)
-        for picture in sorted(layout.FIGURES.glob("*.png")):
+            all_plots.dvc_tables(folder, judged)
+        for picture in sorted(paths.FIGURES.glob("*.png")):
             tracked.log_artifact(picture)
 
 

@@ -2,48 +2,55 @@
 
 import pandas as pd
 
-from pandacat import evaluation, features, layout, params, saved, tables, tracking
-from pandacat.files import write_json
-from pandacat.sources.archive import find
-from pandacat.stage import run
+from pandacat.config.loading import load_config
+from pandacat.core import paths
+from pandacat.core.files import write_json
+from pandacat.core.stage import run
+from pandacat.core.tables import write_table
+from pandacat.data.features import read_features
+from pandacat.data.sources.archive import find
+from pandacat.evaluation import compare
+from pandacat.evaluation.field_test import extract_field_test
+from pandacat.models.saved import load_model
+from pandacat.tracking.journal import tracked_stage
 
 
 def main() -> None:
     """Write the predictions on the test split and on photos from elsewhere, and their figures."""
-    settings = params.load()
+    settings = load_config()
     chosen = settings.evaluate
-    with tracking.run("evaluate", chosen) as tracked:
-        recognisers = evaluation.open_networks(layout.MODELS)
-        ours = saved.load(layout.MODELS / evaluation.NETWORKS[evaluation.OURS])
-        kept = features.read(layout.FEATURES)
-        known = evaluation.known_photos(
-            recognisers[evaluation.OURS], photo_folder=layout.PHOTOS, kept=kept
+    with tracked_stage("evaluate", chosen) as tracked:
+        recognisers = compare.load_networks(paths.MODELS)
+        ours = load_model(paths.MODELS / compare.NETWORKS[compare.OURS])
+        kept = read_features(paths.FEATURES)
+        known = compare.in_distribution_features(
+            recognisers[compare.OURS], photo_folder=paths.PHOTOS, kept=kept
         )
         seen = {
-            "test": evaluation.see_split(recognisers, "test", photo_folder=layout.PHOTOS, kept=kept)
+            "test": compare.extract_split(recognisers, "test", photo_folder=paths.PHOTOS, kept=kept)
         }
         if chosen.field_test:
-            seen["field_test"] = evaluation.see_archive(
+            seen["field_test"] = extract_field_test(
                 recognisers,
                 find(chosen.field_test, "evaluate.field_test"),
                 settings.photos.folders,
                 settings.preprocess,
-                photo_folder=layout.PHOTOS,
+                photo_folder=paths.PHOTOS,
             )
         found = {
-            where: evaluation.measure(recognisers, photos, ours, known, seed=chosen.seed)
+            where: compare.evaluate(recognisers, photos, ours, known, seed=chosen.seed)
             for where, photos in seen.items()
         }
 
         judged = {where: measured.judged for where, measured in found.items()}
-        tables.write(layout.PREDICTIONS / "test.csv", judged["test"])
+        write_table(paths.PREDICTIONS / "test.csv", judged["test"])
         elsewhere = judged.get("field_test", judged["test"].head(0))
-        tables.write(layout.PREDICTIONS / "field_test.csv", elsewhere)
+        write_table(paths.PREDICTIONS / "field_test.csv", elsewhere)
         for table in ("paired", "open_set_scores"):
             parts = [getattr(one, table).assign(photos=where) for where, one in found.items()]
-            tables.write(layout.PLOTS / f"{table}.csv", pd.concat(parts))
+            write_table(paths.PLOTS / f"{table}.csv", pd.concat(parts))
         metrics = {where: measured.metrics() for where, measured in found.items()}
-        write_json(layout.METRICS / "evaluate.json", metrics)
+        write_json(paths.METRICS / "evaluate.json", metrics)
         tracked.log_metrics(metrics)
 
 

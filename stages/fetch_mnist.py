@@ -1,15 +1,16 @@
 """The official 70,000 handwritten digits."""
 
-from pandacat import layout, tracking
-from pandacat.sources import mnist
-from pandacat.stage import run
+from pandacat.core import paths
+from pandacat.core.stage import run
+from pandacat.data.sources import mnist
+from pandacat.tracking.journal import tracked_stage
 
 
 def main() -> None:
     """Write the four IDX files and their provenance."""
-    with tracking.run("fetch_mnist", {}) as tracked:
-        mnist.fetch(layout.MNIST)
-        tracked.log_artifact(layout.MNIST / "provenance.json")
+    with tracked_stage("fetch_mnist", {}) as tracked:
+        mnist.fetch(paths.MNIST)
+        tracked.log_artifact(paths.MNIST / "provenance.json")
 
 
 if __name__ == "__main__":

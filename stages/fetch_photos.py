@@ -1,23 +1,26 @@
 """One archive of photos, as it came, and where it came from."""
 
-from pandacat import layout, params, tracking
-from pandacat.files import write_json
-from pandacat.sources import fetching, provenance
-from pandacat.sources.archive import survey
-from pandacat.stage import run
+from pandacat.config.loading import load_config
+from pandacat.core import paths
+from pandacat.core.files import write_json
+from pandacat.core.stage import run
+from pandacat.data import provenance
+from pandacat.data.sources import fetching
+from pandacat.data.sources.archive import index_archive
+from pandacat.tracking.journal import tracked_stage
 
 
 def main() -> None:
     """Write the archive, its provenance, and the number of files by label."""
-    photos = params.load().photos
-    with tracking.run("fetch_photos", photos) as tracked:
-        origin = fetching.fetch(photos, layout.ARCHIVE)
-        provenance.write(layout.PROVENANCE, origin)
+    photos = load_config().photos
+    with tracked_stage("fetch_photos", photos) as tracked:
+        origin = fetching.fetch(photos, paths.ARCHIVE)
+        provenance.write(paths.PROVENANCE, origin)
 
-        found = survey(layout.ARCHIVE, photos.folders)
-        write_json(layout.METRICS / "fetch_photos.json", found.counts())
+        found = index_archive(paths.ARCHIVE, photos.folders)
+        write_json(paths.METRICS / "fetch_photos.json", found.counts())
         tracked.log_metrics(found.counts())
-        tracked.log_artifact(layout.PROVENANCE)
+        tracked.log_artifact(paths.PROVENANCE)
     print(f"{origin.title} ({origin.origin}): {found}")
 
 

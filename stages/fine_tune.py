@@ -2,47 +2,40 @@
 
 from dataclasses import asdict, replace
 
-from pandacat import (
-    augment,
-    features,
-    fine_tuning,
-    layout,
-    params,
-    saved,
-    shards,
-    tracking,
-    training,
-)
-from pandacat.files import write_json, write_text
+from pandacat.config.loading import load_config
+from pandacat.core import paths
+from pandacat.core.files import write_json, write_text
+from pandacat.core.stage import run
+from pandacat.data import provenance, store
+from pandacat.data.features import read_features
 from pandacat.labels import LABELS
-from pandacat.networks import pretrained
-from pandacat.recogniser import Recogniser, pool_views, softmax
-from pandacat.saved import SavedModel
-from pandacat.sources import provenance
-from pandacat.stage import run
+from pandacat.models.classifier import Classifier, pool_crops, softmax
+from pandacat.models.embed import split_features
+from pandacat.models.saved import SavedModel, load_model, save_model
+from pandacat.tracking.journal import tracked_stage
+from pandacat.training import fine_tune
+from pandacat.training.calibration import fit_conformal_thresholds, fit_temperature
+from pandacat.training.checkpoint import Checkpoint, checkpoint_key
 
 NAME = "fine_tune"
 
 
 def main() -> None:
     """Write the fine-tuned network, its metrics and its curves."""
-    settings = params.load()
+    settings = load_config()
     chosen = settings.fine_tune
-    index = shards.read_index(layout.PHOTOS)
-    untouched = saved.load(layout.MODELS / "pretrained")
-    kept = features.read(layout.FEATURES)
+    index = store.read_index(paths.PHOTOS)
+    untouched = load_model(paths.MODELS / "pretrained")
+    kept = read_features(paths.FEATURES)
     if chosen.strategy == "head":
-        data = fine_tuning.from_features(index, kept)
+        data = fine_tune.from_features(index, kept)
     else:
-        data = fine_tuning.from_pictures(layout.PHOTOS, untouched.description.size_px)
-    code = [augment.__file__, fine_tuning.__file__, pretrained.__file__]
-    key = training.checkpoint_key(
-        asdict(chosen), [data.train, data.validation], code, start=untouched.sha256
-    )
-    checkpoint = training.Checkpoint(layout.CHECKPOINTS, NAME, key)
+        data = fine_tune.from_pictures(paths.PHOTOS, untouched.description.size_px)
+    key = checkpoint_key(asdict(chosen), [data.train, data.validation], start=untouched.sha256)
+    checkpoint = Checkpoint(paths.CHECKPOINTS, NAME, key)
 
-    with tracking.run(NAME, chosen) as tracked:
-        tensors, history = fine_tuning.fine_tune(
+    with tracked_stage(NAME, chosen) as tracked:
+        tensors, history = fine_tune.fine_tune(
             untouched,
             data,
             chosen,
@@ -52,25 +45,23 @@ def main() -> None:
         description = replace(
             untouched.description,
             views=settings.predict_pretrained.views,
-            trained_on=shards.fingerprint_of(index),
-            title=provenance.read(layout.PHOTOS / "provenance.json").title,
+            trained_on=store.dataset_fingerprint(index),
+            title=provenance.read(paths.PHOTOS / "provenance.json").title,
         )
-        recogniser = Recogniser(SavedModel(description, tensors))
-        seen = features.of_split(
+        recogniser = Classifier(SavedModel(description, tensors))
+        seen = split_features(
             "validation",
             recogniser,
             view=description.views,
-            photo_folder=layout.PHOTOS,
+            photo_folder=paths.PHOTOS,
             kept=kept,
         )
-        classes = shards.classes_of(index, "validation")
-        logits = pool_views(recogniser.log_probabilities(seen))
-        temperature = fine_tuning.fit_temperature(logits, classes)
-        promise = fine_tuning.calibrate_promise(
-            softmax(logits / temperature), classes, chosen.coverage
-        )
-        saved.save(
-            layout.MODELS / "fine-tuned",
+        classes = store.split_labels(index, "validation")
+        logits = pool_crops(recogniser.log_probabilities(seen))
+        temperature = fit_temperature(logits, classes)
+        promise = fit_conformal_thresholds(softmax(logits / temperature), classes, chosen.coverage)
+        save_model(
+            paths.MODELS / "fine-tuned",
             replace(description, temperature=temperature, promise=promise),
             tensors,
         )
@@ -82,11 +73,11 @@ def main() -> None:
             "temperature": temperature,
             "thresholds": dict(zip(LABELS[:2], promise.thresholds, strict=True)),
         }
-        write_json(layout.METRICS / f"{NAME}.json", metrics)
-        write_text(layout.PLOTS / f"{NAME}.csv", history.curves())
+        write_json(paths.METRICS / f"{NAME}.json", metrics)
+        write_text(paths.PLOTS / f"{NAME}.csv", history.curves())
         tracked.log_metrics(metrics)
-        tracked.log_artifact(layout.METRICS / f"{NAME}.json")
-        tracked.log_artifact(layout.PLOTS / f"{NAME}.csv")
+        tracked.log_artifact(paths.METRICS / f"{NAME}.json")
+        tracked.log_artifact(paths.PLOTS / f"{NAME}.csv")
     checkpoint.remove()
 
 

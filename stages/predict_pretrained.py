@@ -2,36 +2,44 @@
 
 import numpy as np
 
-from pandacat import features, layout, params, predictions, saved, shards, tables, tracking
-from pandacat.files import write_json, written_aside
-from pandacat.recogniser import open_model, untouched
-from pandacat.stage import run
+from pandacat.config.loading import load_config
+from pandacat.core import paths
+from pandacat.core.files import atomic_write, write_json
+from pandacat.core.stage import run
+from pandacat.core.tables import write_table
+from pandacat.data import store
+from pandacat.data.features import read_features
+from pandacat.evaluation.predictions import headline_metrics_by_split, prediction_table
+from pandacat.models.classifier import imagenet_model, load_classifier
+from pandacat.models.embed import extract_features
+from pandacat.models.saved import save_model
+from pandacat.tracking.journal import tracked_stage
 
 
 def main() -> None:
     """Write the network as a model, its features and its predictions on all photos."""
-    settings = params.load()
+    settings = load_config()
     chosen = settings.predict_pretrained
-    with tracking.run("predict_pretrained", chosen) as tracked:
-        model = untouched(chosen.backbone, side_px=settings.preprocess.side_px)
-        saved.save(layout.MODELS / "pretrained", model.description, model.tensors)
-        recogniser = open_model("pretrained", models=layout.MODELS, engine=chosen.engine)
-        with written_aside(layout.FEATURES) as folder:
+    with tracked_stage("predict_pretrained", chosen) as tracked:
+        model = imagenet_model(chosen.backbone, side_px=settings.preprocess.side_px)
+        save_model(paths.MODELS / "pretrained", model.description, model.tensors)
+        recogniser = load_classifier("pretrained", models=paths.MODELS, engine=chosen.engine)
+        with atomic_write(paths.FEATURES) as folder:
             folder.mkdir()
-            features.extract(
-                layout.PHOTOS,
+            extract_features(
+                paths.PHOTOS,
                 folder,
                 recogniser,
                 view=chosen.views,
                 copies=chosen.changed_copies,
                 seed=chosen.seed,
             )
-        index = shards.read_index(layout.PHOTOS)
-        centres = np.array(features.read(layout.FEATURES).centres)
-        table = predictions.table(index, recogniser.probabilities(centres[:, None]))
-        tables.write(layout.PREDICTIONS / "pretrained.csv", table)
-        metrics = predictions.figures_by_split(table)
-        write_json(layout.METRICS / "predict_pretrained.json", metrics)
+        index = store.read_index(paths.PHOTOS)
+        centres = np.array(read_features(paths.FEATURES).centres)
+        table = prediction_table(index, recogniser.probabilities(centres[:, None]))
+        write_table(paths.PREDICTIONS / "pretrained.csv", table)
+        metrics = headline_metrics_by_split(table)
+        write_json(paths.METRICS / "predict_pretrained.json", metrics)
         tracked.log_metrics(metrics)
 
 

@@ -1,27 +1,29 @@
 """Decode each photo once: verify, turn upright, shrink, fingerprint, group, split."""
 
-from pandacat import layout, params, tracking
-from pandacat.files import write_json
-from pandacat.preprocess import preprocess, read_exclusions
-from pandacat.sources import provenance
-from pandacat.stage import run
+from pandacat.config.loading import load_config
+from pandacat.core import paths
+from pandacat.core.files import write_json
+from pandacat.core.stage import run
+from pandacat.data import provenance
+from pandacat.data.preprocess import preprocess, read_exclusions
+from pandacat.tracking.journal import tracked_stage
 
 
 def main() -> None:
     """Write `data/photos` and its counts."""
-    settings = params.load()
-    with tracking.run("preprocess", settings.preprocess) as tracked:
+    settings = load_config()
+    with tracked_stage("preprocess", settings.preprocess) as tracked:
         summary = preprocess(
-            layout.ARCHIVE,
-            provenance.read(layout.PROVENANCE),
-            layout.PHOTOS,
+            paths.ARCHIVE,
+            provenance.read(paths.PROVENANCE),
+            paths.PHOTOS,
             settings.photos.folders,
             settings.preprocess,
-            exclusions=read_exclusions(layout.EXCLUSIONS),
+            exclusions=read_exclusions(paths.EXCLUSIONS),
         )
-        write_json(layout.METRICS / "preprocess.json", summary)
+        write_json(paths.METRICS / "preprocess.json", summary)
         tracked.log_metrics(summary)
-        tracked.log_artifact(layout.PHOTOS / "quarantine.csv")
+        tracked.log_artifact(paths.PHOTOS / "quarantine.csv")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Gather the figures that count in files that lie in Git, where the regression gate finds them."""
 
-from pandacat import layout, shards, tables, tracking
-from pandacat.files import read_json, write_json
-from pandacat.gate import HEADLINE, PREDICTIONS
-from pandacat.sources import provenance
-from pandacat.stage import run
+from pandacat.core import paths
+from pandacat.core.files import read_json, write_json
+from pandacat.core.paths import HEADLINE, TEST_PREDICTIONS
+from pandacat.core.stage import run
+from pandacat.core.tables import read_table, write_table
+from pandacat.data import provenance, store
+from pandacat.tracking.journal import tracked_stage
 
 COUNTED = (
     "two_class_accuracy",
@@ -19,16 +21,16 @@ COUNTED = (
 
 def main() -> None:
     """Write the headline figures and the predictions on the test split."""
-    with tracking.run("report", {}) as tracked:
-        origin = provenance.read(layout.PHOTOS / "provenance.json")
-        measured = read_json(layout.METRICS / "evaluate.json")
-        digits = read_json(layout.METRICS / "train_scratch_mnist.json")["test"]
+    with tracked_stage("report", {}) as tracked:
+        origin = provenance.read(paths.PHOTOS / "provenance.json")
+        measured = read_json(paths.METRICS / "evaluate.json")
+        digits = read_json(paths.METRICS / "train_scratch_mnist.json")["test"]
         headline = {
             "data": {
                 "title": origin.title,
                 "source": origin.source,
                 "drawn": origin.drawn,
-                "fingerprint": shards.fingerprint_of(shards.read_index(layout.PHOTOS)),
+                "fingerprint": store.dataset_fingerprint(store.read_index(paths.PHOTOS)),
             },
             "mnist": {
                 "scratch": {
@@ -48,7 +50,7 @@ def main() -> None:
             },
         }
         write_json(HEADLINE, headline)
-        tables.write(PREDICTIONS, tables.read(layout.PREDICTIONS / "test.csv"))
+        write_table(TEST_PREDICTIONS, read_table(paths.PREDICTIONS / "test.csv"))
         tracked.log_artifact(HEADLINE)
 
 

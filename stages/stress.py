@@ -1,33 +1,37 @@
 """Make the test photos worse on purpose, and see how long the networks hold out."""
 
-from pandacat import evaluation, layout, params, stress, tables, tracking
-from pandacat.files import write_json
-from pandacat.stage import run
+from pandacat.config.loading import load_config
+from pandacat.core import paths
+from pandacat.core.files import write_json
+from pandacat.core.stage import run
+from pandacat.core.tables import read_table, write_table
+from pandacat.evaluation import compare, robustness
+from pandacat.tracking.journal import tracked_stage
 
 
 def main() -> None:
     """Write what the networks say of such photos, and the figures."""
-    settings = params.load()
+    settings = load_config()
     chosen = settings.stress
-    with tracking.run("stress", chosen) as tracked:
-        recognisers = evaluation.open_networks(layout.MODELS)
-        before = tables.read(layout.PREDICTIONS / "test.csv")
-        corrupted = stress.judge_corrupted(recognisers, layout.PHOTOS, chosen)
-        resaved = stress.judge_resaved(
-            recognisers, layout.ARCHIVE, layout.PHOTOS, settings.preprocess, chosen
+    with tracked_stage("stress", chosen) as tracked:
+        recognisers = compare.load_networks(paths.MODELS)
+        before = read_table(paths.PREDICTIONS / "test.csv")
+        corrupted = robustness.predict_corrupted(recognisers, paths.PHOTOS, chosen)
+        resaved = robustness.predict_recompressed(
+            recognisers, paths.ARCHIVE, paths.PHOTOS, settings.preprocess, chosen
         )
-        tables.write(layout.PREDICTIONS / "corrupted.csv", corrupted)
-        tables.write(layout.PREDICTIONS / "resaved.csv", resaved)
+        write_table(paths.PREDICTIONS / "corrupted.csv", corrupted)
+        write_table(paths.PREDICTIONS / "resaved.csv", resaved)
 
-        cells = stress.accuracies(corrupted, ["corruption", "severity"])
-        tables.write(layout.PLOTS / "corruptions.csv", cells)
-        curves = stress.curves(before, corrupted).pivot(
+        cells = robustness.accuracies(corrupted, ["corruption", "severity"])
+        write_table(paths.PLOTS / "corruptions.csv", cells)
+        curves = robustness.curves(before, corrupted).pivot(
             index="severity", columns="network", values="three_class_accuracy"
         )
-        tables.write(layout.PLOTS / "robustness.csv", curves.reset_index())
-        tables.write(layout.PLOTS / "flips.csv", stress.flips(before, resaved))
-        metrics = stress.figures(before, corrupted, resaved, seed=chosen.seed)
-        write_json(layout.METRICS / "stress.json", metrics)
+        write_table(paths.PLOTS / "robustness.csv", curves.reset_index())
+        write_table(paths.PLOTS / "flips.csv", robustness.changed_predictions(before, resaved))
+        metrics = robustness.robustness_metrics(before, corrupted, resaved, seed=chosen.seed)
+        write_json(paths.METRICS / "stress.json", metrics)
         tracked.log_metrics(metrics)
 
 

@@ -2,24 +2,28 @@
 
 import numpy as np
 
-from pandacat import features, layout, plain, saved, shards, tracking
-from pandacat.sources import provenance
-from pandacat.stage import run
+from pandacat.core import paths
+from pandacat.core.stage import run
+from pandacat.data import provenance, store
+from pandacat.data.features import read_features
+from pandacat.models.saved import load_model, save_model
+from pandacat.tracking.journal import tracked_stage
+from pandacat.training import linear_probe
 
 
 def main() -> None:
     """Write the network as a model."""
-    index = shards.read_index(layout.PHOTOS)
-    kept = features.read(layout.FEATURES)
-    with tracking.run("train_plain", {}):
-        model = plain.train(
-            saved.load(layout.MODELS / "pretrained"),
+    index = store.read_index(paths.PHOTOS)
+    kept = read_features(paths.FEATURES)
+    with tracked_stage("train_plain", {}):
+        model = linear_probe.train(
+            load_model(paths.MODELS / "pretrained"),
             kept.centres[np.flatnonzero(index.split == "train")],
-            shards.classes_of(index, "train"),
-            trained_on=shards.fingerprint_of(index),
-            title=provenance.read(layout.PHOTOS / "provenance.json").title,
+            store.split_labels(index, "train"),
+            trained_on=store.dataset_fingerprint(index),
+            title=provenance.read(paths.PHOTOS / "provenance.json").title,
         )
-        saved.save(layout.MODELS / "plain", model.description, model.tensors)
+        save_model(paths.MODELS / "plain", model.description, model.tensors)
 
 
 if __name__ == "__main__":

@@ -10,18 +10,20 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pandacat import auditing, shards
-from pandacat.errors import PandacatError
-from pandacat.measure import shortcuts
-from pandacat.params import SampleParams, load
-from pandacat.preprocess import preprocess, read_exclusions
-from pandacat.sources import sample
-from pandacat.sources.provenance import Provenance
+from pandacat.config.loading import load_config
+from pandacat.config.schema import SampleParams
+from pandacat.core.errors import PandacatError
+from pandacat.data import store
+from pandacat.data.preprocess import preprocess, read_exclusions
+from pandacat.data.provenance import Provenance
+from pandacat.data.sources import sample
+from pandacat.evaluation import audit, shortcuts
+from pandacat.report.audit_page import audit_page
 
 COUNT = 40
 DRAWN_COUNT = 24
 ORIGIN = Provenance("noise", "archive", "a test", "1", "none", drawn=True, sha256="0" * 64)
-PARAMS = load(Path(__file__).parents[1] / "params.yaml")
+PARAMS = load_config(Path(__file__).parents[1] / "params.yaml")
 
 
 SAME_IN_A_SHOT = ("width_px", "height_px", "aspect", "mode", "quantisation")
@@ -41,7 +43,7 @@ def saved_at(image: Image.Image, quality: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> auditing.Audit:
+def found(tmp_path_factory: pytest.TempPathFactory) -> audit.Audit:
     """The audit of noise in which every cat was saved at low quality, and one cat is a panda."""
     folder = tmp_path_factory.mktemp("audit")
     with zipfile.ZipFile(folder / "photos.zip", "w") as archive:
@@ -67,13 +69,13 @@ def preprocessed(folder: Path, origin: Provenance) -> pd.DataFrame:
         PARAMS.preprocess,
         exclusions={},
     )
-    return shards.read_index(folder / "photos")
+    return store.read_index(folder / "photos")
 
 
 def audited(
     folder: Path, origin: Provenance, features: np.ndarray, zero_shot: np.ndarray
-) -> auditing.Audit:
-    return auditing.audit(
+) -> audit.Audit:
+    return audit.audit(
         folder / "photos.zip", folder / "photos", origin, features, zero_shot, suspects=5, seed=0
     )
 
@@ -89,13 +91,13 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def audit_of_files(folder: Path, origin: Provenance) -> auditing.Audit:
+def audit_of_files(folder: Path, origin: Provenance) -> audit.Audit:
     """Return the audit as far as it goes without a network."""
     photos = len(preprocessed(folder, origin))
     return audited(folder, origin, np.ones((photos, 8)), np.full((photos, 3), 1 / 3))
 
 
-def test_a_planted_shortcut_is_found_and_ranked_first(found: auditing.Audit) -> None:
+def test_a_planted_shortcut_is_found_and_ranked_first(found: audit.Audit) -> None:
     best = found.as_it_came[0]
     assert best.property in ("quantisation", "together")
     assert best.balanced_accuracy.value > 0.95
@@ -111,7 +113,7 @@ def test_in_the_drawn_sample_no_shortcut_surely_beats_chance(drawn: Path) -> Non
     shared = [finding for finding in found.as_it_came if finding.property in SAME_IN_A_SHOT]
     assert {finding.balanced_accuracy.value for finding in shared} == {shortcuts.CHANCE}
     assert found.warnings == []
-    assert "Nothing that was measured" in auditing.page(found, "drawn")
+    assert "Nothing that was measured" in audit_page(found, "drawn")
 
 
 def test_in_a_copy_with_one_class_at_low_quality_that_is_ranked_first_and_warned_of(
@@ -133,26 +135,26 @@ def test_in_a_copy_with_one_class_at_low_quality_that_is_ranked_first_and_warned
     assert best.balanced_accuracy.value == 1
     assert found.warnings[0].startswith("One number about the file, its JPEG quantisation, tells")
     assert found.warnings[0].endswith("A network can learn this instead of the animal.")
-    assert f"- **{found.warnings[0]}**" in auditing.page(found, "a trap")
+    assert f"- **{found.warnings[0]}**" in audit_page(found, "a trap")
 
 
-def test_what_is_learned_from_has_lost_the_quantisation(found: auditing.Audit) -> None:
+def test_what_is_learned_from_has_lost_the_quantisation(found: audit.Audit) -> None:
     (kept,) = (finding for finding in found.as_kept if finding.property == "quantisation")
     assert kept.balanced_accuracy.low <= 0.5 <= kept.balanced_accuracy.high
 
 
-def test_a_copy_under_another_label_is_a_conflict(found: auditing.Audit) -> None:
+def test_a_copy_under_another_label_is_a_conflict(found: audit.Audit) -> None:
     assert set(found.duplicates.path) == {"panda/003.jpg", "cat/copy.jpg"}
     assert found.duplicates.split.nunique() == 1
     assert found.metrics()["duplicate_groups_with_several_labels"] == 1
 
 
-def test_a_wrong_label_heads_the_list(found: auditing.Audit) -> None:
+def test_a_wrong_label_heads_the_list(found: audit.Audit) -> None:
     first = found.suspects.iloc[0]
     assert (first.path, first.label, first.suggested) == ("cat/007.jpg", "cat", "panda")
 
 
-def test_the_tables_hold_every_finding(found: auditing.Audit, tmp_path: Path) -> None:
+def test_the_tables_hold_every_finding(found: audit.Audit, tmp_path: Path) -> None:
     found.write_tables(tmp_path)
     table = pd.read_csv(tmp_path / "shortcuts.csv")
     again = shortcuts.findings_in(table)
@@ -162,8 +164,8 @@ def test_the_tables_hold_every_finding(found: auditing.Audit, tmp_path: Path) ->
     assert len(pd.read_csv(tmp_path / "duplicates.csv")) == 2
 
 
-def test_the_page_says_it_in_words(found: auditing.Audit) -> None:
-    page = auditing.page(found, "noise")
+def test_the_page_says_it_in_words(found: audit.Audit) -> None:
+    page = audit_page(found, "noise")
     assert "One number about the file, its JPEG quantisation, tells panda from cat" in page
     assert "cat/007.jpg" in page
 

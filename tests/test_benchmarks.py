@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from pandacat.errors import PandacatError
+from pandacat.core.errors import PandacatError
 
 
 def test_ways_are_measured_in_turn() -> None:

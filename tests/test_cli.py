@@ -13,8 +13,8 @@ import platformdirs
 import pytest
 from conftest import EXAMPLES, make_unopenable
 
-from pandacat.cli import main
-from pandacat.photo_files import find_photos
+from pandacat.app.cli import main
+from pandacat.app.inputs import find_photos
 
 CATS, PANDAS = {"cat.jpg", "cat_chelsea.jpg"}, {"panda.jpg"}
 

@@ -9,13 +9,14 @@ import pytest
 from conftest import EXAMPLES
 from PIL import Image
 
-from pandacat import params
-from pandacat.errors import PandacatError
-from pandacat.evaluation import Known, compare_networks, compare_open_set_scores, see_archive
+from pandacat.config.loading import parse_config
+from pandacat.core.errors import PandacatError
+from pandacat.evaluation.compare import InDistribution, compare_networks, compare_open_set_scores
+from pandacat.evaluation.field_test import extract_field_test
+from pandacat.evaluation.predictions import PROBABILITY_COLUMNS
 from pandacat.labels import IMAGENET_CLASS_COUNT, IMAGENET_CLASSES, LABELS
-from pandacat.predictions import PROBABILITIES
-from pandacat.recogniser import open_model, see
-from pandacat.saved import SavedModel
+from pandacat.models.classifier import extract_image_features, load_classifier
+from pandacat.models.saved import SavedModel
 
 PANDA, CAT, OTHER = np.eye(3) * 0.7 + 0.1
 
@@ -25,7 +26,7 @@ def judged(**answers: list[np.ndarray]) -> pd.DataFrame:
     labels = ["panda", "cat", "cat", "other"]
     return pd.concat(
         [
-            pd.DataFrame(rows, columns=PROBABILITIES).assign(
+            pd.DataFrame(rows, columns=PROBABILITY_COLUMNS).assign(
                 path=["a", "b", "c", "d"], label=labels, split="test", network=network
             )
             for network, rows in answers.items()
@@ -71,7 +72,7 @@ def test_open_set_scores_are_compared_for_the_centre_and_for_all_views():
     labels = np.arange(90) % 3
     kinds = np.eye(4)[[0, 1, 3]] * 2
     views = kinds[labels][:, None] + 0.2 * generator.normal(size=(90, 5, 4))
-    known = Known(kinds[labels % 2] + 0.2 * generator.normal(size=(90, 4)), labels % 2)
+    known = InDistribution(kinds[labels % 2] + 0.2 * generator.normal(size=(90, 4)), labels % 2)
 
     found = compare_open_set_scores(views, labels, head_that_reads_the_first_two_features(), known)
 
@@ -83,7 +84,7 @@ def test_open_set_scores_are_compared_for_the_centre_and_for_all_views():
 
 def test_there_is_nothing_to_compare_where_all_photos_are_known():
     views, labels = np.ones((4, 2, 4)), np.array([0, 1, 0, 1])
-    known = Known(np.ones((4, 4)), labels)
+    known = InDistribution(np.ones((4, 4)), labels)
 
     found = compare_open_set_scores(views, labels, head_that_reads_the_first_two_features(), known)
 
@@ -91,15 +92,15 @@ def test_there_is_nothing_to_compare_where_all_photos_are_known():
 
 
 def test_networks_with_one_trunk_share_one_pass_and_each_gets_its_own_views(workspace):
-    from pandacat import photos
+    from pandacat.data.images import load_image
 
     recognisers = {
-        name: open_model(name, models=workspace / "models") for name in ("pretrained", "plain")
+        name: load_classifier(name, models=workspace / "models") for name in ("pretrained", "plain")
     }
     data = (EXAMPLES / "cat.jpg").read_bytes()
-    image = photos.read(data, side_px=384, max_megapixels=200).image
+    image = load_image(data, side_px=384, max_megapixels=200).image
 
-    seen = see(image, recognisers.values())
+    seen = extract_image_features(image, recognisers.values())
 
     assert set(seen) == {recognisers["plain"].trunk_key}
     alone = recognisers["plain"].features(recognisers["plain"].cut(image))
@@ -112,18 +113,18 @@ def test_the_plain_network_takes_other_animals_for_pandas_and_cats(workspace):
 
     assert len(plain) == 3
     assert (plain.p_other == 0).all()
-    assert LABELS.index("other") not in plain[PROBABILITIES].to_numpy().argmax(axis=1)
+    assert LABELS.index("other") not in plain[PROBABILITY_COLUMNS].to_numpy().argmax(axis=1)
 
 
 @pytest.fixture
 def see_elsewhere(workspace, monkeypatch, small_params):
     """Return what `see_archive` makes of a folder of photos, as the stage calls it."""
     monkeypatch.chdir(workspace)
-    settings = params.parse(small_params)
-    recognisers = {"pretrained": open_model("pretrained", models=workspace / "models")}
+    settings = parse_config(small_params)
+    recognisers = {"pretrained": load_classifier("pretrained", models=workspace / "models")}
 
     def see(folder):
-        return see_archive(
+        return extract_field_test(
             recognisers,
             folder,
             settings.photos.folders,

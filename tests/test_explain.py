@@ -7,11 +7,11 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from pandacat import explain
-from pandacat.errors import PandacatError
+from pandacat.core.errors import PandacatError
+from pandacat.evaluation import grad_cam
 from pandacat.labels import IMAGENET_CLASSES
-from pandacat.networks import scratch
-from pandacat.networks.pretrained import PretrainedNetwork, Trunk
+from pandacat.models import scratch
+from pandacat.models.pretrained import Backbone, PretrainedNetwork
 
 SIZE_PX = 32
 
@@ -25,20 +25,20 @@ def network() -> scratch.ScratchNetwork:
 def test_the_maps_of_each_stage_are_those_that_lead_to_the_answer(network):
     picture = np.random.default_rng(0).integers(0, 256, (1, SIZE_PX, SIZE_PX), dtype=np.uint8)
 
-    stages = explain.stage_maps(network, picture)
+    stages = grad_cam.stage_maps(network, picture)
 
     assert [maps.shape for maps in stages] == [(4, 16, 16), (6, 8, 8)]
     assert all(maps.dtype == np.float32 and maps.min() >= 0 for maps in stages)
     features = torch.from_numpy(stages[-1].mean(axis=(1, 2)))
     with torch.inference_mode():
         expected = network.head(features).softmax(dim=0).numpy()
-    found = explain.class_probabilities(network, picture)
+    found = grad_cam.class_probabilities(network, picture)
     assert found == pytest.approx(expected, abs=1e-5)
     assert found.sum() == pytest.approx(1)
 
 
 def test_the_filters_are_those_of_the_first_convolution(network):
-    filters = explain.first_filters(network)
+    filters = grad_cam.first_filters(network)
 
     assert filters.shape == (4, 1, 3, 3)
     assert np.array_equal(filters, network.stages[0].halve.patterns.weight.detach().numpy())
@@ -64,7 +64,7 @@ def pretrained_on(body: nn.Module, strength: float = 1.0) -> PretrainedNetwork:
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     head.weight.data[IMAGENET_CLASSES["panda"][0]] = strength
-    return PretrainedNetwork("planted", Trunk(body, [0.0] * 3, [255.0] * 3), head, SIZE_PX)
+    return PretrainedNetwork("planted", Backbone(body, [0.0] * 3, [255.0] * 3), head, SIZE_PX)
 
 
 def blue_corner() -> Image.Image:
@@ -76,7 +76,7 @@ def blue_corner() -> Image.Image:
 @pytest.mark.parametrize("view", ["square", "two_scales"])
 @pytest.mark.parametrize("strength", [1.0, 5000.0])
 def test_grad_cam_points_to_what_the_network_looks_at_however_sure_it_is(view, strength):
-    heat = explain.grad_cam(pretrained_on(BlueHere(), strength), blue_corner(), "panda", view)
+    heat = grad_cam.grad_cam(pretrained_on(BlueHere(), strength), blue_corner(), "panda", view)
 
     assert (heat.shape, heat.dtype) == ((120, 200), np.float32)
     assert (heat.min(), heat.max()) == (0, 1)
@@ -85,14 +85,14 @@ def test_grad_cam_points_to_what_the_network_looks_at_however_sure_it_is(view, s
 
 
 def test_what_speaks_for_one_label_does_not_speak_for_another():
-    heat = explain.grad_cam(pretrained_on(BlueHere()), blue_corner(), "cat", "centre")
+    heat = grad_cam.grad_cam(pretrained_on(BlueHere()), blue_corner(), "cat", "centre")
 
     assert not heat.any()
 
 
 def test_grad_cam_leaves_the_network_as_it_was():
     network = pretrained_on(BlueHere())
-    explain.grad_cam(network, blue_corner(), "panda", "centre")
+    grad_cam.grad_cam(network, blue_corner(), "panda", "centre")
 
     assert all(not module._forward_hooks for module in network.trunk.modules())
     assert all(weights.grad is None for weights in network.trunk.parameters())
@@ -102,4 +102,4 @@ def test_a_network_without_maps_is_an_error_in_words():
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE_PX**2, 1))
 
     with pytest.raises(PandacatError, match="feature maps"):
-        explain.grad_cam(pretrained_on(flat), blue_corner(), "panda", "centre")
+        grad_cam.grad_cam(pretrained_on(flat), blue_corner(), "panda", "centre")

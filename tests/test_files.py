@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pandacat import files
-from pandacat.errors import PandacatError
+from pandacat.core import files
+from pandacat.core.errors import PandacatError
 
 
 def fill(folder: Path, text: str) -> None:
-    with files.written_aside(folder) as aside:
+    with files.atomic_write(folder) as aside:
         aside.mkdir()
         (aside / "content").write_text(text)
 
@@ -24,7 +24,7 @@ def test_a_block_that_raises_leaves_what_was_there(tmp_path: Path) -> None:
     fill(target, "good")
 
     def fail() -> None:
-        with files.written_aside(target) as aside:
+        with files.atomic_write(target) as aside:
             aside.mkdir()
             raise ZeroDivisionError
 

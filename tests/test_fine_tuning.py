@@ -9,35 +9,39 @@ import numpy as np
 import pytest
 from conftest import ROOT, run_stage, write_params
 
-from pandacat import features, fine_tuning, params, saved, shards
-from pandacat.fine_tuning import Data
+from pandacat.config.loading import load_config
+from pandacat.config.schema import FineTuneParams
+from pandacat.data import store
+from pandacat.data.features import read_features
 from pandacat.labels import IMAGENET_CLASSES
-from pandacat.measure.accuracy import log_losses
-from pandacat.networks import pretrained
-from pandacat.params import FineTuneParams
-from pandacat.recogniser import open_model, softmax
-from pandacat.saved import SavedModel
+from pandacat.metrics.accuracy import log_losses
+from pandacat.models import pretrained
+from pandacat.models.classifier import load_classifier, softmax
+from pandacat.models.saved import SavedModel, load_model
+from pandacat.training import fine_tune
+from pandacat.training.calibration import fit_conformal_thresholds, fit_temperature
+from pandacat.training.fine_tune import Data
 
 
 @pytest.fixture
 def settings() -> FineTuneParams:
-    return replace(params.load(ROOT / "params.yaml").fine_tune, steps=1, batch_size=8)
+    return replace(load_config(ROOT / "params.yaml").fine_tune, steps=1, batch_size=8)
 
 
 @pytest.fixture
 def untouched(workspace: Path) -> SavedModel:
-    return saved.load(workspace / "models/pretrained")
+    return load_model(workspace / "models/pretrained")
 
 
 @pytest.fixture
 def on_features(workspace: Path) -> Data:
-    index = shards.read_index(workspace / "data/photos")
-    return fine_tuning.from_features(index, features.read(workspace / "data/features"))
+    index = store.read_index(workspace / "data/photos")
+    return fine_tune.from_features(index, read_features(workspace / "data/features"))
 
 
 @pytest.fixture
 def on_pictures(workspace: Path) -> Data:
-    return fine_tuning.from_pictures(workspace / "data/photos", 64)
+    return fine_tune.from_pictures(workspace / "data/photos", 64)
 
 
 def changed(before: SavedModel, after: dict[str, np.ndarray]) -> set[str]:
@@ -50,8 +54,8 @@ def changed(before: SavedModel, after: dict[str, np.ndarray]) -> set[str]:
 def test_epoch_0_is_the_untouched_network(
     workspace: Path, untouched: SavedModel, on_features: Data, settings: FineTuneParams
 ) -> None:
-    _, history = fine_tuning.fine_tune(untouched, on_features, settings)
-    recogniser = open_model("pretrained", models=workspace / "models")
+    _, history = fine_tune.fine_tune(untouched, on_features, settings)
+    recogniser = load_classifier("pretrained", models=workspace / "models")
     probabilities = recogniser.probabilities(on_features.validation.inputs.numpy())
     expected = log_losses(on_features.validation.classes.numpy(), probabilities).mean()
     start = history.epochs[0]
@@ -62,7 +66,7 @@ def test_epoch_0_is_the_untouched_network(
 def test_the_head_alone_is_trained_on_features(
     untouched: SavedModel, on_features: Data, settings: FineTuneParams
 ) -> None:
-    tensors, _ = fine_tuning.fine_tune(untouched, on_features, settings)
+    tensors, _ = fine_tune.fine_tune(untouched, on_features, settings)
     assert changed(untouched, tensors) == {"head.weight", "head.bias"}
 
 
@@ -70,7 +74,7 @@ def test_last_stages_leave_the_first_ones_alone(
     untouched: SavedModel, on_pictures: Data, settings: FineTuneParams
 ) -> None:
     last = replace(settings, strategy="last_stages", trained_stages=2, learning_rate=1e-5)
-    tensors, _ = fine_tuning.fine_tune(untouched, on_pictures, last)
+    tensors, _ = fine_tune.fine_tune(untouched, on_pictures, last)
     assert changed(untouched, tensors) == {
         "trunk.body.conv_head.weight",
         "trunk.body.bn2.weight",
@@ -84,7 +88,7 @@ def test_everything_trains_every_weight_but_no_statistics(
     untouched: SavedModel, on_pictures: Data, settings: FineTuneParams
 ) -> None:
     everything = replace(settings, strategy="everything", learning_rate=1e-5)
-    tensors, _ = fine_tuning.fine_tune(untouched, on_pictures, everything)
+    tensors, _ = fine_tune.fine_tune(untouched, on_pictures, everything)
     touched = changed(untouched, tensors)
     assert {"trunk.body.conv_stem.weight", "trunk.body.blocks.3.0.conv_dw.weight"} <= touched
     assert not any("running" in name for name in touched)
@@ -96,7 +100,7 @@ def test_the_fewer_photos_the_more_often_they_are_seen_and_once_at_least(
     photos = len(on_features.train)
     for batches, epochs in ((1, 6), (2, 3), (6, 1), (photos, 1)):
         chosen = replace(settings, steps=6, batch_size=-(-photos // batches), patience=None)
-        _, history = fine_tuning.fine_tune(untouched, on_features, chosen)
+        _, history = fine_tune.fine_tune(untouched, on_features, chosen)
         assert history.epochs[-1].epoch == epochs
 
 
@@ -106,7 +110,7 @@ def test_a_stronger_anchor_keeps_the_network_closer_to_its_start(
     moved = []
     for anchor in (0.0, 0.1, 10.0):
         chosen = replace(settings, anchor=anchor, steps=10)
-        tensors, _ = fine_tuning.fine_tune(untouched, on_features, chosen)
+        tensors, _ = fine_tune.fine_tune(untouched, on_features, chosen)
         moved.append(np.linalg.norm(tensors["head.weight"] - untouched.tensors["head.weight"]))
     assert moved[0] > moved[1] > moved[2]
 
@@ -115,7 +119,7 @@ def test_a_network_that_only_gets_worse_stays_as_it_came(
     untouched: SavedModel, on_features: Data, settings: FineTuneParams
 ) -> None:
     reckless = replace(settings, learning_rate=50.0, anchor=0.0)
-    tensors, history = fine_tuning.fine_tune(untouched, on_features, reckless)
+    tensors, history = fine_tune.fine_tune(untouched, on_features, reckless)
     assert history.best_epoch == 0
     assert not changed(untouched, tensors)
 
@@ -124,9 +128,9 @@ def test_only_shown_kinds_of_other_animals_move_far(
     untouched: SavedModel, on_features: Data, settings: FineTuneParams
 ) -> None:
     head = pretrained.restore_head(untouched.tensors)
-    shown = fine_tuning.shown_others(head, on_features).numpy()
+    shown = fine_tune.classes_seen_in_other(head, on_features).numpy()
     chosen = replace(settings, steps=10, freedom=50)
-    tensors, _ = fine_tuning.fine_tune(untouched, on_features, chosen)
+    tensors, _ = fine_tune.fine_tune(untouched, on_features, chosen)
     steps = tensors["head.weight"] - untouched.tensors["head.weight"]
     moved = np.linalg.norm(steps, axis=1)
     assert 0 < shown.sum() < 500
@@ -138,12 +142,12 @@ def test_the_temperature_undoes_boasting() -> None:
     generator = np.random.default_rng(0)
     honest = generator.normal(0, 2, (4000, 3))
     classes = np.array([generator.choice(3, p=share) for share in softmax(honest)])
-    assert fine_tuning.fit_temperature(3 * honest, classes) == pytest.approx(3, rel=0.1)
+    assert fit_temperature(3 * honest, classes) == pytest.approx(3, rel=0.1)
 
 
 def test_the_temperature_stays_put_on_a_handful_of_faultless_answers() -> None:
     logits = 4 * np.eye(3)
-    assert 0.4 < fine_tuning.fit_temperature(logits, np.arange(3)) < 1
+    assert 0.4 < fit_temperature(logits, np.arange(3)) < 1
 
 
 def test_the_promise_is_kept_on_new_photos() -> None:
@@ -152,7 +156,7 @@ def test_the_promise_is_kept_on_new_photos() -> None:
     probabilities = softmax(logits)
     drawn = generator.random((2, 20_000, 1))
     classes = (probabilities.cumsum(axis=2) < drawn).sum(axis=2)
-    promise = fine_tuning.calibrate_promise(probabilities[0], classes[0], 0.9)
+    promise = fit_conformal_thresholds(probabilities[0], classes[0], 0.9)
     for label, threshold in enumerate(promise.thresholds):
         own = probabilities[1][classes[1] == label, label]
         assert (own >= threshold).mean() == pytest.approx(0.9, abs=0.01)
@@ -161,7 +165,7 @@ def test_the_promise_is_kept_on_new_photos() -> None:
 def test_a_promise_that_too_few_photos_can_keep_is_told(capsys: pytest.CaptureFixture) -> None:
     probabilities = np.tile([0.5, 0.3, 0.2], (30, 1))
     few = np.array([0] * 8 + [1] * 9 + [2] * 13)
-    assert fine_tuning.calibrate_promise(probabilities, few, 0.9).thresholds == (0, 0.3)
+    assert fit_conformal_thresholds(probabilities, few, 0.9).thresholds == (0, 0.3)
     told = capsys.readouterr().err
     assert "needs 9 validation photos of panda, and as many of cat; there are 8 and 9" in told
 
@@ -179,6 +183,6 @@ def test_a_network_with_a_trunk_of_its_own_goes_through_the_stages(
         run_stage("evaluate")
     finally:
         os.chdir(before)
-    kept = features.read(folder / "data/features").trunk_key
+    kept = read_features(folder / "data/features").trunk_key
     assert (folder / "metrics/evaluate.json").is_file()
-    assert open_model("pretrained", models=folder / "models").trunk_key == kept
+    assert load_classifier("pretrained", models=folder / "models").trunk_key == kept

@@ -14,10 +14,10 @@ from conftest import EXAMPLES
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from pandacat import saved
-from pandacat.cli import main
-from pandacat.errors import PandacatError
-from pandacat.recogniser import Recogniser, judge, open_model
+from pandacat.app.cli import main
+from pandacat.core.errors import PandacatError
+from pandacat.models.classifier import Classifier, load_classifier, predict_image
+from pandacat.models.saved import DESCRIPTION, WEIGHTS, load_model, save_model
 
 
 @pytest.fixture
@@ -27,19 +27,19 @@ def model(workspace: Path, tmp_path: Path) -> Path:
 
 
 def describe(model: Path, **changes: object) -> None:
-    about = json.loads((model / saved.DESCRIPTION).read_text())
-    (model / saved.DESCRIPTION).write_text(json.dumps(about | changes))
+    about = json.loads((model / DESCRIPTION).read_text())
+    (model / DESCRIPTION).write_text(json.dumps(about | changes))
 
 
 def refused(model: Path, reason: str) -> None:
     with pytest.raises(PandacatError, match=reason):
-        Recogniser(saved.load(model), "torch")
+        Classifier(load_model(model), "torch")
 
 
 def test_the_command_refuses_with_a_sentence(
     model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (model / saved.WEIGHTS).write_bytes(pickle.dumps({"trunk": [1.0]}))
+    (model / WEIGHTS).write_bytes(pickle.dumps({"trunk": [1.0]}))
     assert main(["predict", str(EXAMPLES / "cat.jpg"), "--model", str(model)]) == 1
     said = capsys.readouterr().err
     assert "can't be used" in said
@@ -51,7 +51,7 @@ def test_code_in_a_pickle_does_not_run(model: Path, tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[object, ...]:
             return (os.mkdir, (str(tmp_path / "sprung"),))
 
-    for name in (saved.WEIGHTS, saved.DESCRIPTION, "weights.pt", "model.pkl"):
+    for name in (WEIGHTS, DESCRIPTION, "weights.pt", "model.pkl"):
         (model / name).write_bytes(pickle.dumps(Trap()))
     refused(model, "can't be used")
     assert not (tmp_path / "sprung").exists()
@@ -59,9 +59,9 @@ def test_code_in_a_pickle_does_not_run(model: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_weights_that_are_no_numbers_are_refused(model: Path, value: float) -> None:
-    tensors = load_file(model / saved.WEIGHTS)
+    tensors = load_file(model / WEIGHTS)
     tensors["trunk.head.weight"][0, 0] = value
-    save_file(tensors, model / saved.WEIGHTS)
+    save_file(tensors, model / WEIGHTS)
     refused(model, "is not finite")
 
 
@@ -69,15 +69,15 @@ def test_weights_that_are_no_numbers_are_refused(model: Path, value: float) -> N
 def test_weights_of_a_type_that_is_not_ours_are_refused(model: Path, kind: str) -> None:
     header = json.dumps({"a": {"dtype": kind, "shape": [2], "data_offsets": [0, 4]}}).encode()
     weights = struct.pack("<Q", len(header)) + header + bytes(4)
-    (model / saved.WEIGHTS).write_bytes(weights)
+    (model / WEIGHTS).write_bytes(weights)
     refused(model, "can't be used")
 
 
 def test_weights_whose_answer_is_no_number_are_refused(model: Path) -> None:
-    tensors = load_file(model / saved.WEIGHTS)
+    tensors = load_file(model / WEIGHTS)
     tensors["trunk.head.weight"][:] = 3e38
     tensors["trunk.head.bias"][:] = [3e38, -3e38, 3e38]
-    save_file(tensors, model / saved.WEIGHTS)
+    save_file(tensors, model / WEIGHTS)
     refused(model, "gives no probabilities")
 
 
@@ -85,7 +85,7 @@ def test_weights_whose_answer_is_no_number_are_refused(model: Path) -> None:
 def test_weights_that_are_not_all_those_of_the_network_are_refused(
     model: Path, change: str
 ) -> None:
-    tensors = load_file(model / saved.WEIGHTS)
+    tensors = load_file(model / WEIGHTS)
     match change:
         case "missing":
             del tensors["trunk.head.bias"]
@@ -95,7 +95,7 @@ def test_weights_that_are_not_all_those_of_the_network_are_refused(
             tensors["trunk.head.weight"] = tensors["trunk.head.weight"].T.copy()
         case "whole numbers":
             tensors["trunk.head.weight"] = tensors["trunk.head.weight"].astype(np.int64)
-    save_file(tensors, model / saved.WEIGHTS)
+    save_file(tensors, model / WEIGHTS)
     refused(model, "not the weights|do not fit")
 
 
@@ -139,7 +139,7 @@ def test_a_description_that_makes_no_sense_is_refused(
 def test_an_architecture_that_fills_the_memory_is_refused_at_once(
     model: Path, changes: dict[str, object]
 ) -> None:
-    architecture = json.loads((model / saved.DESCRIPTION).read_text())["architecture"]
+    architecture = json.loads((model / DESCRIPTION).read_text())["architecture"]
     describe(model, architecture=architecture | changes)
     refused(model, "not the weights")
 
@@ -155,7 +155,7 @@ def test_a_header_that_promises_terabytes_is_refused(model: Path) -> None:
     header = json.dumps(
         {"trunk.head.bias": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}
     ).encode()
-    (model / saved.WEIGHTS).write_bytes(struct.pack("<Q", len(header)) + header)
+    (model / WEIGHTS).write_bytes(struct.pack("<Q", len(header)) + header)
     refused(model, "can't be used")
 
 
@@ -163,32 +163,32 @@ def test_a_model_that_lies_about_its_trunk_does_not_change_what_another_says(
     workspace: Path, tmp_path: Path
 ) -> None:
     """The fast engine keeps trunks by what they are; the same weights may be meant otherwise."""
-    honest = open_model("pretrained", models=workspace / "models")
+    honest = load_classifier("pretrained", models=workspace / "models")
     image = Image.open(EXAMPLES / "cat.jpg").convert("RGB")
-    before = judge(image, [honest])[0]
+    before = predict_image(image, [honest])[0]
     liar = Path(shutil.copytree(workspace / "models/pretrained", tmp_path / "liar"))
     describe(liar, backbone="timm/tf_efficientnet_lite0", size_px=192)
-    other = Recogniser(saved.load(liar), "torch")
+    other = Classifier(load_model(liar), "torch")
     assert other.trunk_key != honest.trunk_key
-    assert not np.array_equal(judge(image, [other])[0], before)
-    again = open_model("pretrained", models=workspace / "models")
-    np.testing.assert_array_equal(judge(image, [again])[0], before)
+    assert not np.array_equal(predict_image(image, [other])[0], before)
+    again = load_classifier("pretrained", models=workspace / "models")
+    np.testing.assert_array_equal(predict_image(image, [again])[0], before)
 
 
 def test_the_models_on_offer_are_those_that_know_animals(workspace: Path, tmp_path: Path) -> None:
     for name in ("scratch-photos", "scratch-mnist", "damaged"):
         shutil.copytree(workspace / "models/scratch-photos", tmp_path / name)
     describe(tmp_path / "scratch-mnist", labels=list("0123456789"))
-    (tmp_path / "damaged" / saved.WEIGHTS).write_bytes(b"")
+    (tmp_path / "damaged" / WEIGHTS).write_bytes(b"")
     with pytest.raises(PandacatError, match=r"There is: pretrained, scratch-photos\."):
-        open_model("nobody", models=tmp_path)
+        load_classifier("nobody", models=tmp_path)
 
 
 def test_everybody_may_read_a_model_whom_the_user_lets(model: Path, tmp_path: Path) -> None:
-    whole = saved.load(model)
+    whole = load_model(model)
     before = os.umask(0o022)
     try:
-        saved.save(tmp_path / "again", whole.description, whole.tensors)
+        save_model(tmp_path / "again", whole.description, whole.tensors)
     finally:
         os.umask(before)
-    assert stat.S_IMODE((tmp_path / "again" / saved.WEIGHTS).stat().st_mode) == 0o644
+    assert stat.S_IMODE((tmp_path / "again" / WEIGHTS).stat().st_mode) == 0o644

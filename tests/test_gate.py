@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pandacat import gate
+from pandacat.core import paths
+from pandacat.evaluation.gate import command
 
 RULES = [
     {"metric": "test.*_accuracy", "better": "higher", "tolerance": 0.002, "floor": 0.5},
@@ -46,7 +47,7 @@ def write(figures, wrong=None, fingerprint="a" * 64):
         for photo in range(PHOTOS):
             row = "0.2,0.8,0" if photo in wrong else "0.8,0.2,0"
             rows.append(f"{photo}.jpg,panda,ours,{row}")
-        gate.PREDICTIONS.write_text("\n".join(rows) + "\n")
+        paths.TEST_PREDICTIONS.write_text("\n".join(rows) + "\n")
         share = len(wrong) / PHOTOS
         ours = {
             "two_class_accuracy": 1 - share,
@@ -59,7 +60,7 @@ def write(figures, wrong=None, fingerprint="a" * 64):
         figures = {**figures, "test": {**figures.get("test", {}), "theirs": theirs}}
     data = {"source": "sample", "fingerprint": fingerprint}
     content = {"data": data, "speed": 50, **figures}
-    gate.HEADLINE.write_text(json.dumps(content))
+    paths.HEADLINE.write_text(json.dumps(content))
 
 
 def commit():
@@ -69,8 +70,8 @@ def commit():
 
 def run(*arguments):
     parser = argparse.ArgumentParser()
-    gate.add_arguments(parser)
-    return gate.run(parser.parse_args(arguments))
+    command.add_arguments(parser)
+    return command.run(parser.parse_args(arguments))
 
 
 def compare(before, after):
@@ -134,8 +135,8 @@ def test_six_photos_newly_wrong_and_none_newly_right_are_not_chance(
 def test_photos_in_another_order_are_the_same_photos(project, capsys):
     write({}, wrong={3})
     commit()
-    header, *rows = gate.PREDICTIONS.read_text().splitlines()
-    gate.PREDICTIONS.write_text("\n".join([header, *reversed(rows)]) + "\n")
+    header, *rows = paths.TEST_PREDICTIONS.read_text().splitlines()
+    paths.TEST_PREDICTIONS.write_text("\n".join([header, *reversed(rows)]) + "\n")
     assert run() == 0
     assert "-0.0250" in line_of("two_class_accuracy", capsys)
 
@@ -247,7 +248,7 @@ def test_figures_of_other_data_are_not_compared(project, capsys):
 def test_an_unreadable_file_is_said_to_be_so(project, capsys, content):
     write(accuracy(0.9))
     commit()
-    gate.HEADLINE.write_text(content)
+    paths.HEADLINE.write_text(content)
     assert run() == 2
     assert "metrics/headline.json is not readable" in capsys.readouterr().err
 
@@ -263,7 +264,7 @@ def test_an_unreadable_file_is_said_to_be_so(project, capsys, content):
 )
 def test_unreadable_predictions_are_said_to_be_so(project, capsys, content):
     write(accuracy(0.9))
-    gate.PREDICTIONS.write_text(content)
+    paths.TEST_PREDICTIONS.write_text(content)
     assert run() == 2
     assert "is not readable" in capsys.readouterr().err
 
@@ -293,8 +294,8 @@ def test_a_rule_that_guards_nothing_fails(project, capsys):
 def test_it_is_told_where_photos_could_not_be_compared_one_by_one(project, capsys):
     write({}, wrong={3})
     commit()
-    *rows, _ = gate.PREDICTIONS.read_text().splitlines()
-    gate.PREDICTIONS.write_text("\n".join(rows) + "\n")
+    *rows, _ = paths.TEST_PREDICTIONS.read_text().splitlines()
+    paths.TEST_PREDICTIONS.write_text("\n".join(rows) + "\n")
     assert run() == 0
     assert (
         "3 figures are compared by their intervals, not photo by photo (test.ours."
@@ -304,7 +305,7 @@ def test_it_is_told_where_photos_could_not_be_compared_one_by_one(project, capsy
 
 def test_rules_that_match_nothing_at_all_judge_nothing(project, capsys):
     write({})
-    gate.HEADLINE.write_text('{"photos": 1}')
+    paths.HEADLINE.write_text('{"photos": 1}')
     commit()
     assert run() == 2
     assert "no rule" in capsys.readouterr().err
@@ -333,9 +334,9 @@ def test_a_file_that_is_no_table_of_the_gates_is_not_replaced(project, capsys):
 
 def test_rounding_in_the_predictions_does_not_make_the_comparison_coarse(project, capsys):
     write({}, wrong={3})
-    headline = json.loads(gate.HEADLINE.read_text())
+    headline = json.loads(paths.HEADLINE.read_text())
     headline["test"]["ours"]["log_loss"] += 2e-6
-    gate.HEADLINE.write_text(json.dumps(headline))
+    paths.HEADLINE.write_text(json.dumps(headline))
     commit()
     assert run() == 0
     assert "photo by photo" not in capsys.readouterr().out

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pandacat.interrupts import ctrl_c_waits
+from pandacat.core.interrupts import ctrl_c_waits
 
 
 @pytest.fixture(autouse=True)

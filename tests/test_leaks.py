@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from pandacat import auditing, shards
+from pandacat.config.loading import load_config
+from pandacat.data import store
+from pandacat.data.preprocess import preprocess
+from pandacat.data.provenance import Provenance
+from pandacat.evaluation import audit
 from pandacat.labels import LABELS
-from pandacat.params import load
-from pandacat.preprocess import preprocess
-from pandacat.sources.provenance import Provenance
+from pandacat.report.audit_page import audit_page
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.jpg"))
@@ -66,7 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     under = wrong if name == "mirrored and smaller" else label
                     copy = as_jpeg(change(image.convert("RGB")), 50)
                     archive.writestr(f"{under}/{example.stem}, {name}.jpg", copy)
-    params = load(ROOT / "params.yaml")
+    params = load_config(ROOT / "params.yaml")
     preprocess(
         folder / "photos.zip",
         ORIGIN,
@@ -80,7 +82,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def index(folder: Path) -> pd.DataFrame:
-    found = shards.read_index(folder / "photos")
+    found = store.read_index(folder / "photos")
     return found.assign(original=found.name.str.extract(r"/([^,]+?)(?:,.*)?\.jpg")[0])
 
 
@@ -108,7 +110,7 @@ def test_no_group_straddles_a_split(index: pd.DataFrame) -> None:
 def test_each_original_whose_copy_has_another_label_is_reported(
     folder: Path, index: pd.DataFrame
 ) -> None:
-    found = auditing.audit(
+    found = audit.audit(
         folder / "photos.zip",
         folder / "photos",
         ORIGIN,
@@ -119,6 +121,6 @@ def test_each_original_whose_copy_has_another_label_is_reported(
     )
     assert found.metrics()["duplicate_groups_with_several_labels"] == len(EXAMPLES)
     assert found.metrics()["photos_in_duplicate_groups"] == len(EXAMPLES) * (1 + len(COPIES))
-    page = auditing.page(found, "copies")
+    page = audit_page(found, "copies")
     for example in EXAMPLES:
         assert f"{example.stem}, mirrored and smaller.jpg" in page

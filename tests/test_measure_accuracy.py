@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import log_loss, precision_recall_fscore_support, roc_auc_score
 
 from pandacat.labels import LABELS
-from pandacat.measure.accuracy import auroc, headline, right_between_two
+from pandacat.metrics.accuracy import auroc, headline, right_between_two
 
 PANDA, CAT, OTHER = range(3)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pandacat.measure.calibration import (
+from pandacat.metrics.calibration import (
     calibration_error_by_chance,
     expected_calibration_error,
     reliability,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pandacat.measure.conformal import (
+from pandacat.metrics.conformal import (
     calibrate,
     calibrate_by_label,
     empirical_coverage,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pandacat.measure.corruptions import CORRUPTIONS, SEVERITIES, corrupt, recompress
+from pandacat.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt, recompress
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from pandacat.measure.intervals import bootstrap, wilson
+from pandacat.metrics.intervals import bootstrap, wilson
 
 
 @pytest.mark.parametrize(("hits", "trials"), [(0, 20), (7, 31), (299, 300), (40, 40)])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pandacat.measure.label_errors import rank_suspects
+from pandacat.evaluation.label_issues import rank_label_issues
 
 PHOTOS = 300
 
@@ -21,7 +21,7 @@ def archive():
 
 
 def test_a_wrong_label_and_a_stray_picture_come_first_each_with_its_reason(archive):
-    ranked = rank_suspects(*archive, seed=0)
+    ranked = rank_label_issues(*archive, seed=0)
 
     assert set(ranked["photo"][:2]) == {7, 11}
     wrong = ranked[ranked["photo"] == 7].iloc[0]
@@ -34,10 +34,10 @@ def test_a_wrong_label_and_a_stray_picture_come_first_each_with_its_reason(archi
 
 
 def test_every_photo_is_ranked_once_and_the_same_way_each_time(archive):
-    ranked = rank_suspects(*archive, seed=0)
+    ranked = rank_label_issues(*archive, seed=0)
 
     assert sorted(ranked["photo"]) == list(range(PHOTOS))
-    assert ranked.equals(rank_suspects(*archive, seed=0))
+    assert ranked.equals(rank_label_issues(*archive, seed=0))
 
 
 def test_copies_of_a_stray_picture_do_not_vouch_for_each_other(archive):
@@ -46,7 +46,7 @@ def test_copies_of_a_stray_picture_do_not_vouch_for_each_other(archive):
     features[copies] = features[11]
     groups[copies] = 11
 
-    ranked = rank_suspects(features, labels, groups, zero_shot, seed=0)
+    ranked = rank_label_issues(features, labels, groups, zero_shot, seed=0)
 
     assert set(copies) < set(ranked["photo"][:30])
 
@@ -55,6 +55,6 @@ def test_a_data_set_without_other_photos_is_ranked_too(archive):
     features, labels, groups, zero_shot = archive
     kept = labels != 2
 
-    ranked = rank_suspects(features[kept], labels[kept], groups[kept], zero_shot[kept], seed=0)
+    ranked = rank_label_issues(features[kept], labels[kept], groups[kept], zero_shot[kept], seed=0)
 
     assert len(ranked) == kept.sum()

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from pandacat.measure.neighbours import neighbour_similarity
-from pandacat.measure.open_set import (
+from pandacat.metrics.neighbors import neighbour_similarity
+from pandacat.metrics.open_set import (
     area_under_risk_coverage,
     energy,
     mahalanobis,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pandacat.measure.paired import mcnemar, paired_difference, smallest_detectable_drop
+from pandacat.metrics.paired import mcnemar, paired_difference, smallest_detectable_drop
 
 
 def answers(both, only_first, only_second, neither):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pandacat.measure.shortcuts import audit, header_properties, pixel_properties, warnings
+from pandacat.evaluation.shortcuts import audit, header_properties, pixel_properties, warnings
 
 PHOTOS = 300
 

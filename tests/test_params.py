@@ -7,8 +7,8 @@ import pytest
 from conftest import ROOT
 from ruamel.yaml import YAML
 
-from pandacat import params
-from pandacat.errors import PandacatError
+from pandacat.config.loading import load_config, parse_config
+from pandacat.core.errors import PandacatError
 
 CONTENT = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
 
@@ -24,7 +24,7 @@ def changed(key: str, value: object) -> dict[str, object]:
 
 
 def test_the_projects_own_params_are_valid() -> None:
-    assert params.load(ROOT / "params.yaml").photos.source == "sample"
+    assert load_config(ROOT / "params.yaml").photos.source == "sample"
 
 
 @pytest.mark.parametrize(
@@ -62,27 +62,27 @@ def test_the_projects_own_params_are_valid() -> None:
 )
 def test_a_fault_is_named_by_its_key(key: str, value: object) -> None:
     with pytest.raises(PandacatError, match=key.replace(".", r"\.")):
-        params.parse(changed(key, value))
+        parse_config(changed(key, value))
 
 
 def test_a_missing_key_is_named() -> None:
     content = copy.deepcopy(CONTENT)
     del content["preprocess"]["seed"]
     with pytest.raises(PandacatError, match=r"preprocess\.seed: is missing"):
-        params.parse(content)
+        parse_config(content)
 
 
 def test_a_misspelt_key_is_told_with_the_one_that_is_meant() -> None:
     content = copy.deepcopy(CONTENT)
     content["preprocess"]["tset_share"] = content["preprocess"].pop("test_share")
     with pytest.raises(PandacatError, match=r"preprocess\.tset_share: .* is test_share meant\?"):
-        params.parse(content)
+        parse_config(content)
 
 
 def test_a_date_is_taken_as_the_text_it_was_written_as(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text().replace("archive: null", "archive: 2026-11-23")
     (tmp_path / "params.yaml").write_text(text)
-    assert params.load(tmp_path / "params.yaml").photos.archive == "2026-11-23"
+    assert load_config(tmp_path / "params.yaml").photos.archive == "2026-11-23"
 
 
 def test_aliases_that_stand_for_terabytes_are_refused(tmp_path: Path) -> None:
@@ -90,27 +90,27 @@ def test_aliases_that_stand_for_terabytes_are_refused(tmp_path: Path) -> None:
     bomb += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 8)}]" for n in range(1, 12)]
     (tmp_path / "params.yaml").write_text("\n".join(bomb))
     with pytest.raises(PandacatError, match="far too large"):
-        params.load(tmp_path / "params.yaml")
+        load_config(tmp_path / "params.yaml")
 
 
 def test_all_faults_are_told_at_once() -> None:
     content = changed("photos.source", 3)
     content["preprocess"]["seed"] = "x"
     with pytest.raises(PandacatError) as error:
-        params.parse(content)
+        parse_config(content)
     assert "photos.source" in str(error.value)
     assert "preprocess.seed" in str(error.value)
 
 
 def test_shares_that_leave_nothing_to_train_on_are_refused() -> None:
     with pytest.raises(PandacatError, match="test_share"):
-        params.parse(changed("preprocess.test_share", 0.8))
+        parse_config(changed("preprocess.test_share", 0.8))
 
 
 def test_the_way_dvc_writes_a_small_number_is_read_as_a_number(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text().replace("anchor: 0.1 ", "anchor: 1e-05 ")
     (tmp_path / "params.yaml").write_text(text)
-    assert params.load(tmp_path / "params.yaml").fine_tune.anchor == 1e-05
+    assert load_config(tmp_path / "params.yaml").fine_tune.anchor == 1e-05
 
 
 @pytest.mark.parametrize(
@@ -120,14 +120,14 @@ def test_the_way_dvc_writes_a_small_number_is_read_as_a_number(tmp_path: Path) -
 def test_what_is_no_params_file_is_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(PandacatError):
-        params.load(tmp_path / "params.yaml")
+        load_config(tmp_path / "params.yaml")
 
 
 def test_a_missing_file_says_where_to_be(tmp_path: Path) -> None:
     with pytest.raises(PandacatError, match="top folder"):
-        params.load(tmp_path / "params.yaml")
+        load_config(tmp_path / "params.yaml")
 
 
 def test_a_folder_in_its_place_is_not_called_yaml(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
-        params.load(tmp_path)
+        load_config(tmp_path)

@@ -12,11 +12,15 @@ import pandas as pd
 import pytest
 from conftest import ROOT, run_stage, write_params
 
-from pandacat import features, predictions, saved, shards, tables
+from pandacat.core.tables import read_table
+from pandacat.data import store
+from pandacat.data.features import read_features
+from pandacat.evaluation.predictions import PROBABILITY_COLUMNS
 from pandacat.labels import LABELS
-from pandacat.recogniser import open_model
+from pandacat.models.classifier import load_classifier
+from pandacat.models.saved import load_model
 
-PROBABILITIES = predictions.PROBABILITIES
+PROBABILITIES = PROBABILITY_COLUMNS
 
 
 def metrics(workspace: Path, name: str) -> dict[str, object]:
@@ -33,7 +37,7 @@ def test_preprocess_keeps_every_drawn_picture_and_splits_each_label(workspace: P
 def test_a_photo_on_the_list_of_exclusions_is_left_out_with_the_reason(workspace: Path) -> None:
     (left_out,) = pd.read_csv(workspace / "data/photos/quarantine.csv").itertuples(index=False)
     assert tuple(left_out) == ("cat/cat-0001.jpg", "cat", "excluded: a test")
-    assert "cat/cat-0001.jpg" not in shards.read_index(workspace / "data/photos").name.tolist()
+    assert "cat/cat-0001.jpg" not in store.read_index(workspace / "data/photos").name.tolist()
 
 
 def test_the_audit_of_the_drawn_sample_warns_of_nothing(workspace: Path) -> None:
@@ -42,33 +46,33 @@ def test_the_audit_of_the_drawn_sample_warns_of_nothing(workspace: Path) -> None
 
 
 def test_shards_hold_the_photos_of_the_index_in_its_order(workspace: Path) -> None:
-    index = shards.read_index(workspace / "data/photos")
-    names = [name for name, _ in shards.iter_jpegs(workspace / "data/photos")]
+    index = store.read_index(workspace / "data/photos")
+    names = [name for name, _ in store.iter_jpegs(workspace / "data/photos")]
     assert names == index.name.tolist()
 
 
 def test_a_photo_has_the_shorter_side_that_was_asked_for(workspace: Path) -> None:
-    from pandacat import photos
+    from pandacat.data.images import decode_jpeg
 
-    for _, jpeg in shards.iter_jpegs(workspace / "data/photos"):
-        assert min(photos.decoded(jpeg).size) == 200
+    for _, jpeg in store.iter_jpegs(workspace / "data/photos"):
+        assert min(decode_jpeg(jpeg).size) == 200
 
 
 def test_features_belong_to_the_pretrained_trunk(workspace: Path) -> None:
-    kept = features.read(workspace / "data/features")
-    recogniser = open_model("pretrained", models=workspace / "models")
+    kept = read_features(workspace / "data/features")
+    recogniser = load_classifier("pretrained", models=workspace / "models")
     assert kept.trunk_key == recogniser.trunk_key
     assert kept.centres.shape == (35, 1280)
     assert np.isfinite(kept.centres).all()
 
 
 def test_features_are_those_of_the_photos_themselves(workspace: Path) -> None:
-    from pandacat import photos
+    from pandacat.data.images import decode_jpeg
 
-    kept = features.read(workspace / "data/features")
-    recogniser = open_model("pretrained", models=workspace / "models")
-    for row, (_, jpeg) in enumerate(shards.iter_jpegs(workspace / "data/photos")):
-        again = recogniser.features(recogniser.cut(photos.decoded(jpeg)))
+    kept = read_features(workspace / "data/features")
+    recogniser = load_classifier("pretrained", models=workspace / "models")
+    for row, (_, jpeg) in enumerate(store.iter_jpegs(workspace / "data/photos")):
+        again = recogniser.features(recogniser.cut(decode_jpeg(jpeg)))
         np.testing.assert_allclose(again, kept.centres[[row]], atol=1e-5)
 
 
@@ -80,7 +84,7 @@ def test_the_fine_tuned_network_starts_from_the_pretrained_one_and_gets_no_worse
 
 
 def test_the_fine_tuned_network_keeps_the_trunk_and_its_1000_classes(workspace: Path) -> None:
-    before, after = (saved.load(workspace / "models" / n) for n in ("pretrained", "fine-tuned"))
+    before, after = (load_model(workspace / "models" / n) for n in ("pretrained", "fine-tuned"))
     assert after.tensors["head.weight"].shape == (1000, 1280)
     assert not np.array_equal(after.tensors["head.weight"], before.tensors["head.weight"])
     for name in before.tensors:
@@ -89,15 +93,15 @@ def test_the_fine_tuned_network_keeps_the_trunk_and_its_1000_classes(workspace: 
 
 
 def test_a_model_says_what_it_was_trained_on(workspace: Path) -> None:
-    fingerprint = shards.fingerprint_of(shards.read_index(workspace / "data/photos"))
+    fingerprint = store.dataset_fingerprint(store.read_index(workspace / "data/photos"))
     for name in ("scratch-photos", "fine-tuned"):
-        assert saved.load(workspace / "models" / name).description.trained_on == fingerprint
-    assert saved.load(workspace / "models/pretrained").description.trained_on == "ImageNet"
+        assert load_model(workspace / "models" / name).description.trained_on == fingerprint
+    assert load_model(workspace / "models/pretrained").description.trained_on == "ImageNet"
 
 
 @pytest.mark.parametrize("table", ["test", "field_test"])
 def test_every_network_judges_the_same_photos(workspace: Path, table: str) -> None:
-    judged = tables.read(workspace / f"data/predictions/{table}.csv")
+    judged = read_table(workspace / f"data/predictions/{table}.csv")
     paths = judged.groupby("network").path.apply(list)
     assert set(paths.index) == {"scratch", "pretrained", "plain", "fine_tuned"}
     assert paths.map(tuple).nunique() == 1
@@ -105,13 +109,13 @@ def test_every_network_judges_the_same_photos(workspace: Path, table: str) -> No
 
 
 def test_evaluation_uses_the_test_split_alone(workspace: Path) -> None:
-    index = shards.read_index(workspace / "data/photos")
-    judged = tables.read(workspace / "data/predictions/test.csv")
+    index = store.read_index(workspace / "data/photos")
+    judged = read_table(workspace / "data/predictions/test.csv")
     assert set(judged.path) == set(index.name[index.split == "test"])
 
 
 def test_figures_agree_with_the_predictions(workspace: Path) -> None:
-    judged = tables.read(workspace / "data/predictions/test.csv")
+    judged = read_table(workspace / "data/predictions/test.csv")
     for name, table in judged.groupby("network"):
         verdicts = table[PROBABILITIES].to_numpy().argmax(axis=1)
         right = (verdicts == table.label.map(LABELS.index)).mean()
@@ -130,7 +134,7 @@ def test_trust_is_measured_besides_accuracy(workspace: Path) -> None:
 
 
 def test_the_untouched_network_knows_real_photos(workspace: Path) -> None:
-    judged = tables.read(workspace / "data/predictions/field_test.csv")
+    judged = read_table(workspace / "data/predictions/field_test.csv")
     known = judged[judged.network == "pretrained"]
     verdicts = [LABELS[k] for k in known[PROBABILITIES].to_numpy().argmax(axis=1)]
     assert verdicts == known.label.tolist()

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from pandacat import plain
 from pandacat.labels import IMAGENET_CLASS_COUNT, LABELS
-from pandacat.recogniser import group_log_probabilities, softmax
-from pandacat.saved import Description, SavedModel
+from pandacat.models.classifier import group_log_probabilities, softmax
+from pandacat.models.saved import Description, SavedModel
+from pandacat.training import linear_probe
 
 WIDTH = 8
 THESE = "0" * 64
@@ -36,7 +36,7 @@ def untouched() -> SavedModel:
 def trained(untouched: SavedModel) -> SavedModel:
     classes = np.arange(90) % 3
     features = CENTRES[classes] + np.random.default_rng(0).normal(size=(90, WIDTH))
-    return plain.train(untouched, features, classes, trained_on=THESE, title="Animals")
+    return linear_probe.train(untouched, features, classes, trained_on=THESE, title="Animals")
 
 
 def probabilities(model: SavedModel, features: np.ndarray) -> np.ndarray:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pandacat.errors import PandacatError
-from pandacat.networks import pretrained
+from pandacat.core.errors import PandacatError
+from pandacat.models import pretrained
 
 
 @pytest.mark.parametrize(

@@ -10,17 +10,18 @@ from conftest import EXAMPLES
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from pandacat import saved, views
-from pandacat.errors import PandacatError
+from pandacat.core.errors import PandacatError
+from pandacat.data.crops import CropScheme, crop_boxes, crop_count, cut_crops
 from pandacat.labels import IMAGENET_CLASSES, LABELS
-from pandacat.recogniser import (
-    Recogniser,
+from pandacat.models.classifier import (
+    Classifier,
     group_log_probabilities,
-    judge,
-    open_model,
-    pool_views,
+    load_classifier,
+    pool_crops,
+    predict_image,
     softmax,
 )
+from pandacat.models.saved import DESCRIPTION, WEIGHTS, SavedModel, load_model, save_model
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_a_labels_probability_is_the_sum_over_its_imagenet_classes() -> None:
 def test_numpy_and_torch_group_alike() -> None:
     import torch
 
-    from pandacat.networks import pretrained
+    from pandacat.models import pretrained
 
     logits = np.random.default_rng(0).normal(size=(4, 3, 1000)) * 5
     expected = pretrained.group_log_probabilities(torch.from_numpy(logits)).numpy()
@@ -53,28 +54,28 @@ def test_the_odds_of_the_views_are_averaged() -> None:
     views = np.array([[0.9, 0.05, 0.05], [0.1, 0.1, 0.8]])
     odds = (views / views[:, 2:]).mean(axis=0)
     expected = odds / odds.sum()
-    np.testing.assert_allclose(softmax(pool_views(np.log(views))), expected)
+    np.testing.assert_allclose(softmax(pool_crops(np.log(views))), expected)
 
 
 def test_one_view_that_is_sure_outweighs_many_that_see_nothing() -> None:
     sure, empty = [0.98, 0.01, 0.01], [0.01, 0.01, 0.98]
-    pooled = softmax(pool_views(np.log([sure] + [empty] * 11)))
+    pooled = softmax(pool_crops(np.log([sure] + [empty] * 11)))
     assert pooled.argmax() == 0
 
 
 def test_a_single_view_keeps_its_probabilities() -> None:
     view = np.array([[0.2, 0.3, 0.5]])
-    np.testing.assert_allclose(softmax(pool_views(np.log(view))), view[0])
+    np.testing.assert_allclose(softmax(pool_crops(np.log(view))), view[0])
 
 
 def test_numpy_and_torch_pool_alike() -> None:
     import torch
 
-    from pandacat.networks import pretrained
+    from pandacat.models import pretrained
 
     views = np.random.default_rng(0).normal(size=(5, 4, 3))
-    expected = pretrained.pool_views(torch.from_numpy(views)).numpy()
-    np.testing.assert_allclose(pool_views(views), expected, atol=1e-12)
+    expected = pretrained.pool_crops(torch.from_numpy(views)).numpy()
+    np.testing.assert_allclose(pool_crops(views), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_an_answer_names_every_label_that_reaches_its_threshold(
     about = json.loads((model / "model.json").read_text())
     about["promise"] = {"coverage": 0.95, "thresholds": [0.45, 0.3]}
     (model / "model.json").write_text(json.dumps(about))
-    assert open_model(str(model), models=model).answer(probabilities) == answer
+    assert load_classifier(str(model), models=model).answer(probabilities) == answer
 
 
 @pytest.mark.parametrize("name", ["pretrained", "scratch-photos"])
@@ -100,7 +101,7 @@ def test_the_fast_engine_agrees_with_pytorch_to_a_ten_thousandth(
     workspace: Path, name: str
 ) -> None:
     fast, plain = (
-        open_model(name, models=workspace / "models", engine=engine)
+        load_classifier(name, models=workspace / "models", engine=engine)
         for engine in ("openvino", "torch")
     )
     for path in sorted(EXAMPLES.glob("*.jpg"))[:4]:
@@ -109,8 +110,8 @@ def test_the_fast_engine_agrees_with_pytorch_to_a_ten_thousandth(
 
 
 def test_a_view_is_judged_alike_alone_and_in_company(workspace: Path) -> None:
-    recogniser = open_model("pretrained", models=workspace / "models")
-    images = views.cut(Image.open(EXAMPLES / "cat.jpg").convert("RGB"), 224, "two_scales")
+    recogniser = load_classifier("pretrained", models=workspace / "models")
+    images = cut_crops(Image.open(EXAMPLES / "cat.jpg").convert("RGB"), 224, "two_scales")
     together = recogniser.features(images)
     alone = np.concatenate([recogniser.features(image[None]) for image in images])
     np.testing.assert_array_equal(together, alone)
@@ -118,45 +119,45 @@ def test_a_view_is_judged_alike_alone_and_in_company(workspace: Path) -> None:
 
 def test_recognisers_that_share_a_trunk_say_the_same_as_each_alone(workspace: Path) -> None:
     names = ("pretrained", "fine-tuned", "scratch-photos")
-    recognisers = [open_model(name, models=workspace / "models") for name in names]
+    recognisers = [load_classifier(name, models=workspace / "models") for name in names]
     image = Image.open(EXAMPLES / "panda.jpg").convert("RGB")
-    for together, recogniser in zip(judge(image, recognisers), recognisers, strict=True):
-        np.testing.assert_array_equal(together, judge(image, [recogniser])[0])
+    for together, recogniser in zip(predict_image(image, recognisers), recognisers, strict=True):
+        np.testing.assert_array_equal(together, predict_image(image, [recogniser])[0])
 
 
 @pytest.mark.parametrize("size", [(400, 300), (300, 400), (224, 224), (60, 32), (2000, 90)])
 @pytest.mark.parametrize("kind", ["square", "centre", "two_scales"])
-def test_every_view_lies_inside_the_photo(size: tuple[int, int], kind: views.Views) -> None:
-    boxes = views.boxes(*size, kind)
-    assert len(boxes) == views.view_count(kind)
+def test_every_view_lies_inside_the_photo(size: tuple[int, int], kind: CropScheme) -> None:
+    boxes = crop_boxes(*size, kind)
+    assert len(boxes) == crop_count(kind)
     for left, top, right, bottom in boxes:
         assert 0 <= left < right <= size[0] + 1e-9
         assert 0 <= top < bottom <= size[1] + 1e-9
 
 
 def test_the_first_of_two_scales_is_the_centre() -> None:
-    assert views.boxes(400, 300, "two_scales")[0] == views.boxes(400, 300, "centre")[0]
+    assert crop_boxes(400, 300, "two_scales")[0] == crop_boxes(400, 300, "centre")[0]
 
 
 def test_a_saved_model_comes_back_as_it_was(model: Path, tmp_path: Path) -> None:
-    first = saved.load(model)
-    saved.save(tmp_path / "again", first.description, first.tensors)
-    second = saved.load(tmp_path / "again")
-    assert second == saved.SavedModel(first.description, second.tensors, first.sha256)
+    first = load_model(model)
+    save_model(tmp_path / "again", first.description, first.tensors)
+    second = load_model(tmp_path / "again")
+    assert second == SavedModel(first.description, second.tensors, first.sha256)
 
 
 def test_a_pickle_is_refused(model: Path) -> None:
-    (model / saved.WEIGHTS).write_bytes(b"\x80\x04\x95\x10\x00\x00\x00")
+    (model / WEIGHTS).write_bytes(b"\x80\x04\x95\x10\x00\x00\x00")
     with pytest.raises(PandacatError, match="can't be used"):
-        saved.load(model)
+        load_model(model)
 
 
 def test_a_weight_that_is_no_number_is_refused(model: Path) -> None:
-    tensors = load_file(model / saved.WEIGHTS)
+    tensors = load_file(model / WEIGHTS)
     tensors["head.bias"][3] = np.nan
-    save_file(tensors, model / saved.WEIGHTS)
+    save_file(tensors, model / WEIGHTS)
     with pytest.raises(PandacatError, match=r"head\.bias is not finite"):
-        saved.load(model)
+        load_model(model)
 
 
 @pytest.mark.parametrize(
@@ -172,31 +173,31 @@ def test_a_weight_that_is_no_number_is_refused(model: Path) -> None:
 def test_a_description_that_is_not_ours_is_refused(
     model: Path, key: str, value: object, reason: str
 ) -> None:
-    content = json.loads((model / saved.DESCRIPTION).read_text()) | {key: value}
-    (model / saved.DESCRIPTION).write_text(json.dumps(content))
+    content = json.loads((model / DESCRIPTION).read_text()) | {key: value}
+    (model / DESCRIPTION).write_text(json.dumps(content))
     with pytest.raises(PandacatError, match=reason):
-        saved.load(model)
+        load_model(model)
 
 
 def test_a_model_with_other_labels_is_refused(model: Path) -> None:
-    content = json.loads((model / saved.DESCRIPTION).read_text())
+    content = json.loads((model / DESCRIPTION).read_text())
     content["labels"] = list(reversed(LABELS))
-    (model / saved.DESCRIPTION).write_text(json.dumps(content))
+    (model / DESCRIPTION).write_text(json.dumps(content))
     with pytest.raises(PandacatError, match="choose another"):
-        Recogniser(saved.load(model))
+        Classifier(load_model(model))
 
 
 def test_weights_of_another_shape_are_refused(model: Path) -> None:
-    tensors = load_file(model / saved.WEIGHTS)
+    tensors = load_file(model / WEIGHTS)
     tensors["trunk.body.conv_stem.weight"] = tensors["trunk.body.conv_stem.weight"][:4]
-    save_file(tensors, model / saved.WEIGHTS)
+    save_file(tensors, model / WEIGHTS)
     with pytest.raises(PandacatError, match="do not fit"):
-        Recogniser(saved.load(model), "torch")
+        Classifier(load_model(model), "torch")
 
 
 def test_a_head_of_another_shape_is_refused(model: Path) -> None:
-    tensors = load_file(model / saved.WEIGHTS)
+    tensors = load_file(model / WEIGHTS)
     tensors["head.weight"] = tensors["head.weight"][:, :7].copy()
-    save_file(tensors, model / saved.WEIGHTS)
+    save_file(tensors, model / WEIGHTS)
     with pytest.raises(PandacatError, match="do not fit"):
-        Recogniser(saved.load(model))
+        Classifier(load_model(model))

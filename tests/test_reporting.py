@@ -13,12 +13,13 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from pandacat import pages, params, reporting
-from pandacat.measure.intervals import Interval
-from pandacat.measure.shortcuts import Finding
-from pandacat.predictions import PROBABILITIES
-from pandacat.reporting import Facts
-from pandacat.saved import Promise
+from pandacat.config.loading import load_config
+from pandacat.evaluation.predictions import PROBABILITY_COLUMNS
+from pandacat.evaluation.shortcuts import Finding
+from pandacat.metrics.intervals import Interval
+from pandacat.models.saved import ConformalThresholds
+from pandacat.report import pages, templating
+from pandacat.report.pages import Facts
 
 SHARE = {"value": 0.625, "low": 0.5125, "high": 0.7375}
 TRAP = Finding("quantisation", "panda", "cat", Interval(0.993, 0.981, 0.998))
@@ -63,14 +64,14 @@ def place(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def facts(place: Path, monkeypatch: pytest.MonkeyPatch) -> Facts:
     monkeypatch.chdir(place)
-    return reporting.gather(params.load().fine_tune)
+    return pages.gather(load_config().fine_tune)
 
 
 def card(facts: Facts) -> str:
-    return reporting.model_card(facts, Path("reports"))
+    return pages.model_card(facts, Path("reports"))
 
 
-BOTH = pytest.mark.parametrize("page", [reporting.report, card], ids=["report", "card"])
+BOTH = pytest.mark.parametrize("page", [pages.report, card], ids=["report", "card"])
 
 
 class Elements(HTMLParser):
@@ -103,12 +104,12 @@ def test_the_stage_writes_both(place: Path, facts: Facts) -> None:
     from conftest import run_stage
 
     run_stage("write_report")
-    assert (place / "reports/report.html").read_text() == reporting.report(facts)
+    assert (place / "reports/report.html").read_text() == pages.report(facts)
     assert (place / "reports/model_card.md").read_text() == card(facts)
 
 
 def test_the_report_is_one_well_formed_file_that_loads_nothing_from_elsewhere(facts: Facts) -> None:
-    page = elements(reporting.report(facts))
+    page = elements(pages.report(facts))
     assert page.open == []
     for tag, attributes in page.found:
         assert tag not in ("script", "link", "iframe")
@@ -119,7 +120,7 @@ def test_the_report_is_one_well_formed_file_that_loads_nothing_from_elsewhere(fa
 def test_every_picture_says_in_words_what_it_is_and_every_link_leads_somewhere(
     facts: Facts,
 ) -> None:
-    page = elements(reporting.report(facts))
+    page = elements(pages.report(facts))
     pictures = [attributes for tag, attributes in page.found if tag == "img"]
     assert len(pictures) == len(PICTURES) + 3  # of the audit
     assert all(attributes["alt"] for attributes in pictures)
@@ -143,7 +144,7 @@ def test_figures_come_from_what_was_measured(facts: Facts, page: Callable[[Facts
         assert "12.3 %" not in told
         assert "12.3 %" in page(replace(facts, measured=changed))
         share = networks["pretrained"]["three_class_accuracy"]["value"]
-        assert pages.percent(share) in told
+        assert templating.percent(share) in told
 
 
 @BOTH
@@ -207,7 +208,7 @@ def test_an_unknown_licence_is_not_passed_over(facts: Facts, page: Callable[[Fac
 def test_mistakes_are_counted_by_label_and_verdict_the_most_frequent_first() -> None:
     labels, verdicts = ["cat"] * 4 + ["panda"], ["other", "other", "panda", "cat", "panda"]
     judged = pd.DataFrame({"label": labels, "verdict": verdicts, "network": "fine_tuned"})
-    assert reporting.mistakes(judged) == [
+    assert pages.mistakes(judged) == [
         "2 of 4 photos labelled cat were taken for other",
         "1 of 4 photos labelled cat was taken for panda",
     ]
@@ -221,15 +222,15 @@ def test_answers_name_all_that_cannot_be_ruled_out() -> None:
             ("cat", 0.35, 0.05, 0.6),
             ("other", 0.1, 0.2, 0.7),
         ],
-        columns=["label", *PROBABILITIES],
+        columns=["label", *PROBABILITY_COLUMNS],
     ).assign(network="fine_tuned")
-    panda, cat, other = reporting.answers(judged, [0.3, 0.3])
+    panda, cat, other = pages.answers(judged, [0.3, 0.3])
     assert (panda["panda"], panda["panda or cat"], panda["named"]["value"]) == (1, 1, 1)
     assert (cat["panda"], cat["named"]["value"]) == (1, 0)
     assert (other["neither"], other["named"]["value"]) == (1, 1)
 
 
-def promising(facts: Facts, promise: Promise | None) -> Facts:
+def promising(facts: Facts, promise: ConformalThresholds | None) -> Facts:
     description = replace(facts.model.description, promise=promise)
     return replace(facts, model=replace(facts.model, description=description))
 
@@ -239,12 +240,12 @@ def test_a_promise_is_told_where_the_network_makes_one(
     facts: Facts, page: Callable[[Facts], str]
 ) -> None:
     assert "--answers" in page(facts)
-    assert "87 %" in page(promising(facts, Promise(0.87, (0.3, 0.3))))
+    assert "87 %" in page(promising(facts, ConformalThresholds(0.87, (0.3, 0.3))))
     assert "--answers" not in page(promising(facts, None))
 
 
 def test_the_hardest_corruption_comes_first(facts: Facts) -> None:
-    assert reporting.hardest_corruptions(facts.corrupted) == [
+    assert pages.hardest_corruptions(facts.corrupted) == [
         "shot noise (1 of 4)",
         "fog (3 of 4)",
     ]
@@ -274,13 +275,13 @@ def test_fine_tuning_is_called_better_only_where_that_is_sure(
     if ahead:
         share = {"value": 0.05, "low": ahead[0], "high": ahead[1]}
         measured["test"]["pretrained"]["fine_tuned_ahead"] = {"three_class_accuracy": share}
-    sentences = reporting.summary(replace(facts, measured=measured))
+    sentences = pages.summary(replace(facts, measured=measured))
     assert verdict in next(text for text in sentences if text.startswith("Before fine-tuning"))
 
 
 def test_names_from_an_archive_cannot_break_the_page(facts: Facts) -> None:
     suspects = facts.suspects.assign(path="<script>alert(1)</script>|x.jpg")
-    page = reporting.report(replace(facts, suspects=suspects))
+    page = pages.report(replace(facts, suspects=suspects))
     assert "<script" not in page
     assert "&lt;script&gt;" in page
 
@@ -320,6 +321,6 @@ def test_a_large_picture_is_embedded_as_a_small_one(tmp_path: Path, facts: Facts
     noise = Image.effect_noise((600, 600), 90).convert("RGB")
     noise.save(tmp_path / "samples.png")
     told = replace(facts, pictures={**facts.pictures, "samples": tmp_path / "samples.png"})
-    page = reporting.report(told)
+    page = pages.report(told)
     assert "data:image/webp;base64," in page
     assert len(page) < (tmp_path / "samples.png").stat().st_size

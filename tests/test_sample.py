@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from drawn_animals import draw
+from drawn_animals.render import hair_tiles
+from pandacat.config.schema import SampleParams
+from pandacat.data.sources.sample import shot_of, write_archive
 from pandacat.labels import LABELS, Label
-from pandacat.params import SampleParams
-from pandacat.sources.drawing import draw
-from pandacat.sources.drawing.render import hair_tiles
-from pandacat.sources.sample import shot_of, write_archive
 
 
 def opened(jpeg: bytes) -> Image.Image:

@@ -9,13 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from pandacat import augment, params, saved, scratch_training
-from pandacat.errors import PandacatError
-from pandacat.networks import scratch
-from pandacat.networks.scratch import ScratchSpec, ScratchTrunk
-from pandacat.params import AugmentParams, ScratchParams, TrainScratchParams
-from pandacat.training import Examples, generator_for
-from stages import train_scratch
+from pandacat.config.loading import load_config
+from pandacat.config.schema import AugmentParams, ScratchParams, TrainScratchParams
+from pandacat.core.errors import PandacatError
+from pandacat.data import augment
+from pandacat.models import scratch
+from pandacat.models.saved import load_model
+from pandacat.models.scratch import ScratchBackbone, ScratchSpec
+from pandacat.training.batches import Examples, generator_for
+from pandacat.training.scratch import ScratchData, save_scratch, scratch_accuracy, train_scratch
+from stages import train_scratch as scratch_stage
 
 SPEC = ScratchSpec(image_channels=3, side_px=16, channels=(4, 6), depths=(2, 1), classes=3)
 UNCHANGED = AugmentParams(
@@ -73,13 +76,13 @@ def recipe(**changes: object) -> ScratchParams:
     return ScratchParams(**{**settings, **changes})  # type: ignore[arg-type]
 
 
-def bar_data() -> scratch_training.Data:
+def bar_data() -> ScratchData:
     splits = {
         "train": bars(160, seed=1),
         "validation": bars(40, seed=2),
         "test": bars(100, seed=3),
     }
-    return scratch_training.Data("bars", "0" * 64, ("lies", "stands"), splits)
+    return ScratchData("bars", "0" * 64, ("lies", "stands"), splits)
 
 
 def test_each_stage_halves_the_sides() -> None:
@@ -142,9 +145,9 @@ def test_multiply_adds_are_those_of_the_convolutions_and_the_head() -> None:
 
 def test_a_saved_network_comes_back_with_the_same_answers(tmp_path: Path) -> None:
     data = bar_data()
-    network, _ = scratch_training.train(recipe(epochs=1), data)
-    scratch_training.save(tmp_path / "model", network, data, side_px=384)
-    model = saved.load(tmp_path / "model")
+    network, _ = train_scratch(recipe(epochs=1), data)
+    save_scratch(tmp_path / "model", network, data, side_px=384)
+    model = load_model(tmp_path / "model")
     state = {
         name.removeprefix("trunk."): torch.from_numpy(values)
         for name, values in model.tensors.items()
@@ -157,7 +160,7 @@ def test_a_saved_network_comes_back_with_the_same_answers(tmp_path: Path) -> Non
 def test_the_trunk_takes_photos_as_bytes() -> None:
     network = scratch.build(SPEC, seed=1).eval()
     images = (pictures() * 255).byte()
-    answers = ScratchTrunk(network)(images.permute(0, 2, 3, 1))
+    answers = ScratchBackbone(network)(images.permute(0, 2, 3, 1))
     assert torch.allclose(answers, network(images.float() / 255), atol=1e-6)
 
 
@@ -227,22 +230,22 @@ def test_mixing_blends_pictures_and_targets_by_the_same_share() -> None:
 
 def test_training_the_network_tells_lying_bars_from_standing_ones() -> None:
     data = bar_data()
-    network, history = scratch_training.train(recipe(), data)
-    assert scratch_training.accuracy(network, data.splits["test"])["accuracy"] > 0.95
+    network, history = train_scratch(recipe(), data)
+    assert scratch_accuracy(network, data.splits["test"])["accuracy"] > 0.95
     assert [record.epoch for record in history.epochs] == [1, 2, 3, 4]
 
 
 def test_two_trainings_give_the_same_bits_with_all_that_is_random_on() -> None:
     how = AugmentParams(10.0, (0.9, 1.1), 0.1, 0.1, 0.1, 0.02, False, 0.2, 0.3)
     settings = recipe(epochs=2, augment=how, mixup=0.4, precision="bfloat16")
-    one, two = (scratch_training.train(settings, bar_data())[0] for _ in range(2))
+    one, two = (train_scratch(settings, bar_data())[0] for _ in range(2))
     for name, tensor in one.state_dict().items():
         assert torch.equal(tensor, two.state_dict()[name])
 
 
 def test_the_order_of_memory_changes_nothing_but_the_last_bits() -> None:
     one, two = (
-        scratch_training.train(recipe(epochs=1, memory_format=order), bar_data())[0]
+        train_scratch(recipe(epochs=1, memory_format=order), bar_data())[0]
         for order in ("channels_last", "contiguous")
     )
     convolutions = [network.stages[1].halve.patterns.weight for network in (one, two)]
@@ -255,15 +258,15 @@ def test_the_stage_writes_the_network_its_metrics_and_its_curves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PANDACAT_TRACKING", "later")
-    monkeypatch.setattr(scratch_training, "digits", lambda folder: bar_data())
-    settings = params.load()
+    monkeypatch.setattr(scratch_stage, "mnist_data", lambda folder: bar_data())
+    settings = load_config()
     quick = replace(settings, train_scratch=TrainScratchParams(recipe(), recipe()))
-    monkeypatch.setattr(params, "load", lambda: quick)
+    monkeypatch.setattr(scratch_stage, "load_config", lambda: quick)
     monkeypatch.chdir(tmp_path)
 
-    train_scratch.main("mnist")
+    scratch_stage.main("mnist")
 
-    assert saved.load(Path("models/scratch-mnist")).description.labels == ("lies", "stands")
+    assert load_model(Path("models/scratch-mnist")).description.labels == ("lies", "stands")
     metrics = json.loads(Path("metrics/train_scratch_mnist.json").read_text())
     assert metrics["test"]["low"] < metrics["test"]["accuracy"] <= metrics["test"]["high"]
     assert metrics["epochs"] == 4
@@ -273,4 +276,4 @@ def test_the_stage_writes_the_network_its_metrics_and_its_curves(
 
 def test_the_stage_wants_to_know_what_to_train_on() -> None:
     with pytest.raises(PandacatError, match="mnist"):
-        train_scratch.main("cifar")
+        scratch_stage.main("cifar")

@@ -4,26 +4,26 @@ from pathlib import Path
 
 import pytest
 
-from pandacat import shards
+from pandacat.data import store
 
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 100])
 def test_photos_come_back_in_order_from_as_many_shards_as_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    monkeypatch.setattr(shards, "ROW_GROUP", 4)
-    monkeypatch.setattr(shards, "SHARD_BYTES", 800)
+    monkeypatch.setattr(store, "ROW_GROUP", 4)
+    monkeypatch.setattr(store, "SHARD_BYTES", 800)
     photos = [(f"{number}.jpg", bytes([number]) * 100) for number in range(count)]
-    shards.write_shards(tmp_path, iter(photos))
-    assert list(shards.iter_jpegs(tmp_path)) == photos
+    store.write_shards(tmp_path, iter(photos))
+    assert list(store.iter_jpegs(tmp_path)) == photos
     assert len(list(tmp_path.iterdir())) == -(-count // 8)
 
 
 def test_rows_become_a_table_in_their_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards, "ROW_GROUP", 4)
-    rows = shards.Rows(tmp_path / "rows", {"name": str, "width_px": int})
+    monkeypatch.setattr(store, "ROW_GROUP", 4)
+    rows = store.RowBuffer(tmp_path / "rows", {"name": str, "width_px": int})
     for number in range(10):
         rows.append({"name": f"{number}.jpg", "width_px": number})
     table = rows.table()
@@ -33,5 +33,5 @@ def test_rows_become_a_table_in_their_order(
 
 
 def test_no_rows_become_a_table_without_rows(tmp_path: Path) -> None:
-    table = shards.Rows(tmp_path / "rows", {"name": str, "label": str}).table()
+    table = store.RowBuffer(tmp_path / "rows", {"name": str, "label": str}).table()
     assert (len(table), list(table.columns)) == (0, ["name", "label"])

@@ -12,10 +12,16 @@ from pathlib import Path
 import pytest
 from conftest import make_unopenable
 
-from pandacat.errors import PandacatError
-from pandacat.params import FolderParams, KaggleParams, PhotosParams, SampleParams
-from pandacat.sources import archive, fetching
-from pandacat.sources.archive import EntryError, find, open_archive, survey, take_in
+from pandacat.config.schema import FolderParams, KaggleParams, PhotosParams, SampleParams
+from pandacat.core.errors import PandacatError
+from pandacat.data.sources import archive, fetching
+from pandacat.data.sources.archive import (
+    EntryError,
+    find,
+    import_archive,
+    index_archive,
+    open_archive,
+)
 
 FOLDERS = FolderParams(panda=("panda", "großer_pandabär"), cat=("cat", "cats"), other=("dogs",))
 PHOTOS = {"panda/1.jpg": b"panda", "cat/1.jpg": b"cat"}
@@ -36,7 +42,7 @@ def zipped(tmp_path: Path) -> Callable[..., Path]:
 
 
 def labels(path: Path) -> dict[str, str]:
-    return {entry.name: entry.label for entry in survey(path, FOLDERS).photos}
+    return {entry.name: entry.label for entry in index_archive(path, FOLDERS).photos}
 
 
 def test_the_nearest_folder_that_stands_for_a_label_counts(zipped: Callable[..., Path]) -> None:
@@ -60,7 +66,7 @@ def test_the_nearest_folder_that_stands_for_a_label_counts(zipped: Callable[...,
 
 def test_files_are_sorted_by_name_and_read_back(zipped: Callable[..., Path]) -> None:
     path = zipped({"cat/0.jpg": b"another"})
-    entries = survey(path, FOLDERS).photos
+    entries = index_archive(path, FOLDERS).photos
     assert [entry.name for entry in entries] == ["cat/0.jpg", "cat/1.jpg", "panda/1.jpg"]
     assert [entry.size_bytes for entry in entries] == [7, 3, 5]
     with open_archive(path) as reader:
@@ -80,7 +86,7 @@ def test_what_is_ignored_is_counted_by_reason(zipped: Callable[..., Path]) -> No
             "cat/more.zip": b"",
         }
     )
-    found = survey(path, FOLDERS)
+    found = index_archive(path, FOLDERS)
     assert found.unlabelled == {"birds": 2, "(top)": 1}
     assert found.counts() == {
         "files": {"panda": 1, "cat": 1, "other": 0},
@@ -95,7 +101,7 @@ def test_links_inside_a_zip_are_ignored(zipped: Callable[..., Path]) -> None:
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(path, "a") as packed:
         packed.writestr(link, "/etc/passwd")
-    assert survey(path, FOLDERS).links == 1
+    assert index_archive(path, FOLDERS).links == 1
     assert "cat/link.jpg" not in labels(path)
 
 
@@ -106,7 +112,7 @@ def test_a_missing_class_is_named_with_the_folders_found_and_the_parameter(
     with pytest.raises(
         PandacatError, match=r"no photos of panda;.*ailuropoda \(1\).*photos\.folders\.panda"
     ):
-        survey(path, FOLDERS)
+        index_archive(path, FOLDERS)
 
 
 @pytest.mark.parametrize(
@@ -121,17 +127,17 @@ def test_where_no_folder_can_be_named_the_next_step_is_another(
 ) -> None:
     path = zipped(dict.fromkeys(files, b""), photos=False)
     with pytest.raises(PandacatError, match=step):
-        survey(path, FOLDERS)
+        index_archive(path, FOLDERS)
 
 
 def test_which_classes_are_needed_can_be_chosen(zipped: Callable[..., Path]) -> None:
     path = zipped({"cats/1.jpg": b""}, photos=False)
-    assert len(survey(path, FOLDERS, needed=("cat",)).photos) == 1
+    assert len(index_archive(path, FOLDERS, needed=("cat",)).photos) == 1
 
 
 def test_an_empty_zip_has_no_files(zipped: Callable[..., Path]) -> None:
     with pytest.raises(PandacatError, match="no photos of panda and cat; it has no files"):
-        survey(zipped(photos=False), FOLDERS)
+        index_archive(zipped(photos=False), FOLDERS)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +153,7 @@ def test_an_empty_zip_has_no_files(zipped: Callable[..., Path]) -> None:
 )
 def test_deceitful_names_are_refused(zipped: Callable[..., Path], name: str, reason: str) -> None:
     with pytest.raises(PandacatError, match=f"refused: .*{reason}.*give the folder instead"):
-        survey(zipped({name: b""}), FOLDERS)
+        index_archive(zipped({name: b""}), FOLDERS)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -156,7 +162,7 @@ def test_one_name_for_two_files_is_refused(zipped: Callable[..., Path]) -> None:
     with zipfile.ZipFile(path, "a") as packed:
         packed.writestr("cat/1.jpg", b"another")
     with pytest.raises(PandacatError, match=r"two files named 'cat/1\.jpg'"):
-        survey(path, FOLDERS)
+        index_archive(path, FOLDERS)
 
 
 def test_names_that_differ_in_case_or_spelling_are_two_files(zipped: Callable[..., Path]) -> None:
@@ -174,7 +180,7 @@ def test_encrypted_files_are_refused(zipped: Callable[..., Path]) -> None:
     content[entry + 8] |= 0x1
     path.write_bytes(content)
     with pytest.raises(PandacatError, match=r"is encrypted.*unpack it"):
-        survey(path, FOLDERS)
+        index_archive(path, FOLDERS)
 
 
 def test_files_that_share_their_bytes_are_refused(zipped: Callable[..., Path]) -> None:
@@ -184,7 +190,7 @@ def test_files_that_share_their_bytes_are_refused(zipped: Callable[..., Path]) -
     content[entries[2] + 42 : entries[2] + 46] = content[entries[1] + 42 : entries[1] + 46]
     path.write_bytes(content)
     with pytest.raises(PandacatError, match="share their bytes"):
-        survey(path, FOLDERS)
+        index_archive(path, FOLDERS)
 
 
 def test_a_bomb_is_not_unpacked(zipped: Callable[..., Path]) -> None:
@@ -234,7 +240,7 @@ def test_a_part_of_a_zip_is_refused(zipped: Callable[..., Path], kept: int) -> N
     path = zipped()
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(PandacatError, match=r"photos\.zip is no zip, or only a part of one"):
-        survey(path, FOLDERS)
+        index_archive(path, FOLDERS)
 
 
 def test_no_mutation_of_a_zip_ends_in_anything_but_an_error_of_ours(
@@ -248,7 +254,7 @@ def test_no_mutation_of_a_zip_ends_in_anything_but_an_error_of_ours(
         mutant[-position - 1] = position % 256
         path.write_bytes(mutant)
         try:
-            entries = survey(path, FOLDERS, needed=()).photos
+            entries = index_archive(path, FOLDERS, needed=()).photos
         except PandacatError:
             continue
         with open_archive(path) as reader:
@@ -283,7 +289,7 @@ def test_100_000_files_are_listed_in_seconds(tmp_path: Path) -> None:
     path = tmp_path / "many.zip"
     path.write_bytes(zip_of_empty_files([f"{folders[i % 3]}/{i}.jpg" for i in range(100_000)]))
     started = time.perf_counter()
-    assert len(survey(path, FOLDERS).photos) == 66_667
+    assert len(index_archive(path, FOLDERS).photos) == 66_667
     assert time.perf_counter() - started < 10
 
 
@@ -291,7 +297,7 @@ def test_a_zip_is_taken_byte_for_byte_and_not_linked(
     zipped: Callable[..., Path], tmp_path: Path
 ) -> None:
     given, taken = zipped(), tmp_path / "data/photos.zip"
-    take_in(given, taken)
+    import_archive(given, taken)
     assert taken.read_bytes() == given.read_bytes()
     assert taken.stat().st_ino != given.stat().st_ino
 
@@ -309,8 +315,8 @@ def test_a_packed_folder_depends_on_names_and_contents_only(tmp_path: Path) -> N
     other = folder_with(tmp_path / "other", dict(reversed(files.items())))
     os.utime(other / "cat/1.jpg", (1, 1))
     (other / "cat/1.jpg").chmod(0o600)
-    take_in(one, tmp_path / "one.zip")
-    take_in(other, tmp_path / "other.zip")
+    import_archive(one, tmp_path / "one.zip")
+    import_archive(other, tmp_path / "other.zip")
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "other.zip").read_bytes()
     assert labels(tmp_path / "one.zip") == {
         "panda/1.jpg": "panda",
@@ -329,7 +335,7 @@ def test_hidden_files_links_and_pipes_stay_out_of_a_packed_folder(
     (folder / "cat/link.jpg").symlink_to(secret / "1.jpg")
     (folder / "cat/linked").symlink_to(secret)
     os.mkfifo(folder / "cat/pipe")
-    take_in(folder, tmp_path / "photos.zip")
+    import_archive(folder, tmp_path / "photos.zip")
     with zipfile.ZipFile(tmp_path / "photos.zip") as packed:
         assert packed.namelist() == sorted(PHOTOS)
     assert "2 symbolic links" in capsys.readouterr().out
@@ -338,7 +344,7 @@ def test_hidden_files_links_and_pipes_stay_out_of_a_packed_folder(
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(PandacatError, match="empty holds no files"):
-        take_in(tmp_path / "empty", tmp_path / "photos.zip")
+        import_archive(tmp_path / "empty", tmp_path / "photos.zip")
 
 
 def test_a_folder_that_cannot_be_opened_is_not_passed_over(tmp_path: Path) -> None:
@@ -346,20 +352,20 @@ def test_a_folder_that_cannot_be_opened_is_not_passed_over(tmp_path: Path) -> No
     (tmp_path / "photos/panda/1.jpg").touch()
     make_unopenable(tmp_path / "photos")
     with pytest.raises(OSError, match="File name too long"):
-        take_in(tmp_path / "photos", tmp_path / "photos.zip")
+        import_archive(tmp_path / "photos", tmp_path / "photos.zip")
     assert not (tmp_path / "photos.zip").exists()
 
 
 def test_a_file_that_is_no_zip_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     (tmp_path / "photos.rar").write_text("Rar!")
     with pytest.raises(PandacatError, match=r"photos\.rar is no zip"):
-        take_in(tmp_path / "photos.rar", tmp_path / "data/photos.zip")
+        import_archive(tmp_path / "photos.rar", tmp_path / "data/photos.zip")
     assert not (tmp_path / "data").exists()
 
 
 def test_what_has_no_end_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(PandacatError, match="/dev/zero is neither a zip nor a folder"):
-        take_in(Path("/dev/zero"), tmp_path / "photos.zip")
+        import_archive(Path("/dev/zero"), tmp_path / "photos.zip")
 
 
 def test_relative_paths_count_from_here_or_from_the_project_of_a_queued_experiment(

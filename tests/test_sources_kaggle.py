@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from pandacat.errors import PandacatError
-from pandacat.params import FolderParams, KaggleParams, PhotosParams, SampleParams
-from pandacat.sources import fetching, kaggle, transfer
-from pandacat.sources.kaggle import Facts, Patience
+from pandacat.config.schema import FolderParams, KaggleParams, PhotosParams, SampleParams
+from pandacat.core.errors import PandacatError
+from pandacat.data.sources import fetching, kaggle, transfer
+from pandacat.data.sources.kaggle import Facts, Patience
 from tests.kaggle_server import (
     KaggleServer,
     broken_after,

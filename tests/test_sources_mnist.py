@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pandacat.errors import PandacatError
-from pandacat.files import read_json
-from pandacat.sources import mnist
+from pandacat.core.errors import PandacatError
+from pandacat.core.files import read_json
+from pandacat.data.sources import mnist
 
 NOWHERE = "http://localhost:9/"
 """The port that throws everything away; nothing listens there."""

@@ -5,7 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from pandacat import splits
+from pandacat.data import splits
+from pandacat.data.duplicates import group_near_duplicates
 
 LABELS = ["panda"] * 300 + ["cat"] * 200 + ["other"] * 100
 KEYS = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(600)]
@@ -22,7 +23,7 @@ def with_flipped_bits(code: str, *bits: int) -> str:
 
 
 def test_strangers_have_groups_of_their_own_in_order_of_appearance() -> None:
-    groups = splits.group_near_duplicates(codes(50), codes(50, seed=1), 8)
+    groups = group_near_duplicates(codes(50), codes(50, seed=1), 8)
     assert groups.tolist() == list(range(50))
 
 
@@ -30,7 +31,7 @@ def test_strangers_have_groups_of_their_own_in_order_of_appearance() -> None:
 def test_copies_within_the_limit_share_a_group(bits: tuple[int, ...]) -> None:
     plain = codes(20)
     plain.append(with_flipped_bits(plain[3], *bits))
-    groups = splits.group_near_duplicates(plain, codes(21, seed=1), 8)
+    groups = group_near_duplicates(plain, codes(21, seed=1), 8)
     assert groups[20] == groups[3]
     assert len(set(groups.tolist())) == 20
 
@@ -38,21 +39,21 @@ def test_copies_within_the_limit_share_a_group(bits: tuple[int, ...]) -> None:
 def test_copies_beyond_the_limit_do_not() -> None:
     plain = codes(20)
     plain.append(with_flipped_bits(plain[3], *range(0, 117, 13)))
-    assert len(set(splits.group_near_duplicates(plain, codes(21, seed=1), 8).tolist())) == 21
+    assert len(set(group_near_duplicates(plain, codes(21, seed=1), 8).tolist())) == 21
 
 
 def test_a_mirrored_copy_shares_its_group() -> None:
     plain, mirrored = codes(20), codes(20, seed=1)
     plain.append(mirrored[5])
     mirrored.append(plain[5])
-    groups = splits.group_near_duplicates(plain, mirrored, 8)
+    groups = group_near_duplicates(plain, mirrored, 8)
     assert groups[20] == groups[5]
 
 
 def test_a_chain_of_copies_is_one_group() -> None:
     first = codes(1)[0]
     chain = [first, with_flipped_bits(first, *range(7)), with_flipped_bits(first, *range(14))]
-    groups = splits.group_near_duplicates(chain, codes(3, seed=1), 8)
+    groups = group_near_duplicates(chain, codes(3, seed=1), 8)
     assert set(groups.tolist()) == {0}
 
 
@@ -62,14 +63,14 @@ def test_groups_are_those_of_comparing_each_with_each() -> None:
     for n in range(30, 60):
         flips = generator.choice(128, generator.integers(4, 13), replace=False)
         plain[n] = with_flipped_bits(plain[n - 30], *flips.tolist())
-    groups = splits.group_near_duplicates(plain, mirrored, 8)
+    groups = group_near_duplicates(plain, mirrored, 8)
     for n in range(30, 60):
         apart = (int(plain[n], 16) ^ int(plain[n - 30], 16)).bit_count()
         assert (groups[n] == groups[n - 30]) == (apart <= 8)
 
 
 def test_many_identical_photos_are_one_group() -> None:
-    groups = splits.group_near_duplicates(codes(1) * 20_000, codes(1, seed=1) * 20_000, 8)
+    groups = group_near_duplicates(codes(1) * 20_000, codes(1, seed=1) * 20_000, 8)
     assert set(groups.tolist()) == {0}
 
 

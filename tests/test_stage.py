@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pandacat.errors import PandacatError
-from pandacat.stage import run
+from pandacat.core.errors import PandacatError
+from pandacat.core.stage import run
 
 
 def failing_with(error: BaseException) -> SystemExit:
@@ -111,7 +111,7 @@ def test_where_no_traceback_can_be_kept_it_is_told(
 
 def test_without_a_stage_a_sentence_says_how_one_is_run() -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "pandacat.stage"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "pandacat.core.stage"], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: no stage named. `sh stages/run NAME`")

@@ -7,12 +7,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pandacat import params, photos, shards, stress, tables
+from pandacat.config import schema
+from pandacat.config.loading import load_config
+from pandacat.core.tables import read_table
+from pandacat.data import store
+from pandacat.data.images import encode_jpeg
+from pandacat.evaluation import robustness
+from pandacat.evaluation.corruptions import CORRUPTIONS
+from pandacat.evaluation.predictions import PROBABILITY_COLUMNS
+from pandacat.evaluation.shortcuts import header_properties
 from pandacat.labels import LABELS
-from pandacat.measure.corruptions import CORRUPTIONS
-from pandacat.measure.shortcuts import header_properties
-from pandacat.predictions import PROBABILITIES
-from pandacat.recogniser import open_model
+from pandacat.models.classifier import load_classifier
 
 LABEL_OF = pd.Series(["cat"] * 12 + ["panda"] * 6 + ["other"] * 6)
 PANDA, CAT, OTHER = np.eye(3) * 0.7 + 0.1
@@ -23,7 +28,7 @@ def table(answers: dict[str, list[np.ndarray]], labels: list[str], **columns: ob
     names = [f"photo {k}" for k in range(len(labels))]
     return pd.concat(
         [
-            pd.DataFrame(rows, columns=PROBABILITIES).assign(
+            pd.DataFrame(rows, columns=PROBABILITY_COLUMNS).assign(
                 path=names, label=labels, split="test", network=network, **columns
             )
             for network, rows in answers.items()
@@ -33,22 +38,22 @@ def table(answers: dict[str, list[np.ndarray]], labels: list[str], **columns: ob
 
 
 def test_no_photo_is_dealt_twice_before_each_was_dealt_once():
-    first, second = stress.deal(LABEL_OF, hands=2, size=12, seed=0)
+    first, second = robustness.deal(LABEL_OF, hands=2, size=12, seed=0)
 
     assert sorted([*first, *second]) == list(range(24))
 
 
 def test_every_hand_has_the_labels_in_their_shares():
-    for hand in stress.deal(LABEL_OF, hands=9, size=8, seed=0):
+    for hand in robustness.deal(LABEL_OF, hands=9, size=8, seed=0):
         counts = LABEL_OF[hand].value_counts()
         assert counts["cat"] == 4
         assert 1 <= counts["panda"] <= 3
 
 
 def test_a_hand_holds_at_most_all_photos_and_depends_on_the_seed_alone():
-    (all_of_them,) = stress.deal(LABEL_OF, hands=1, size=1000, seed=0)
-    (again,) = stress.deal(LABEL_OF, hands=1, size=1000, seed=0)
-    (others,) = stress.deal(LABEL_OF, hands=1, size=1000, seed=1)
+    (all_of_them,) = robustness.deal(LABEL_OF, hands=1, size=1000, seed=0)
+    (again,) = robustness.deal(LABEL_OF, hands=1, size=1000, seed=0)
+    (others,) = robustness.deal(LABEL_OF, hands=1, size=1000, seed=1)
 
     assert sorted(all_of_them) == list(range(24))
     assert (all_of_them == again).all()
@@ -56,18 +61,18 @@ def test_a_hand_holds_at_most_all_photos_and_depends_on_the_seed_alone():
 
 
 def step_at(quality: int) -> float:
-    data = photos.encoded(Image.new("RGB", (16, 16)), quality)
+    data = encode_jpeg(Image.new("RGB", (16, 16)), quality)
     return float(header_properties(data)["quantisation"])
 
 
 def test_each_label_borrows_the_quality_of_the_label_that_was_saved_least_like_it():
     typical = {"panda": step_at(95), "cat": step_at(60), "other": step_at(70)}
 
-    assert stress.borrowed_qualities(typical) == {"panda": 60, "cat": 95, "other": 95}
+    assert robustness.borrowed_qualities(typical) == {"panda": 60, "cat": 95, "other": 95}
 
 
 def test_files_that_are_no_jpeg_count_as_the_best_quality():
-    assert stress.borrowed_qualities({"panda": 0.0, "cat": step_at(50)}) == {
+    assert robustness.borrowed_qualities({"panda": 0.0, "cat": step_at(50)}) == {
         "panda": 50,
         "cat": 100,
     }
@@ -77,16 +82,16 @@ def test_accuracies_by_hand_and_several_versions_of_a_photo_count_once():
     one = table({"a": [PANDA, CAT, CAT]}, ["panda", "panda", "other"], severity=1)
     two = one.assign(severity=2)
 
-    (row,) = stress.accuracies(pd.concat([one, two]), []).to_dict("records")
+    (row,) = robustness.accuracies(pd.concat([one, two]), []).to_dict("records")
 
     assert (row["two_class_accuracy"], row["three_class_accuracy"]) == pytest.approx((1 / 2, 1 / 3))
-    alone = stress.accuracies(one, []).iloc[0]
+    alone = robustness.accuracies(one, []).iloc[0]
     assert row["photos"] == 3
     assert row["two_class_accuracy_low"] == alone.two_class_accuracy_low
 
 
 def test_what_others_alone_can_not_tell_is_left_open():
-    found = stress.accuracies(table({"a": [CAT]}, ["other"], severity=3), ["severity"]).iloc[0]
+    found = robustness.accuracies(table({"a": [CAT]}, ["other"], severity=3), ["severity"]).iloc[0]
 
     assert found.three_class_accuracy == 0
     assert np.isnan(found.two_class_accuracy)
@@ -97,7 +102,7 @@ def test_flips_by_hand():
     before = table({"a": [PANDA, CAT, OTHER, OTHER]}, labels)
     after = table({"a": [CAT, CAT, OTHER, CAT]}, labels, quality=60)
 
-    found = stress.flips(before, after).set_index("label")
+    found = robustness.changed_predictions(before, after).set_index("label")
 
     assert found.flipped.to_dict() == {"panda": 1, "cat": 0.5, "other": 0, "all": 0.5}
     assert found.swapped.to_dict() == {"panda": 1, "cat": 0, "other": 0, "all": 0.25}
@@ -108,21 +113,23 @@ def test_being_ahead_is_judged_photo_by_photo():
     labels = ["panda", "cat"] * 10
     right, wrong = [PANDA, CAT] * 10, [CAT, CAT] * 10
 
-    found = stress.ahead(table({"rival": wrong, "fine_tuned": right}, labels), seed=0)
+    found = robustness.paired_differences(
+        table({"rival": wrong, "fine_tuned": right}, labels), seed=0
+    )
 
     assert found["rival"]["two_class_accuracy"] == {"value": 0.5, "low": 0.5, "high": 0.5}
 
 
 @pytest.fixture
-def settings(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> params.Params:
+def settings(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> schema.Config:
     monkeypatch.chdir(workspace)
-    return params.load()
+    return load_config()
 
 
-def corrupted_with(settings: params.Params, workspace: Path, photos: int) -> pd.DataFrame:
-    recognisers = {"scratch": open_model("scratch-photos", models=workspace / "models")}
+def corrupted_with(settings: schema.Config, workspace: Path, photos: int) -> pd.DataFrame:
+    recognisers = {"scratch": load_classifier("scratch-photos", models=workspace / "models")}
     chosen = replace(settings.stress, photos=photos)
-    return stress.judge_corrupted(recognisers, workspace / "data/photos", chosen)
+    return robustness.predict_corrupted(recognisers, workspace / "data/photos", chosen)
 
 
 def test_a_photo_is_corrupted_the_same_however_many_others_are(settings, workspace):
@@ -133,12 +140,14 @@ def test_a_photo_is_corrupted_the_same_however_many_others_are(settings, workspa
     assert len(many) == 3 * len(few)
     both = many.loc[many.index.intersection(few.index)]
     assert len(both) > 0
-    np.testing.assert_allclose(both[PROBABILITIES], few.loc[both.index][PROBABILITIES], atol=1e-6)
+    np.testing.assert_allclose(
+        both[PROBABILITY_COLUMNS], few.loc[both.index][PROBABILITY_COLUMNS], atol=1e-6
+    )
 
 
 def test_the_number_of_cores_changes_nothing(settings, workspace, monkeypatch):
     one = corrupted_with(settings, workspace, 2)
-    monkeypatch.setattr("pandacat.parallel.core_count", lambda: 5)
+    monkeypatch.setattr("pandacat.core.parallel.core_count", lambda: 5)
 
     pd.testing.assert_frame_equal(corrupted_with(settings, workspace, 2), one)
 
@@ -155,8 +164,8 @@ def test_every_corruption_and_severity_is_looked_at_by_every_network(workspace):
 
 
 def test_only_test_photos_are_saved_again_all_of_them_where_they_are_few(workspace):
-    index = shards.read_index(workspace / "data/photos")
-    resaved = tables.read(workspace / "data/predictions/resaved.csv")
+    index = store.read_index(workspace / "data/photos")
+    resaved = read_table(workspace / "data/predictions/resaved.csv")
 
     assert set(resaved.path) == set(index.name[index.split == "test"])
     assert resaved.groupby("label").quality.nunique().eq(1).all()

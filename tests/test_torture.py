@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 from torture import inputs
 from torture.bits import changed
 
-from pandacat import parallel
+from pandacat.core import parallel
 
 Copy = Callable[[str], Path]
 
@@ -241,11 +241,11 @@ def test_each_seed_is_honoured(copy: Copy) -> None:
 def test_the_seed_of_changed_copies_is_honoured() -> None:
     from PIL import Image
 
-    from pandacat.features import changed_copies
+    from pandacat.models.embed import augmented_copies
 
     image = Image.effect_noise((80, 60), 90).convert("RGB")
     one, again, other = (
-        changed_copies(image, 32, 2, np.random.default_rng((seed, 0))) for seed in (1, 1, 2)
+        augmented_copies(image, 32, 2, np.random.default_rng((seed, 0))) for seed in (1, 1, 2)
     )
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)

@@ -10,8 +10,19 @@ from pathlib import Path
 import pytest
 from torture.trackers import server
 
-from pandacat import tracking
-from pandacat.errors import PandacatError
+from pandacat.core.errors import PandacatError
+from pandacat.tracking import journal as journal_module
+from pandacat.tracking.journal import (
+    JOURNALS,
+    MLFLOW_SETTINGS,
+    _create_database,
+    _deliver,
+    _finished,
+    _open_store,
+    _read,
+    sync,
+    tracked_stage,
+)
 
 
 @dataclass(frozen=True)
@@ -26,10 +37,10 @@ def project(tmp_path, monkeypatch):
     """An empty folder as the project, without settings from outside."""
     for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI", "PANDACAT_TRACKING", "DVC_EXP_NAME"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in tracking.MLFLOW_SETTINGS.items():
+    for name, value in MLFLOW_SETTINGS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv(
-        "PYTHONPATH", f"{Path(tracking.__file__).parents[1]}:{Path(__file__).parent}"
+        "PYTHONPATH", f"{Path(journal_module.__file__).parents[2]}:{Path(__file__).parent}"
     )
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.chdir(tmp_path)
@@ -37,7 +48,7 @@ def project(tmp_path, monkeypatch):
 
 
 def stage():
-    with tracking.run("train", {"train": Recipe()}) as run:
+    with tracked_stage("train", {"train": Recipe()}) as run:
         for epoch in (1, 2):
             run.log_metrics({"loss": 1 / epoch, "validation": {"accuracy": 0.9}}, step=epoch)
         Path("plots").mkdir(exist_ok=True)
@@ -47,12 +58,12 @@ def stage():
 
 
 def journals(project):
-    return sorted((project / tracking.JOURNALS).glob("*"))
+    return sorted((project / JOURNALS).glob("*"))
 
 
 def runs_in(uri):
     """Return MLflow's client and all runs of the project."""
-    client, experiment = tracking._open_store(uri)
+    client, experiment = _open_store(uri)
     return client, client.search_runs([experiment])
 
 
@@ -122,7 +133,7 @@ def silent():
 
 @contextmanager
 def read_only():
-    tracking._create_database(Path("locked.db").absolute())
+    _create_database(Path("locked.db").absolute())
     yield f"sqlite:///file:{Path('locked.db').absolute()}?mode=ro&uri=true"
 
 
@@ -141,8 +152,8 @@ def test_stores_that_fail_cost_one_warning_each_and_get_the_runs_later(project, 
     assert len(journals(project)) == 3
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert tracking.sync() == 3
-    assert tracking.sync() == 0
+    assert sync() == 3
+    assert sync() == 0
     client, runs = runs_in(local_store(project))
     assert len(runs) == 3
     for run in runs:
@@ -156,7 +167,7 @@ def test_sync_without_a_store_says_what_is_left(project, monkeypatch):
     with refused() as uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         with pytest.raises(PandacatError, match=r"2 of 2 runs could not be sent.*refused"):
-            tracking.sync()
+            sync()
     assert len(journals(project)) == 2
 
 
@@ -165,7 +176,7 @@ def test_a_folder_in_the_place_of_the_store_is_told_at_once(project, monkeypatch
     stage()
     (project / "mlflow.db").mkdir()
     with pytest.raises(PandacatError, match=r"mlflow\.db is a folder"):
-        tracking.sync()
+        sync()
 
 
 class Dying:
@@ -189,29 +200,29 @@ class Dying:
 
 def test_a_run_cut_off_anywhere_is_completed_and_not_doubled(project, monkeypatch):
     monkeypatch.setenv("PANDACAT_TRACKING", "later")
-    client, experiment = tracking._open_store(local_store(project))
+    client, experiment = _open_store(local_store(project))
     for calls in range(1, 7):
         stage()
         (journal,) = journals(project)
         with pytest.raises(ConnectionError):
-            tracking._deliver(Dying(client, calls), experiment, journal)
-        tracking._deliver(client, experiment, journal)
+            _deliver(Dying(client, calls), experiment, journal)
+        _deliver(client, experiment, journal)
         runs = client.search_runs([experiment])
         assert len(runs) == calls
         assert_whole(client, runs[0])
     stage()
-    tracking._deliver(Dying(client, 7), experiment, journals(project)[0])
+    _deliver(Dying(client, 7), experiment, journals(project)[0])
 
 
 def test_more_than_mlflow_takes_at_once_is_sent_in_parts(project, monkeypatch):
     monkeypatch.setenv("PANDACAT_TRACKING", "later")
     many = {f"p{number}": "x" * 7000 for number in range(130)}
-    with tracking.run("train", many) as run:
+    with tracked_stage("train", many) as run:
         run.set_tags({"long": "y" * 9000, "odd/name?": "z"})
         for step in range(1200):
             run.log_metrics({"loss": step}, step=step)
-    client, experiment = tracking._open_store(local_store(project))
-    tracking._deliver(client, experiment, journals(project)[0])
+    client, experiment = _open_store(local_store(project))
+    _deliver(client, experiment, journals(project)[0])
     (sent,) = client.search_runs([experiment])
     assert len(sent.data.params) == 130
     assert len(client.get_metric_history(sent.info.run_id, "loss")) == 1200
@@ -220,10 +231,10 @@ def test_more_than_mlflow_takes_at_once_is_sent_in_parts(project, monkeypatch):
 
 def test_a_stage_that_raises_is_logged_as_failed(project, monkeypatch):
     monkeypatch.setenv("PANDACAT_TRACKING", "later")
-    with pytest.raises(ZeroDivisionError), tracking.run("train", {}):
+    with pytest.raises(ZeroDivisionError), tracked_stage("train", {}):
         _ = 1 / 0
-    client, experiment = tracking._open_store(local_store(project))
-    tracking._deliver(client, experiment, journals(project)[0])
+    client, experiment = _open_store(local_store(project))
+    _deliver(client, experiment, journals(project)[0])
     assert [run.info.status for run in client.search_runs([experiment])] == ["FAILED"]
 
 
@@ -238,10 +249,10 @@ def test_a_killed_stage_is_sent_as_killed_and_a_living_one_left_alone(project, m
     subprocess.run([sys.executable, "-c", script], check=False)
     (killed,) = journals(project)
     monkeypatch.setenv("PANDACAT_TRACKING", "later")
-    with tracking.run("train", {}):
-        assert tracking._finished(project) == [killed]
-    client, experiment = tracking._open_store(local_store(project))
-    tracking._deliver(client, experiment, killed)
+    with tracked_stage("train", {}):
+        assert _finished(project) == [killed]
+    client, experiment = _open_store(local_store(project))
+    _deliver(client, experiment, killed)
     (run,) = client.search_runs([experiment])
     assert run.info.status == "KILLED"
     assert run.data.metrics["loss"] == 1
@@ -258,7 +269,7 @@ def test_a_damaged_line_in_a_journal_is_counted_and_the_rest_sent(project, monke
         '{"kind": "tags", "time_ms": 1, "values": {"a": 1}}',
     ]
     (journal / "journal.jsonl").write_text("\n".join(lines) + '\n{"kind": "met')
-    assert tracking.sync() == 1
+    assert sync() == 1
     client, (run,) = runs_in(local_store(project))
     assert_whole(client, run)
     assert run.data.tags["damaged_lines"] == "6"
@@ -271,7 +282,7 @@ def test_a_journal_of_which_no_run_can_be_made_is_named_and_kept(project, monkey
     (journal,) = journals(project)
     (journal / "journal.jsonl").write_text(text)
     with pytest.raises(PandacatError, match=f"{journal.name} is damaged; remove this folder"):
-        tracking.sync()
+        sync()
     assert journals(project) == [journal]
 
 
@@ -279,12 +290,12 @@ def test_what_else_lies_among_the_journals_is_left_alone(project, monkeypatch):
     monkeypatch.setenv("PANDACAT_TRACKING", "later")
     stage()
     for name in ("notes-of-mine.txt", "my-folder/thesis.txt"):
-        stray = project / tracking.JOURNALS / name
+        stray = project / JOURNALS / name
         stray.parent.mkdir(exist_ok=True)
         stray.touch()
-    assert tracking.sync() == 1
+    assert sync() == 1
     assert stray.exists()
-    assert (project / tracking.JOURNALS / "notes-of-mine.txt").exists()
+    assert (project / JOURNALS / "notes-of-mine.txt").exists()
 
 
 def test_a_journal_that_cannot_be_written_costs_one_warning(project, capfd):
@@ -298,11 +309,11 @@ def test_a_journal_that_cannot_be_written_costs_one_warning(project, capfd):
 
 def test_a_missing_artifact_costs_a_warning_and_the_rest_is_kept(project, monkeypatch, capfd):
     monkeypatch.setenv("PANDACAT_TRACKING", "later")
-    with tracking.run("train", {}) as run:
+    with tracked_stage("train", {}) as run:
         run.log_artifact(Path("nothing.csv"))
         run.log_metrics({"loss": 1})
     assert "nothing.csv" in capfd.readouterr().err
-    records, _ = tracking._read(journals(project)[0])
+    records, _ = _read(journals(project)[0])
     assert any(record["kind"] == "metrics" for record in records)
 
 
@@ -324,7 +335,7 @@ def test_a_real_server_that_dies_in_the_middle_gets_the_run_when_it_is_back(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    with server(project, port) as kill, tracking.run("train", {"train": Recipe()}) as run:
+    with server(project, port) as kill, tracked_stage("train", {"train": Recipe()}) as run:
         run.log_metrics({"loss": 1.0}, step=1)
         kill()
         run.log_metrics({"loss": 0.5}, step=2)
@@ -332,7 +343,7 @@ def test_a_real_server_that_dies_in_the_middle_gets_the_run_when_it_is_back(
         run.log_artifact(Path("report.md"))
     assert "refused" in capfd.readouterr().err
     with server(project, port):
-        assert tracking.sync() == 1
+        assert sync() == 1
         client, (sent,) = runs_in(f"http://127.0.0.1:{port}")
         assert sent.info.status == "FINISHED"
         assert len(client.get_metric_history(sent.info.run_id, "loss")) == 2

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from pandacat import training
-from pandacat.errors import PandacatError
-from pandacat.training import Checkpoint, Compute, EpochRecord, Examples, History, ShuffledBatches
+from pandacat.core.errors import PandacatError
+from pandacat.training.batches import Examples, ShuffledBatches, generator_for
+from pandacat.training.checkpoint import Checkpoint, checkpoint_key
+from pandacat.training.device import Compute, pick_compute
+from pandacat.training.loop import EpochRecord, History, fit, warm_up_then_cosine
 
 CPU = Compute(torch.device("cpu"))
 
@@ -37,7 +39,7 @@ def measured(network: nn.Module) -> dict[str, float]:
     }
 
 
-def fit(
+def trained(
     network: nn.Module,
     *,
     epochs: int = 4,
@@ -51,7 +53,7 @@ def fit(
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
 ) -> History:
     def batches(epoch: int) -> ShuffledBatches:
-        generator = training.generator_for("batches", seed, epoch)
+        generator = generator_for("batches", seed, epoch)
         return ShuffledBatches(
             points(), 32, generator, transform=lambda inputs: inputs, device=compute.device
         )
@@ -59,13 +61,13 @@ def fit(
     def loss(network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         return cross_entropy(network(batch[0]), batch[1])
 
-    return training.fit(
+    return fit(
         network,
         epochs=epochs,
         batches=batches,
         loss=loss,
         optimizer=torch.optim.SGD(network.parameters(), lr=learning_rate, momentum=0.9),
-        schedule=training.warm_up_then_cosine(0.25),
+        schedule=warm_up_then_cosine(0.25),
         validate=validate,
         score=lambda metrics: -metrics["validation_loss"],
         compute=compute,
@@ -91,7 +93,7 @@ def assert_same_bits(one: nn.Module, other: nn.Module) -> None:
 def test_training_learns() -> None:
     network = small_network()
     before = measured(network.eval())["validation_accuracy"]
-    history = fit(network, epochs=30)
+    history = trained(network, epochs=30)
     assert measured(network)["validation_accuracy"] > max(before, 0.9)
     assert history.epochs[-1].train_loss < history.epochs[0].train_loss
 
@@ -100,7 +102,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
     networks = [small_network() for _ in range(3)]
     for network, seed in zip(networks, (7, 7, 8), strict=True):
         torch.rand(seed)  # what others draw has no influence
-        fit(network, seed=seed)
+        trained(network, seed=seed)
     assert_same_bits(networks[0], networks[1])
     assert not torch.equal(networks[0][0].weight, networks[2][0].weight)
 
@@ -111,7 +113,7 @@ def test_a_training_interrupted_after_any_epoch_ends_with_the_same_bits(
 ) -> None:
     compute = Compute(torch.device("cpu"), dtype)
     undisturbed = small_network()
-    whole = fit(undisturbed, epochs=4, compute=compute)
+    whole = trained(undisturbed, epochs=4, compute=compute)
 
     for last in range(1, 5):
 
@@ -121,7 +123,7 @@ def test_a_training_interrupted_after_any_epoch_ends_with_the_same_bits(
 
         checkpoint = Checkpoint(tmp_path, f"cut-after-{last}", "key")
         with pytest.raises(KeyboardInterrupt):
-            fit(
+            trained(
                 small_network(),
                 epochs=4,
                 compute=compute,
@@ -130,17 +132,17 @@ def test_a_training_interrupted_after_any_epoch_ends_with_the_same_bits(
             )
 
         resumed = small_network(seed=99)
-        assert fit(resumed, epochs=4, compute=compute, checkpoint=checkpoint) == whole
+        assert trained(resumed, epochs=4, compute=compute, checkpoint=checkpoint) == whole
         assert_same_bits(resumed, undisturbed)
 
 
 def test_a_resumed_training_does_not_repeat_epochs_but_reports_all(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, "training", "key")
-    trained: list[int] = []
+    epochs: list[int] = []
     reported: list[int] = []
 
     def validate(network: nn.Module) -> dict[str, float]:
-        trained.append(len(trained) + 1)
+        epochs.append(len(epochs) + 1)
         return measured(network)
 
     def cut_after_two(record: EpochRecord) -> None:
@@ -148,23 +150,23 @@ def test_a_resumed_training_does_not_repeat_epochs_but_reports_all(tmp_path: Pat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(small_network(), validate=validate, checkpoint=checkpoint, on_epoch=cut_after_two)
-    assert trained == [1, 2]
-    fit(
+        trained(small_network(), validate=validate, checkpoint=checkpoint, on_epoch=cut_after_two)
+    assert epochs == [1, 2]
+    trained(
         small_network(),
         validate=validate,
         checkpoint=checkpoint,
         on_epoch=lambda record: reported.append(record.epoch),
     )
-    assert trained == [1, 2, 3, 4]
+    assert epochs == [1, 2, 3, 4]
     assert reported == [1, 2, 3, 4]
 
 
 def test_a_finished_training_whose_outputs_were_lost_is_not_repeated(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, "training", "key")
     first, again = small_network(), small_network(seed=99)
-    history = fit(first, checkpoint=checkpoint)
-    assert fit(again, validate=scripted(), checkpoint=checkpoint) == history
+    history = trained(first, checkpoint=checkpoint)
+    assert trained(again, validate=scripted(), checkpoint=checkpoint) == history
     assert_same_bits(first, again)
     checkpoint.remove()
     assert not list(tmp_path.iterdir())
@@ -176,10 +178,10 @@ def test_a_damaged_checkpoint_is_not_used(
 ) -> None:
     checkpoint = Checkpoint(tmp_path, "training", "key")
     undisturbed, network = small_network(), small_network()
-    fit(undisturbed, checkpoint=checkpoint)
+    trained(undisturbed, checkpoint=checkpoint)
     whole = checkpoint.path.read_bytes()
     checkpoint.path.write_bytes(whole[: len(whole) // 2] if isinstance(damage, str) else damage)
-    fit(network, checkpoint=checkpoint)
+    trained(network, checkpoint=checkpoint)
     assert_same_bits(network, undisturbed)
     assert "not usable" in capsys.readouterr().err
 
@@ -188,7 +190,7 @@ def test_a_checkpoint_of_other_settings_is_not_used(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = Checkpoint(tmp_path, "training", "one")
-    fit(small_network(), checkpoint=checkpoint)
+    trained(small_network(), checkpoint=checkpoint)
     other = Checkpoint(tmp_path, "training", "other")
     assert other.load() is None
     assert "other settings" in capsys.readouterr().err
@@ -198,21 +200,26 @@ def test_a_checkpoint_of_other_settings_is_not_used(
 
 
 def test_the_key_of_a_checkpoint_changes_with_all_that_it_depends_on(tmp_path: Path) -> None:
-    code = tmp_path / "code.py"
+    code = tmp_path / "data/augment.py"
+    code.parent.mkdir()
     code.write_text("one")
+
+    def key(params: dict[str, int], examples: Examples, start: str = "") -> str:
+        return checkpoint_key(params, examples, start=start, package=tmp_path)
+
     examples = points(8)
     other_inputs = Examples(examples.inputs.nextafter(torch.tensor(9.0)), examples.classes)
     other_classes = Examples(examples.inputs, 1 - examples.classes)
     keys = [
-        training.checkpoint_key({"epochs": 1}, [examples], [str(code)]),
-        training.checkpoint_key({"epochs": 2}, [examples], [str(code)]),
-        training.checkpoint_key({"epochs": 1}, [other_inputs], [str(code)]),
-        training.checkpoint_key({"epochs": 1}, [other_classes], [str(code)]),
-        training.checkpoint_key({"epochs": 1}, [examples], [str(code)], start="other weights"),
+        key({"epochs": 1}, examples),
+        key({"epochs": 2}, examples),
+        key({"epochs": 1}, other_inputs),
+        key({"epochs": 1}, other_classes),
+        key({"epochs": 1}, examples, start="other weights"),
     ]
-    same = training.checkpoint_key({"epochs": 1}, [points(8)], [str(code)])
+    same = key({"epochs": 1}, points(8))
     code.write_text("two")
-    keys.append(training.checkpoint_key({"epochs": 1}, [examples], [str(code)]))
+    keys.append(key({"epochs": 1}, examples))
     assert same == keys[0]
     assert len(set(keys)) == 6
 
@@ -225,14 +232,14 @@ def test_the_best_epoch_wins_and_on_a_tie_the_earlier() -> None:
         states.append({name: value.clone() for name, value in network.state_dict().items()})
         return {"validation_loss": [0.5, 0.3, 0.3, 0.4][len(states) - 1]}
 
-    assert fit(network, validate=validate).best_epoch == 2
+    assert trained(network, validate=validate).best_epoch == 2
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, states[1][name])
 
 
 def test_a_network_that_only_gets_worse_stays_as_it_came() -> None:
     network, untouched = small_network(), small_network()
-    history = fit(network, validate=scripted(0.1, 0.2, 0.3, 0.4, 0.5), start_may_stay=True)
+    history = trained(network, validate=scripted(0.1, 0.2, 0.3, 0.4, 0.5), start_may_stay=True)
     assert history.best_epoch == 0
     assert history.epochs[0].train_loss is None
     assert_same_bits(network, untouched)
@@ -240,20 +247,20 @@ def test_a_network_that_only_gets_worse_stays_as_it_came() -> None:
 
 def test_it_stops_after_so_many_epochs_without_gain() -> None:
     losses = (0.5, 0.4, 0.45, 0.39, 0.6, 0.6, 0.1)
-    history = fit(small_network(), epochs=7, validate=scripted(*losses), patience=2)
+    history = trained(small_network(), epochs=7, validate=scripted(*losses), patience=2)
     assert len(history.epochs) == 6
     assert history.best_epoch == 4
 
 
 def test_a_loss_that_explodes_is_explained() -> None:
     with pytest.raises(PandacatError, match="lower the learning rate"):
-        fit(small_network(), learning_rate=1e30)
+        trained(small_network(), learning_rate=1e30)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_mixed_precision_keeps_the_weights_in_float32(dtype: torch.dtype) -> None:
     network = small_network()
-    fit(network, epochs=20, compute=Compute(torch.device("cpu"), dtype))
+    trained(network, epochs=20, compute=Compute(torch.device("cpu"), dtype))
     assert {tensor.dtype for tensor in network.parameters()} == {torch.float32}
     assert measured(network)["validation_accuracy"] > 0.85
 
@@ -276,8 +283,8 @@ def test_each_gpu_gets_what_is_fast_on_it(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bfloat16)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert training.pick_compute() == Compute(torch.device("cuda"), dtype, channels_last, True)
-    asked = training.pick_compute("float32", "channels_last", pin_memory=False)
+    assert pick_compute() == Compute(torch.device("cuda"), dtype, channels_last, True)
+    asked = pick_compute("float32", "channels_last", pin_memory=False)
     assert asked == Compute(torch.device("cuda"), torch.float32, True, False)
 
 
@@ -288,11 +295,11 @@ def test_a_processor_calculates_in_bfloat16_only_where_that_is_native(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native})
     dtype = torch.bfloat16 if native else torch.float32
-    assert training.pick_compute() == Compute(torch.device("cpu"), dtype, True, False)
+    assert pick_compute() == Compute(torch.device("cpu"), dtype, True, False)
 
 
 def test_the_learning_rate_warms_up_and_falls_to_nothing() -> None:
-    factor = training.warm_up_then_cosine(0.2)
+    factor = warm_up_then_cosine(0.2)
     assert factor(0.1) == pytest.approx(0.5)
     assert factor(0.2) == pytest.approx(1)
     assert factor(0.6) == pytest.approx(0.5)
@@ -301,7 +308,7 @@ def test_the_learning_rate_warms_up_and_falls_to_nothing() -> None:
 
 def test_an_epoch_has_every_example_once_in_batches_of_nearly_equal_size() -> None:
     examples = Examples(torch.arange(65), torch.zeros(65))
-    generator = training.generator_for("batches", 1, 1)
+    generator = generator_for("batches", 1, 1)
     batches = ShuffledBatches(
         examples, 32, generator, transform=lambda inputs: inputs, device=torch.device("cpu")
     )
@@ -313,7 +320,7 @@ def test_an_epoch_has_every_example_once_in_batches_of_nearly_equal_size() -> No
 
 
 def test_curves_are_a_table_with_a_line_for_each_epoch() -> None:
-    history = fit(small_network(), epochs=2, start_may_stay=True)
+    history = trained(small_network(), epochs=2, start_may_stay=True)
     header, zero, *others = history.curves().splitlines()
     assert header == "epoch,train_loss,validation_loss,validation_accuracy,learning_rate"
     assert zero.startswith("0,,")

@@ -2,13 +2,13 @@
 
 import sys
 
-from pandacat.interrupts import end_at_ctrl_c
+from pandacat.core.interrupts import end_at_ctrl_c
 
 
 def main() -> int:
     """Run the command line; return the exit code."""
     end_at_ctrl_c()
-    from pandacat import cli
+    from pandacat.app import cli
 
     return cli.main()
 

@@ -7,9 +7,9 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
-from pandacat.errors import PandacatError
-from pandacat.params import FolderParams
-from pandacat.sources import archive
+from pandacat.config.schema import FolderParams
+from pandacat.core.errors import PandacatError
+from pandacat.data.sources import archive
 from torture.damage import damaged
 
 FOLDERS = FolderParams(panda=("panda",), cat=("cat", "cats"), other=("other",))
@@ -28,7 +28,7 @@ def examine(data: bytes) -> str:
         path = Path(folder) / "photos.zip"
         path.write_bytes(data)
         try:
-            entries = archive.survey(path, FOLDERS, needed=()).photos
+            entries = archive.index_archive(path, FOLDERS, needed=()).photos
         except PandacatError:
             return "refused"
         unread = 0

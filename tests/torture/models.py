@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from pandacat import saved
-from pandacat.errors import PandacatError
+from pandacat.core.errors import PandacatError
 from pandacat.labels import LABELS
-from pandacat.networks import scratch
-from pandacat.recogniser import Recogniser
+from pandacat.models import scratch
+from pandacat.models.classifier import Classifier
+from pandacat.models.saved import DESCRIPTION, FORMAT, WEIGHTS, load_model
 from torture.damage import damaged
 from torture.params import ODD_VALUES
 
@@ -41,10 +41,10 @@ def examine(data: bytes) -> str:
     """Open it and judge a picture: three probabilities, or an error of ours."""
     (length,) = struct.unpack_from("<I", data)
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / saved.DESCRIPTION).write_bytes(data[4 : 4 + length])
-        (Path(folder) / saved.WEIGHTS).write_bytes(data[4 + length :])
+        (Path(folder) / DESCRIPTION).write_bytes(data[4 : 4 + length])
+        (Path(folder) / WEIGHTS).write_bytes(data[4 + length :])
         try:
-            model = Recogniser(saved.load(Path(folder)), "torch")
+            model = Classifier(load_model(Path(folder)), "torch")
         except PandacatError:
             return "refused"
     side_px = model.description.size_px
@@ -74,6 +74,6 @@ def original() -> tuple[bytes, bytes]:
         "title": "nothing",
         "architecture": SPEC,
         "promise": {"coverage": 0.95, "thresholds": [0.5, 0.5]},
-        "format": saved.FORMAT,
+        "format": FORMAT,
     }
     return json.dumps(about).encode(), save(state)

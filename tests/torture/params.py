@@ -10,8 +10,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pandacat import params
-from pandacat.errors import PandacatError
+from pandacat.config.loading import load_config
+from pandacat.core.errors import PandacatError
 from torture.damage import damaged
 
 TEXT = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
@@ -53,7 +53,7 @@ def examine(data: bytes) -> str:
         path = Path(folder) / "params.yaml"
         path.write_bytes(data)
         try:
-            params.load(path)
+            load_config(path)
         except PandacatError as error:
             text = str(error)
             assert len(text) < 4000, f"{len(text)} characters"

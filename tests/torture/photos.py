@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-from pandacat import photos
-from pandacat.sources.drawing import draw
+from drawn_animals import draw
+from pandacat.data.images import UnreadablePhotoError, encode_jpeg, load_image, perceptual_hash
 from torture.damage import damaged
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -27,8 +27,8 @@ def mutant(number: int) -> bytes:
 def examine(data: bytes) -> str:
     """Read it as `preprocess` does: an RGB picture or a reason, nothing else."""
     try:
-        photo = photos.read(data, side_px=SIDE_PX, max_megapixels=100)
-    except photos.UnreadablePhotoError as error:
+        photo = load_image(data, side_px=SIDE_PX, max_megapixels=100)
+    except UnreadablePhotoError as error:
         if not str(error).strip():
             raise AssertionError("refused without a reason") from None
         return "refused for lack of memory" if "memory" in str(error) else "refused"
@@ -36,8 +36,8 @@ def examine(data: bytes) -> str:
     assert photo.image.mode == "RGB", photo.image.mode
     assert min(width, height) <= SIDE_PX, photo.image.size
     assert np.asarray(photo.image).shape == (height, width, 3)
-    photos.fingerprint(photo.image)
-    photos.encoded(photo.image, 92)
+    perceptual_hash(photo.image)
+    encode_jpeg(photo.image, 92)
     return "read"
 
 

@@ -6,8 +6,8 @@ import random
 from collections import Counter
 from typing import Any
 
-from pandacat import params
-from pandacat.errors import PandacatError
+from pandacat.config.loading import parse_config
+from pandacat.core.errors import PandacatError
 from torture.inputs import IN_GENERAL, fate, load_packages
 from torture.params import ODD_VALUES, places
 from torture.project import CALM, TRAINING, Project, small_params
@@ -53,7 +53,7 @@ def _variant(declared: list[str], generator: random.Random) -> tuple[str, Any, d
             continue
         place[key] = value
         try:
-            params.parse(content)
+            parse_config(content)
         except PandacatError:
             continue
         return name, value, content

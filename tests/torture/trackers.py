@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pandacat import tracking
+from pandacat.tracking import journal
+from pandacat.tracking.journal import JOURNALS, MLFLOW_SETTINGS, _create_database, _open_store
 from torture.report import Row
 
 NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -86,14 +87,14 @@ class FlakyProxy:
 def server(folder: Path, port: int) -> Iterator[Callable[[], None]]:
     """Run MLflow's own server on loopback; yield what kills it, as it is killed at the end."""
     store = folder / "server.db"
-    tracking._create_database(store)
+    _create_database(store)
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"),
             *("--port", str(port), "--workers", "1", "--backend-store-uri", f"sqlite:///{store}"),
             *("--artifacts-destination", str(folder / "artifacts")),
         ],
-        env={**os.environ, **tracking.MLFLOW_SETTINGS, **NO_JOBS},
+        env={**os.environ, **MLFLOW_SETTINGS, **NO_JOBS},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -156,7 +157,7 @@ def flaky_server(folder: Path) -> list[Row]:
             assert ended.stderr.count("\n") <= 1, ended.stderr
             assert not ended.stderr or "`pandacat tracking sync` sends it" in ended.stderr
             warned += bool(ended.stderr)
-        waiting = len(list((folder / tracking.JOURNALS).glob("*")))
+        waiting = len(list((folder / JOURNALS).glob("*")))
         assert waiting == warned, (waiting, warned)
         proxy.calm = True
         _sync(folder, uri)
@@ -190,7 +191,7 @@ def _environment(uri: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name != "PANDACAT_TRACKING"}
     settings = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "2"} | ({"MLFLOW_TRACKING_URI": uri} if uri else {})
     ceiling = {"GIT_CEILING_DIRECTORIES": "/"}
-    return {**kept, **settings, **ceiling, "PYTHONPATH": str(Path(tracking.__file__).parents[1])}
+    return {**kept, **settings, **ceiling, "PYTHONPATH": str(Path(journal.__file__).parents[2])}
 
 
 def _stage(folder: Path, uri: str, number: int) -> subprocess.CompletedProcess[str]:
@@ -207,7 +208,7 @@ def _sync(folder: Path, uri: str) -> None:
 
 
 def _require_each_once(uri: str, count: int) -> None:
-    client, experiment = tracking._open_store(uri)
+    client, experiment = _open_store(uri)
     runs = client.search_runs([experiment], max_results=1000)
     numbers = sorted(int(run.data.params["number"]) for run in runs)
     assert numbers == list(range(count)), numbers

@@ -1,0 +1,137 @@
+"""Coats: a base colour and what is painted over it, as functions of the place on the body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from drawn_animals.space import Array, Point, dot, portable, transform, turn, vector
+
+Colour = tuple[float, float, float]
+Cover = Callable[[Array], Array]
+"""From (3, N) places to (N,) shares in [0, 1] of how much of the paint is there."""
+
+
+@dataclass(frozen=True)
+class Coat:
+    """A base colour and paints laid over it in order."""
+
+    base: Colour
+    paints: tuple[tuple[Cover, Colour], ...] = ()
+
+    def with_paint(self, cover: Cover, colour: Colour) -> Coat:
+        """Return this coat with one more paint on top."""
+        return Coat(self.base, (*self.paints, (cover, colour)))
+
+    def colours(self, places: Array) -> Array:
+        """Return the (3, N) colours at (3, N) places."""
+        rgb = np.empty_like(places)
+        rgb[:] = vector(self.base)[:, None]
+        for cover, colour in self.paints:
+            rgb += cover(places) * (vector(colour)[:, None] - rgb)
+        return rgb
+
+
+def dimmed(colour: Colour, factor: float) -> Colour:
+    """Return a colour made darker (`factor` below 1) or lighter."""
+    r, g, b = (min(channel * factor, 1.0) for channel in colour)
+    return r, g, b
+
+
+def blended(first: Colour, second: Colour, share: float) -> Colour:
+    """Return a colour between two, with a `share` of the second."""
+    r, g, b = (a + share * (z - a) for a, z in zip(first, second, strict=True))
+    return r, g, b
+
+
+def ramp(value: Array, edge: float, softness: float) -> Array:
+    """Return 0 below `edge`, 1 above it, linear over `softness` around it."""
+    share: Array = np.clip((value - edge) / softness + 0.5, 0, 1)
+    return share
+
+
+def spot(
+    centre: Point,
+    radii: Point,
+    roll: float = 0.0,
+    softness: float = 0.25,
+    *,
+    mirrored: bool = False,
+) -> Cover:
+    """Cover an ellipsoid; `mirrored` also covers its mirror image on the other side of the body."""
+    to_unit = (turn(roll=roll) / vector(radii)).T
+
+    def cover(places: Array) -> Array:
+        x, y, z = places
+        if mirrored:
+            x = np.abs(x) if centre[0] >= 0 else -np.abs(x)
+        offset = np.stack([x - centre[0], y - centre[1], z - centre[2]])
+        x, y, z = transform(to_unit, offset)
+        return ramp(-np.sqrt(x * x + y * y + z * z), -1, softness)
+
+    return cover
+
+
+def beyond(direction: Point, edge: float, softness: float = 0.2) -> Cover:
+    """Cover everything further along `direction` than `edge`."""
+    return lambda places: ramp(dot(direction, places), edge, softness)
+
+
+def between(direction: Point, low: float, high: float, softness: float = 0.15) -> Cover:
+    """Cover a band across `direction`."""
+
+    def cover(places: Array) -> Array:
+        value = dot(direction, places)
+        return ramp(value, low, softness) * ramp(-value, -high, softness)
+
+    return cover
+
+
+def waves(rng: np.random.Generator, frequency: float, count: int = 4) -> Callable[[Array], Array]:
+    """Return a smooth random function of the place, about −1 to 1, `frequency` waves a unit."""
+    directions = rng.normal(size=(count, 3)).astype(np.float32)
+    directions *= frequency * 2 * np.pi / np.linalg.norm(directions, axis=1, keepdims=True)
+    phases = rng.uniform(0, 2 * np.pi, (count, 1)).astype(np.float32)
+    return lambda places: (
+        portable(np.sin, transform(directions, places) + phases).sum(0) * np.float32(1.4 / count)
+    )
+
+
+def stripes(
+    rng: np.random.Generator,
+    direction: Point,
+    frequency: float,
+    share: float = 0.45,
+    wobble: float = 0.5,
+) -> Cover:
+    """Cover wavy stripes across `direction`, `frequency` a unit, over a `share` of the place."""
+    along = vector(direction) * np.float32(2 * np.pi * frequency)
+    bend = waves(rng, frequency / 4)
+    phase = rng.uniform(0, 2 * np.pi)
+    edge = float(np.cos(np.pi * share))
+
+    def cover(places: Array) -> Array:
+        angle = dot(along, places) + phase + 2 * np.pi * wobble * bend(places)
+        return ramp(portable(np.cos, angle), edge, 0.7)
+
+    return cover
+
+
+def patches(
+    rng: np.random.Generator, frequency: float, edge: float = 0.1, softness: float = 0.15
+) -> Cover:
+    """Cover irregular patches."""
+    field = waves(rng, frequency, count=5)
+    return lambda places: ramp(field(places), edge, softness)
+
+
+def both(first: Cover, second: Cover) -> Cover:
+    """Cover what both cover."""
+    return lambda places: first(places) * second(places)
+
+
+def faint(cover: Cover, share: float) -> Cover:
+    """Cover the same with less paint."""
+    return lambda places: cover(places) * np.float32(share)

@@ -1,0 +1,93 @@
+"""Read `params.yaml`, and say in sentences what is wrong with it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import (
+    TypeAdapter,
+    ValidationError,
+)
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pandacat.config.schema import Config
+from pandacat.core.errors import PandacatError
+
+PARAMS_FILE = Path("params.yaml")
+
+
+LARGEST_CHARACTERS = 1_000_000
+
+
+def load_config(path: Path = PARAMS_FILE) -> Config:
+    """Return the checked content of `params.yaml`.
+
+    Read as YAML 1.2, in which `1e-05`, as DVC writes it, is a number.
+
+    Raises:
+        PandacatError: the file is missing or not YAML, or a key is unknown, missing, of the wrong
+            type or out of range; the text names each such key and what is allowed.
+    """
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PandacatError(f"{path} is not here: run from the project's top folder.") from None
+    except (YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        reason = _cut(" ".join(str(error).split()), 500)
+        raise PandacatError(f"{path} is not readable as YAML: {reason}") from None
+    return parse_config(content, name=str(path))
+
+
+def parse_config(content: object, name: str = "params.yaml") -> Config:
+    """Return `content`, as YAML gives it, as checked `Params`; raise `PandacatError` otherwise."""
+    try:
+        return TypeAdapter(Config).validate_json(_as_json(content))
+    except ValidationError as error:
+        found = error.errors()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PandacatError(f"{name}: only numbers, texts, lists and maps go in: {error}") from None
+    faults = [_sentence(fault, found) for fault in found]
+    raise PandacatError("\n".join([f"{name} needs a change:", *faults]))
+
+
+def _as_json(content: object) -> str:
+    """Return JSON; what it has no word for, such as a date, becomes a text."""
+    text = ""
+    for part in json.JSONEncoder(default=str).iterencode(content):
+        text += part
+        if len(text) > LARGEST_CHARACTERS:  # a few lines of aliases can stand for terabytes
+            raise ValueError("it is far too large")
+    return text
+
+
+def _sentence(fault: Mapping[str, Any], all_faults: Sequence[Mapping[str, Any]]) -> str:
+    *parents, last = fault["loc"] or ("the file",)
+    key = ".".join(map(str, (*parents, last)))
+    message = {
+        "missing": "is missing",
+        "unexpected_keyword_argument": "is not a known key" + _near(last, parents, all_faults),
+        "value_error": fault["msg"].removeprefix("Value error, "),
+    }.get(fault["type"], fault["msg"])
+    value = (
+        ""
+        if fault["type"] in ("missing", "unexpected_keyword_argument", "value_error")
+        else f" (it is {_cut(repr(fault['input']), 80)})"
+    )
+    return f"  {_cut(key, 200)}: {message}{value}"
+
+
+def _near(key: object, parents: Sequence[object], faults: Sequence[Mapping[str, Any]]) -> str:
+    """Say which of the keys that are missing beside an unknown one may be meant by it."""
+    missing = [
+        str(fault["loc"][-1])
+        for fault in faults
+        if fault["type"] == "missing" and list(fault["loc"][:-1]) == list(parents)
+    ]
+    return "".join(f"; is {near} meant?" for near in get_close_matches(str(key), missing, n=1))
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,133 @@
+"""Files that are either complete or absent, and their fingerprints."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pandacat.core.errors import PandacatError
+
+
+@contextmanager
+def atomic_write(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target` to write a file or folder to; rename it to `target` at the end.
+
+    When the block raises, what was written aside is removed and `target` stays as it was. A killed
+    process can't remove it: the next one to write `target` does. A device or a pipe, such as
+    `/dev/stdout`, is yielded itself.
+
+    Raises:
+        PandacatError: `target` is a folder, and what was written is a file; or it has no name.
+    """
+    if _is_device(target):
+        yield target
+        return
+    if not target.name:
+        raise PandacatError(f"{str(target)!r} is no file's name: give one.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_what_the_dead_left(target)
+    aside, old = _beside(target), _beside(_beside(target))
+    remove(aside)
+    try:
+        yield aside
+        if target.is_dir() and not aside.is_dir():
+            raise PandacatError(f"{target} is a folder; give the name of a file.")
+        if target.exists() and aside.is_dir():  # which replaces nothing: the old one makes way
+            target.replace(old)
+        aside.replace(target)
+    finally:
+        if old.exists() and not target.exists():
+            old.replace(target)
+        remove(aside)
+        remove(old)
+
+
+def _is_device(path: Path) -> bool:
+    there = path.exists() and not (path.is_file() or path.is_dir())
+    return there or path.parent == Path("/dev")  # whose links may lead to a file
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def _remove_what_the_dead_left(target: Path) -> None:
+    """Remove what processes that were killed wrote aside for `target`, or for what became it."""
+    aside = re.compile(rf"\.+{re.escape(target.name)}(\.(?P<process>\d+)\.part)+")
+    for path in target.parent.glob(".*.part"):
+        found = aside.fullmatch(path.name)
+        if found and not _is_running(int(found["process"])):
+            remove(path)
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":  # where signal 0 would end the process instead of asking for it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all it holds; nothing happens where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with atomic_write(target) as aside:
+        aside.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(target: Path, content: Any) -> None:
+    """Write `content` as indented JSON, atomically; NaN and infinities raise `ValueError`."""
+    write_text(target, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Return the parsed content of a JSON file.
+
+    Raises:
+        PandacatError: it is no JSON.
+    """
+    with reading(path):
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Let whatever a library raises of a file's content end in a sentence.
+
+    Raises:
+        PandacatError: the file is damaged.
+        OSError: it is not there, or out of reach.
+    """
+    path.stat()
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, EOFError, RecursionError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # the file can't be read at all
+            raise
+        raise PandacatError(f"{path} is damaged: `dvc repro` makes it anew.") from None
+
+
+def sha256_of(*paths: Path) -> str:
+    """Return the SHA-256 over the bytes of the files, in the order given, as 64 hex digits."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,28 @@
+"""Where each artifact lies, relative to the project's top folder; `dvc.yaml` says the same."""
+
+from pathlib import Path
+
+from pandacat.core import paths
+
+MNIST = Path("data/mnist")
+ARCHIVE = Path("data/raw/photos.zip")
+PROVENANCE = Path("data/raw/provenance.json")
+EXCLUSIONS = Path("data/exclusions.csv")
+PHOTOS = Path("data/photos")
+FEATURES = Path("data/features")
+PREDICTIONS = Path("data/predictions")
+MODELS = Path("models")
+METRICS = Path("metrics")
+PLOTS = Path("plots")
+FIGURES = Path("plots/figures")
+TABLES = Path("plots/tables")
+REPORTS = Path("reports")
+
+CHECKPOINTS = Path(".pandacat/checkpoints")
+"""Outside all stages' outputs, which DVC deletes before a stage runs."""
+
+
+HEADLINE = paths.METRICS / "headline.json"
+
+
+TEST_PREDICTIONS = paths.METRICS / "test_predictions.csv"

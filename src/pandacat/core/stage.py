@@ -1,0 +1,52 @@
+"""How every stage starts and how it fails: `python -m pandacat.core.stage stages/audit.py`."""
+
+import inspect
+import runpy
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pandacat.core.errors import sentence_of
+from pandacat.core.interrupts import end_at_ctrl_c, raise_at_ctrl_c
+
+
+def run(main: Callable[..., None]) -> None:
+    """Call `main` with the command line's arguments.
+
+    An error becomes a sentence on stderr and exit code 1, and so do wrong arguments; Ctrl-C
+    becomes exit code 130.
+    """
+    with _ending_in_a_sentence():
+        raise_at_ctrl_c()
+        try:
+            inspect.signature(main).bind(*sys.argv[1:])
+        except TypeError as error:
+            sys.exit(f"error: {error}. dvc.yaml has the command of each stage, after `cmd`.")
+        main(*sys.argv[1:])
+
+
+@contextmanager
+def _ending_in_a_sentence() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except FileNotFoundError as error:
+        missing = error.filename or error
+        sys.exit(f"error: {missing} is missing. `dvc repro` makes what a stage needs before it.")
+    except Exception as error:
+        sys.exit(f"error: {sentence_of(error)}")
+
+
+def _launch() -> None:
+    """Run the stage whose file the command line names, with the arguments that follow."""
+    end_at_ctrl_c()
+    if len(sys.argv) < 2:
+        sys.exit("error: no stage named. `sh stages/run NAME` runs one, with a NAME of dvc.yaml.")
+    with _ending_in_a_sentence():
+        del sys.argv[0]
+        runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    _launch()

@@ -1,0 +1,74 @@
+"""The one door to all sources of photos."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from pandacat.config.schema import PhotosParams
+from pandacat.core.files import atomic_write, sha256_of
+from pandacat.data.provenance import Provenance
+from pandacat.data.sources import kaggle, sample
+from pandacat.data.sources.archive import find, import_archive, index_archive
+
+
+def fetch(params: PhotosParams, archive: Path) -> Provenance:
+    """Write the photos that `params` name, as one zip, to `archive`; return where they come from.
+
+    Raises:
+        PandacatError: the source can't be had or holds no pandas or no cats; `archive` stays as it
+            was.
+    """
+    if params.archive and params.source != "archive":
+        print(
+            f"photos.archive is not used: photos.source in params.yaml is {params.source}.",
+            file=sys.stderr,
+        )
+    with atomic_write(archive) as aside:
+        origin = _SOURCES[params.source](params, aside)
+    return replace(origin, sha256=sha256_of(archive))
+
+
+def _draw(params: PhotosParams, archive: Path) -> Provenance:
+    sample.write_archive(archive, params.sample)
+    return Provenance(
+        title="drawn animals",
+        source="sample",
+        origin="drawn by pandacat",
+        version=f"{params.sample.photos_per_class} per class, seed {params.sample.seed}",
+        licence="MIT",
+        drawn=True,
+        sha256="",
+    )
+
+
+def _download(params: PhotosParams, archive: Path) -> Provenance:
+    facts = kaggle.download(
+        params.kaggle.dataset, archive, accept=lambda zipped: index_archive(zipped, params.folders)
+    )
+    return Provenance(
+        title=facts.title,
+        source="kaggle",
+        origin=f"{kaggle.PAGE}/{params.kaggle.dataset}",
+        version=facts.version,
+        licence=facts.licence,
+        drawn=False,
+        sha256="",
+    )
+
+
+def _take_in(params: PhotosParams, archive: Path) -> Provenance:
+    given = find(params.archive or "", "photos.archive")
+    import_archive(given, archive)
+    index_archive(archive, params.folders)
+    return Provenance(
+        title=given.stem,
+        source="archive",
+        origin=given.name,
+        version="unknown",
+        licence="unknown",
+        drawn=False,
+        sha256="",
+    )
+
+
+_SOURCES = {"sample": _draw, "kaggle": _download, "archive": _take_in}

@@ -1,0 +1,284 @@
+"""All networks on the same photos that none of them has seen."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pandacat.data import store
+from pandacat.data.features import Features
+from pandacat.evaluation.predictions import (
+    headline_metrics,
+    labels_and_probabilities,
+    prediction_table,
+)
+from pandacat.labels import IMAGENET_CLASSES, LABELS
+from pandacat.metrics import calibration, open_set
+from pandacat.metrics.accuracy import log_losses, right_between_two
+from pandacat.metrics.intervals import Interval
+from pandacat.metrics.paired import mcnemar, paired_difference
+from pandacat.models.classifier import Classifier, by_backbone, load_classifier
+from pandacat.models.embed import split_features
+from pandacat.models.saved import SavedModel
+
+NETWORKS = {
+    "scratch": "scratch-photos",
+    "pretrained": "pretrained",
+    "plain": "plain",
+    "fine_tuned": "fine-tuned",
+}
+"""The saved model of each network, by the name under which its figures appear."""
+
+OURS = "fine_tuned"
+"""The network that the others are compared with."""
+
+Classifiers = Mapping[str, Classifier]
+"""By the name under which their figures appear."""
+
+OVER_VIEWS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "centre": lambda scores: scores[:, 0],
+    "mean": lambda scores: scores.mean(axis=1),
+    "largest": lambda scores: scores.max(axis=1),
+}
+"""How the scores `(N, V)` of a photo's views become one."""
+
+
+@dataclass(frozen=True)
+class ExtractedPhotos:
+    """Photos, and what each trunk makes of them."""
+
+    index: pd.DataFrame
+    """`name`, `label` and `split` of each photo."""
+    features: Mapping[str, np.ndarray]
+    """`(N, V, D)` by trunk key, the most views that a network with this trunk looks at."""
+
+    def by(self, recogniser: Classifier) -> np.ndarray:
+        """Return the features `(N, V, D)` of the views that `recogniser` looks at."""
+        return self.features[recogniser.trunk_key][:, : recogniser.view_count]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found on one set of photos."""
+
+    judged: pd.DataFrame
+    """What each network says of each photo: `predictions`' columns, and `network`."""
+    paired: pd.DataFrame
+    """See `compare_networks`."""
+    open_set_scores: pd.DataFrame
+    """See `compare_open_set_scores`."""
+    seed: int
+
+    def metrics(self) -> dict[str, Any]:
+        """Return, for each network, how often it is right and how far it can be trusted.
+
+        Besides the headline figures: `calibration_error`, the expected calibration error of the
+        verdicts, and what a perfectly calibrated network would stay below by chance;
+        `open_set`, how well the larger probability of panda and cat tells these from all others;
+        how far ours is ahead of each other network; for ours, the open-set scores compared.
+        """
+        found = {
+            str(name): headline_metrics(table, seed=self.seed) | self._trust(table)
+            for name, table in self.judged.groupby("network", sort=False)
+        }
+        for row in self.paired.to_dict("records"):
+            shown = ["ahead", "low", "high", *(["p_value"] if row["p_value"] >= 0 else [])]
+            ahead = {name.replace("ahead", "value"): row[name] for name in shown}
+            found[row["rival"]].setdefault(f"{OURS}_ahead", {})[row["measure"]] = ahead
+        mean = self.open_set_scores[self.open_set_scores.views == "mean"]
+        if len(mean):
+            shown = ["auroc", "false_positive_rate"]
+            found[OURS]["open_set_scores"] = mean.set_index("score")[shown].to_dict("index")
+        return found
+
+    def _trust(self, judged: pd.DataFrame) -> dict[str, Any]:
+        labels, probabilities = labels_and_probabilities(judged)
+        sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+        figures: dict[str, Any] = {
+            "calibration_error": calibration.expected_calibration_error(sure, right),
+            "calibration_error_by_chance": calibration.calibration_error_by_chance(sure, self.seed),
+        }
+        known = labels != LABELS.index("other")
+        if 0 < known.sum() < len(known):
+            found = open_set.open_set_figures(open_set.in_distribution_score(probabilities), known)
+            figures["open_set"] = {name: asdict(interval) for name, interval in found.items()}
+        return figures
+
+
+def load_networks(models: Path) -> dict[str, Classifier]:
+    """Return all networks that are compared, from the folder of saved models."""
+    return {name: load_classifier(model, models=models) for name, model in NETWORKS.items()}
+
+
+def extract_split(
+    recognisers: Classifiers, split: str, *, photo_folder: Path, kept: Features
+) -> ExtractedPhotos:
+    """Return the photos of a split as the networks see them."""
+    index = store.read_index(photo_folder)
+    return ExtractedPhotos(
+        index[index.split == split],
+        {
+            key: split_features(
+                split,
+                recogniser,
+                view=recogniser.description.views,
+                photo_folder=photo_folder,
+                kept=kept,
+            )
+            for key, recogniser in by_backbone(recognisers.values()).items()
+        },
+    )
+
+
+def predict(recognisers: Classifiers, seen: ExtractedPhotos) -> pd.DataFrame:
+    """Return what each network says of each photo: `predictions`' columns, and `network`."""
+    return pd.concat(
+        [
+            prediction_table(seen.index, recogniser.probabilities(seen.by(recogniser))).assign(
+                network=name
+            )
+            for name, recogniser in recognisers.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def compare_networks(judged: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """Return how far our network is ahead of each other one, photo by photo.
+
+    Returns:
+        A row for each other network (`rival`) and `measure`: `ahead`, with the bounds `low` and
+        `high` of its paired bootstrap interval, above 0 where ours is better; for accuracies the
+        number of photos on which `only_ours` and `only_rival` is right, and McNemar's `p_value`.
+    """
+    tables = {str(name): table for name, table in judged.groupby("network", sort=False)}
+    labels, ours = labels_and_probabilities(tables.pop(OURS))
+    known = labels != LABELS.index("other")
+    rows = []
+    for rival, table in tables.items():
+        theirs = labels_and_probabilities(table)[1]
+        accuracies = {
+            "two_class_accuracy": (
+                right_between_two(labels, ours),
+                right_between_two(labels, theirs),
+                labels[known],
+            ),
+            "three_class_accuracy": (
+                ours.argmax(axis=1) == labels,
+                theirs.argmax(axis=1) == labels,
+                labels,
+            ),
+        }
+        for measure, (own_right, their_right, strata) in accuracies.items():
+            if not len(strata):
+                continue
+            ahead = paired_difference(own_right, their_right, strata, seed)
+            test = mcnemar(own_right, their_right)
+            rows.append(
+                {
+                    "rival": rival,
+                    "measure": measure,
+                    **_bounds(ahead),
+                    "only_ours": test.only_first,
+                    "only_rival": test.only_second,
+                    "p_value": test.p_value,
+                }
+            )
+        losses = log_losses(labels, theirs), log_losses(labels, ours)
+        rows.append(
+            {
+                "rival": rival,
+                "measure": "log_loss",
+                **_bounds(paired_difference(*losses, labels, seed)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _bounds(ahead: Interval) -> dict[str, float]:
+    return {"ahead": ahead.value, "low": ahead.low, "high": ahead.high}
+
+
+@dataclass(frozen=True)
+class InDistribution:
+    """Training photos of pandas and cats, from which open-set scores may learn."""
+
+    features: np.ndarray
+    """`(M, D)`, the centre view of each."""
+    labels: np.ndarray
+    """`(M,)`."""
+
+
+def in_distribution_features(
+    recogniser: Classifier, *, photo_folder: Path, kept: Features
+) -> InDistribution:
+    """Return the training photos of pandas and cats: what the trunk makes of their centres."""
+    index = store.read_index(photo_folder)
+    seen = split_features("train", recogniser, view="centre", photo_folder=photo_folder, kept=kept)
+    labels = store.split_labels(index, "train")
+    known = labels != LABELS.index("other")
+    return InDistribution(seen[known, 0], labels[known])
+
+
+def compare_open_set_scores(
+    features: np.ndarray, labels: np.ndarray, model: SavedModel, known: InDistribution
+) -> pd.DataFrame:
+    """Return how well several scores tell pandas and cats from all others.
+
+    Args:
+        features: `(N, V, D)` of the photos.
+        labels: `(N,)`.
+        model: with a head of 1,000 classes.
+        known: what the scores may learn from.
+
+    Returns:
+        A row for each `score` and way to make one of those of the `views`: `auroc` and
+        `false_positive_rate` at 95 % recall, each with its bounds `…_low` and `…_high`; no rows
+        where the photos are all of one kind.
+    """
+    positive = labels != LABELS.index("other")
+    if positive.all() or not positive.any():
+        return pd.DataFrame(columns=["score", "views", "auroc", "false_positive_rate"])
+    flat = features.reshape(-1, features.shape[-1])
+    compared = open_set.scores(
+        flat @ model.tensors["head.weight"].T + model.tensors["head.bias"],
+        flat,
+        known.features,
+        known.labels,
+        [IMAGENET_CLASSES["panda"], IMAGENET_CLASSES["cat"]],
+    )
+    rows = []
+    for score, values in compared.items():
+        for views, together in OVER_VIEWS.items():
+            scores = together(values.reshape(features.shape[:2]))
+            figures = open_set.open_set_figures(scores, positive)
+            row: dict[str, Any] = {"score": score, "views": views}
+            for name, found in figures.items():
+                row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def evaluate(
+    recognisers: Classifiers,
+    seen: ExtractedPhotos,
+    model: SavedModel,
+    known: InDistribution,
+    *,
+    seed: int,
+) -> Evaluation:
+    """Return what there is to say of the networks on one set of photos.
+
+    `model` is ours as it was saved, `known` what open-set scores may learn from.
+    """
+    judged = predict(recognisers, seen)
+    labels = labels_and_probabilities(judged[judged.network == OURS])[0]
+    return Evaluation(
+        judged,
+        compare_networks(judged, seed=seed),
+        compare_open_set_scores(seen.by(recognisers[OURS]), labels, model, known),
+        seed,
+    )

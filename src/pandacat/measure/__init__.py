@@ -1,1 +1,0 @@
-"""Measures: how good, how sure, how robust."""

@@ -1,0 +1,1 @@
+"""Statistics of predictions. Pure functions on arrays: no files, no networks."""

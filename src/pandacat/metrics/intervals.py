@@ -1,0 +1,62 @@
+"""Figures with 95 % intervals: what else the same measurement could well have given."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from pandacat.metrics.arrays import IntArray
+
+LEVEL = 0.95
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and the bounds within which its true value lies with 95 % confidence."""
+
+    value: float
+    low: float
+    high: float
+
+
+def wilson(share: float, trials: float, level: float = LEVEL) -> Interval:
+    """Return `share` of `trials` with Wilson's score interval, which is honest at 0 and 100 %.
+
+    `trials` need not be whole, so that it can be an effective number.
+
+    Source: E. B. Wilson, Probable inference, JASA 22 (1927), 209-212; recommended by Brown, Cai and
+    DasGupta, Interval estimation for a binomial proportion, Statistical Science 16 (2001), 101-133.
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    reach = z * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    reach /= 1 + z**2 / trials
+    return Interval(
+        share, max(0.0, min(share, centre - reach)), min(1.0, max(share, centre + reach))
+    )
+
+
+def bootstrap(
+    statistic: Callable[[IntArray], float], strata: IntArray, seed: int, resamples: int = RESAMPLES
+) -> Interval:
+    """Return `statistic` of all photos with its stratified percentile bootstrap interval.
+
+    Args:
+        statistic: takes `(N,)` indices of photos, with repeats, and returns a finite number.
+        strata: `(N,)`; each resample holds as many photos of each stratum as there are.
+        seed: of the resampling.
+        resamples: how many.
+
+    Source: Efron and Tibshirani, An introduction to the bootstrap (1993), chapter 13.
+    """
+    generator = np.random.default_rng(seed)
+    members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
+    values = [
+        statistic(np.concatenate([generator.choice(group, len(group)) for group in members]))
+        for _ in range(resamples)
+    ]
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(statistic(np.arange(len(strata)))), float(low), float(high))

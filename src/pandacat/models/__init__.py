@@ -1,0 +1,1 @@
+"""Networks, their saved form, and the engines that run them."""

@@ -1,0 +1,128 @@
+"""Saved models: a folder with `weights.safetensors` and `model.json`, which says what they are."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+from safetensors.numpy import save as packed
+
+from pandacat.core.errors import MODEL_AGAIN, PandacatError
+from pandacat.core.files import atomic_write, sha256_of, write_json
+from pandacat.data.crops import CropScheme
+
+WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
+FORMAT = 2
+
+_OTHER_TYPES = (TypeError, AttributeError, KeyError)
+"""What `load_file` raises of numbers that numpy has no type for, such as bfloat16."""
+
+Threshold = Annotated[float, Field(ge=0, le=1)]
+
+
+@checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class ConformalThresholds:
+    """How many pandas and cats an answer names; see `measure.conformal`."""
+
+    coverage: Annotated[float, Field(gt=0, lt=1)]
+    """Of the pandas, and of the cats, among photos like those of the validation split."""
+    thresholds: tuple[Threshold, Threshold]
+    """An answer names panda, or cat, where its probability is at least this."""
+
+
+@checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Description:
+    """What a model is: all that its weights don't say."""
+
+    kind: Literal["scratch", "pretrained"]
+    """Our own network, or one that was trained on ImageNet (adapted or not)."""
+    backbone: str
+    """For `pretrained`: its name, as in `params.yaml`; for `scratch`: `scratch`."""
+    labels: tuple[str, ...]
+    views: CropScheme
+    size_px: Annotated[int, Field(ge=8, le=2048)]
+    temperature: Annotated[float, Field(ge=1e-3, le=1e3)]
+    """By which logits are divided, so that probabilities mean what they say."""
+    side_px: Annotated[int, Field(ge=8, le=8192)]
+    """Shorter side to which photos are shrunk before views are cut."""
+    trained_on: Annotated[str, Field(pattern="^([0-9a-f]{64}|ImageNet)$")]
+    """SHA-256 that identifies the training photos; `ImageNet` where it was not trained here."""
+    title: str
+    """Of the training data, for a reader."""
+    architecture: dict[str, Any]
+    """For `scratch`: the shape of the network."""
+    promise: ConformalThresholds | None = None
+    """`None` where none was calibrated."""
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model as it lies on disk."""
+
+    description: Description
+    tensors: dict[str, np.ndarray]
+    sha256: str = ""
+    """Of the weights file; empty before the model is saved."""
+
+
+def save_model(folder: Path, description: Description, tensors: dict[str, np.ndarray]) -> None:
+    """Write a model, atomically."""
+    with atomic_write(folder) as aside:
+        aside.mkdir()
+        ordered = {key: np.asarray(tensors[key], order="C") for key in sorted(tensors)}
+        (aside / WEIGHTS).write_bytes(packed(ordered))
+        write_json(aside / DESCRIPTION, asdict(description))
+
+
+def load_model(folder: Path) -> SavedModel:
+    """Return the model in `folder`.
+
+    Raises:
+        PandacatError: there is none, or it is damaged or not of this project's format; the text
+            says which.
+        OSError: its files may not be read.
+    """
+    weights, description = folder / WEIGHTS, folder / DESCRIPTION
+    missing = [path.name for path in (weights, description) if not path.is_file()]
+    if len(missing) == 2:
+        raise PandacatError(
+            f"No model in {folder}: it should hold {WEIGHTS} and {DESCRIPTION}. Train one with "
+            "`dvc repro`, or use `--model pretrained`, which needs no training."
+        )
+    if missing:
+        raise PandacatError(f"The model in {folder} lacks {missing[0]}. {MODEL_AGAIN}")
+    try:
+        about = TypeAdapter(Description).validate_json(description.read_bytes())
+        sha256 = sha256_of(weights)
+        tensors = load_file(weights)
+    except (ValidationError, SafetensorError, OSError, ValueError, *_OTHER_TYPES) as error:
+        if isinstance(error, OSError) and error.errno:  # the file can't be read at all
+            raise
+        raise PandacatError(
+            f"The model in {folder} can't be used: {_reason(error)}. {MODEL_AGAIN}"
+        ) from None
+    if about.format != FORMAT:
+        raise PandacatError(
+            f"The model in {folder} has format {about.format}, this program knows {FORMAT}: train "
+            "it again with `dvc repro`."
+        )
+    for name, values in tensors.items():
+        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+            raise PandacatError(
+                f"The model in {folder} is damaged: {name} is not finite. {MODEL_AGAIN}"
+            )
+    return SavedModel(about, tensors, sha256)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, ValidationError):
+        first, *others = error.errors()
+        key = ".".join(map(str, first["loc"])) or "all of it"
+        text = f"{DESCRIPTION}: {key}: {first['msg']}{f', and {len(others)} more' * bool(others)}"
+    return " ".join(text.split())[:300]

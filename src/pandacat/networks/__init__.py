@@ -1,1 +1,0 @@
-"""Networks: our own, and the pretrained one."""

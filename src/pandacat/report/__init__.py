@@ -1,0 +1,1 @@
+"""The report page, the model card, the audit page and all plots."""

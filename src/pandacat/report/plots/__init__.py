@@ -1,0 +1,1 @@
+"""Plots, one function each, all in one style."""

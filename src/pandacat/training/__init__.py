@@ -1,0 +1,1 @@
+"""What changes weights, and what is fitted on the validation split."""

@@ -1,0 +1,92 @@
+"""The state of an unfinished training, so that an interrupted one goes on where it stopped."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pandacat.core import files
+from pandacat.core.console import print_status
+from pandacat.training.batches import Examples
+from pandacat.training.device import pick_compute
+
+PACKAGE = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of an unfinished training, kept in one file outside all stages' outputs.
+
+    It is used only by a training with the same `key`, so what was left by other parameters, data
+    or code is never taken up.
+    """
+
+    folder: Path
+    name: str
+    key: str
+
+    @property
+    def path(self) -> Path:
+        """Return the file's path."""
+        return self.folder / f"{self.name}-{self.key[:16]}.pt"
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write `state`, atomically."""
+        stream = io.BytesIO()  # for torch tells of a full disk in a way that nobody understands
+        torch.save({"key": self.key, **state}, stream)
+        with files.atomic_write(self.path) as aside:
+            aside.write_bytes(stream.getbuffer())
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the saved state; None, with a word to the user, where it is of no use."""
+        if not self.path.exists():
+            if any(self.folder.glob(f"{self.name}-*.pt")):
+                print_status(
+                    f"{self.name}: an interrupted training is left from other settings; not used."
+                )
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+            if state["key"] != self.key:
+                raise ValueError("it belongs to another training")
+        except Exception as error:  # a damaged file raises anything
+            reason = " ".join(str(error).split())[:100]
+            print_status(
+                f"{self.name}: the checkpoint {self.path} is not usable ({reason}); starting anew."
+            )
+            return None
+        return state
+
+    def remove(self) -> None:
+        """Remove the file, once what it was for is safely written."""
+        files.remove(self.path)
+
+
+def checkpoint_key(
+    params: Mapping[str, Any],
+    examples: Iterable[Examples],
+    *,
+    start: str = "",
+    package: Path = PACKAGE,
+) -> str:
+    """Return a hash over everything that a training depends on.
+
+    `params` is JSON content, `examples` are the training and validation data, and `start` is the
+    fingerprint of the weights to start from. The code of `training`, `models` and the augmentation
+    in `package`, the release of torch, the device and the number of threads count in, too: they
+    change the last bits.
+    """
+    digest = hashlib.sha256()
+    digest.update(json.dumps(params, sort_keys=True).encode())
+    machine = f"{torch.__version__} {torch.get_num_threads()} {pick_compute()}"
+    data = " ".join(part.fingerprint() for part in examples)
+    digest.update(f"{data} {start} {machine}".encode())
+    code = [*package.glob("training/*.py"), *package.glob("models/*.py")]
+    for source in (*sorted(code), package / "data" / "augment.py"):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()

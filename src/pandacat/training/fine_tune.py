@@ -1,0 +1,256 @@
+"""Adapt the pretrained network to these animals, and stay close to what it knows.
+
+Its 1,000 classes are kept and their probabilities summed to panda, cat and other, so that training
+starts from the untouched network (epoch 0) and what it learned of other animals is not thrown away.
+
+The training photos show few kinds of other animals. Told to tell cats from these, a network soon
+calls everything a cat that is not one of these. So the classes of the kinds that are there are free
+to move far, and all others are held: cats come to differ from these dogs because the network knows
+dogs better, not because it takes more for cats.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from pandacat.config.schema import FineTuneParams
+from pandacat.data import augment, store
+from pandacat.data.features import Features
+from pandacat.labels import LABELS, label_of_imagenet_class
+from pandacat.models import pretrained
+from pandacat.models.pretrained import Backbone, group_log_probabilities, pool_crops
+from pandacat.models.saved import SavedModel
+from pandacat.training.batches import Batch, Examples, ShuffledBatches, generator_for
+from pandacat.training.checkpoint import Checkpoint
+from pandacat.training.device import make_deterministic, pick_compute
+from pandacat.training.loop import EpochRecord, History, fit, warm_up_then_cosine
+
+
+@dataclass(frozen=True)
+class Data:
+    """What to learn from, and photos of which each has several views to validate on."""
+
+    train: Examples
+    """Features `(M, 1 + C, D) float32` of the centre and of changed copies for the head alone, else
+    pictures `(M, 3, H, W) uint8`."""
+    validation: Examples
+    """Features `(N, V, D)`, else pictures `(N, 1, 3, H, W)`."""
+
+
+def from_features(index: pd.DataFrame, features: Features) -> Data:
+    """Return what the frozen trunk makes of the photos."""
+
+    def examples(split: str, inputs: np.ndarray) -> Examples:
+        return Examples(*map(torch.from_numpy, (inputs, store.split_labels(index, split))))
+
+    centres = features.centres[np.flatnonzero(index.split == "train"), None]
+    return Data(
+        examples("train", np.concatenate([centres, features.copies], axis=1)),
+        examples("validation", np.array(features.validation_views)),
+    )
+
+
+def from_pictures(folder: Path, size_px: int) -> Data:
+    """Return the middle squares of the photos."""
+    train, validation = (
+        Examples(*map(torch.from_numpy, store.load_squares(folder, split, size_px)))
+        for split in ("train", "validation")
+    )
+    return Data(train, Examples(validation.inputs[:, None], validation.classes))
+
+
+class MovedHead(nn.Module):
+    """The head, and how far each class has moved from where it was, in steps of its reach."""
+
+    def __init__(self, head: nn.Linear, reach: Tensor) -> None:
+        """Start where the head is; `reach` is `(1000,)`."""
+        super().__init__()
+        self.moved = nn.Linear(head.in_features, head.out_features)
+        nn.init.zeros_(self.moved.weight)
+        nn.init.zeros_(self.moved.bias)
+        self.register_buffer("start_weight", head.weight.detach().clone(), persistent=False)
+        self.register_buffer("start_bias", head.bias.detach().clone(), persistent=False)
+        self.register_buffer("reach", reach, persistent=False)
+
+    start_weight: Tensor
+    start_bias: Tensor
+    reach: Tensor
+
+    def weight_and_bias(self) -> tuple[Tensor, Tensor]:
+        """Return where the head is now: `(1000, D)`, `(1000,)`."""
+        return (
+            self.start_weight + self.reach[:, None] * self.moved.weight,
+            self.start_bias + self.reach * self.moved.bias,
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits `(…, 1000)` for features `(…, D)`."""
+        return nn.functional.linear(features, *self.weight_and_bias())
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the weights that training has changed, as a saved model holds them."""
+        weight, bias = (tensor.detach().numpy() for tensor in self.weight_and_bias())
+        return {"head.weight": weight, "head.bias": bias}
+
+
+@torch.inference_mode()
+def classes_seen_in_other(head: nn.Linear, data: Data) -> Tensor:
+    """Return `(1000,) bool`: the classes of other animals that the training photos show.
+
+    These are the most probable ones of a photo labelled other, or of a changed copy of one.
+    """
+    other = LABELS.index("other")
+    seen = data.train.inputs[data.train.classes == other]
+    shown = torch.zeros(head.out_features, dtype=torch.bool)
+    shown[head(seen).argmax(dim=-1).flatten()] = True
+    return shown & (torch.tensor(label_of_imagenet_class()) == other)
+
+
+class WholeNetwork(nn.Module):
+    """Trunk and head as one, from pictures `(N, 3, H, W) float32 in [0, 1]` to 1,000 logits.
+
+    Normalisation layers keep the statistics of ImageNet, and nothing is dropped out: with few
+    photos that is steadier.
+    """
+
+    def __init__(self, trunk: Backbone, head: nn.Linear, trained_stages: int | None) -> None:
+        """Train the last so many stages of the trunk besides the head; `None`: all of it."""
+        super().__init__()
+        self.trunk, self.head = trunk, head
+        stages = _stages(trunk)
+        trained = stages if trained_stages is None else stages[len(stages) - trained_stages :]
+        for name, parameter in trunk.named_parameters():
+            parameter.requires_grad_(_stage_of(name) in trained)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits `(N, 1000)`."""
+        normalised = (images * 255 - self.trunk.mean) / self.trunk.std
+        logits: Tensor = self.head(self.trunk.body(normalised))
+        return logits
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return all weights, as a saved model holds them."""
+        return pretrained.named_arrays(trunk=self.trunk, head=self.head)
+
+    def train(self, mode: bool = True) -> "WholeNetwork":  # noqa: FBT001, FBT002
+        """Leave the trunk in evaluation mode."""
+        super().train(mode)
+        self.trunk.eval()
+        return self
+
+
+def _stage_of(parameter: str) -> str:
+    """Return `body.blocks.5` for `body.blocks.5.0.conv.weight`, `body.conv_head` for its weight."""
+    parts = parameter.split(".")
+    return ".".join(parts[: 3 if parts[2].isdigit() else 2])
+
+
+def _stages(trunk: Backbone) -> list[str]:
+    return list(dict.fromkeys(_stage_of(name) for name, _ in trunk.named_parameters()))
+
+
+def _learner(untouched: SavedModel, data: Data, params: FineTuneParams) -> MovedHead | WholeNetwork:
+    if params.strategy == "head":
+        head = pretrained.restore_head(untouched.tensors)
+        return MovedHead(head, torch.where(classes_seen_in_other(head, data), params.freedom, 1.0))
+    network = pretrained.restore(untouched.description.backbone, untouched.tensors)
+    stages = params.trained_stages if params.strategy == "last_stages" else None
+    return WholeNetwork(network.trunk, network.head, stages)
+
+
+def fine_tune(
+    untouched: SavedModel,
+    data: Data,
+    params: FineTuneParams,
+    *,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+) -> tuple[dict[str, np.ndarray], History]:
+    """Return the weights of the network after its best epoch, and how training went.
+
+    With the strategy `head`, `data` comes from `from_features`, with `last_stages` and
+    `everything` from `from_pictures`.
+
+    The loss is the cross-entropy of the three summed probabilities, each label counting the same:
+    half that of the photo, and half that of its changed copies, where there are some. `anchor`
+    times the squared distance from the pretrained weights is added (L2-SP: Li, Grandvalet and
+    Davoine, "Explicit Inductive Bias for Transfer Learning", ICML 2018, equation 2); of the head
+    alone, classes that `shown_others` names move `freedom` times as far at this price.
+    """
+    make_deterministic()
+    train, validation = data.train, data.validation
+    compute = pick_compute(params.precision)
+    learner = _learner(untouched, data, params)
+    learner.to(compute.device)
+    trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
+    start = [parameter.detach().clone() for parameter in trained]
+    counts = torch.bincount(train.classes, minlength=len(LABELS)).clamp(min=1)
+    weights = (len(train) / (counts.count_nonzero() * counts)).to(compute.device)
+
+    def batches(epoch: int) -> ShuffledBatches:
+        generator = generator_for(params.seed, epoch)
+
+        def change(inputs: Tensor) -> Tensor:
+            if params.strategy == "head":
+                return inputs
+            return augment.augmented(inputs.float() / 255, params.augment, generator)
+
+        return ShuffledBatches(
+            train, params.batch_size, generator, transform=change, device=compute.device
+        )
+
+    def loss(learner: nn.Module, batch: Batch) -> Tensor:
+        inputs, classes = batch
+        answers = group_log_probabilities(learner(inputs).float())
+        answers = answers.reshape(len(classes), -1, len(LABELS))
+        right = answers[range(len(classes)), :, classes]
+        own, copies = right[:, 0], right[:, 1:]
+        if copies.shape[1]:
+            own = (own + copies.mean(dim=1)) / 2
+        distance = sum(
+            (now - then).square().sum() for now, then in zip(trained, start, strict=True)
+        )
+        return -(own * weights[classes]).mean() + params.anchor * distance
+
+    def validate(learner: nn.Module) -> dict[str, float]:
+        logits = pool_crops(predicted(learner, validation.inputs, compute.device))
+        right = logits.argmax(dim=1) == validation.classes
+        return {
+            "validation_loss": float(nn.functional.cross_entropy(logits, validation.classes)),
+            "validation_accuracy": float(right.double().mean()),
+        }
+
+    history = fit(
+        learner,
+        epochs=max(1, round(params.steps / len(batches(1)))),
+        batches=batches,
+        loss=loss,
+        optimizer=torch.optim.Adam(trained, lr=params.learning_rate),
+        schedule=warm_up_then_cosine(params.warm_up_share),
+        validate=validate,
+        score=lambda metrics: -metrics["validation_loss"],
+        compute=compute,
+        seed=params.seed,
+        patience=params.patience,
+        start_may_stay=True,
+        checkpoint=checkpoint,
+        on_epoch=on_epoch,
+    )
+    learner.cpu()
+    return {**untouched.tensors, **learner.tensors()}, history
+
+
+@torch.inference_mode()
+def predicted(learner: nn.Module, inputs: Tensor, device: torch.device) -> Tensor:
+    """Return `(N, V, 3)` log-probabilities for the views of N photos."""
+    parts = []
+    for some in inputs.split(64):
+        flat = some.flatten(0, 1).to(device)
+        flat = flat.float() / 255 if flat.dtype == torch.uint8 else flat
+        parts.append(group_log_probabilities(learner(flat)).unflatten(0, some.shape[:2]).cpu())
+    return torch.cat(parts)

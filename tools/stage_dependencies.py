@@ -1,0 +1,118 @@
+"""The code that each stage uses, as `dvc.yaml` lists it: `make deps` writes the lists anew.
+
+A stage depends on its own file, on the modules that this imports, directly or through others, and
+on the templates that these fill. Modules that carry values about and change none are left out, so
+that a new parameter or a better error message reruns nothing.
+"""
+
+import ast
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src"
+TEMPLATES = "src/pandacat/report/templates"
+WHOLE_FOLDERS = ("src/drawn_animals",)
+"""Named as one dependency."""
+
+CARRIERS = frozenset(
+    {
+        *(f"src/pandacat/config/{name}.py" for name in ("loading", "schema")),
+        *(
+            f"src/pandacat/core/{name}.py"
+            for name in ("console", "errors", "files", "interrupts", "parallel", "paths", "stage")
+        ),
+        *(f"src/pandacat/tracking/{name}.py" for name in ("journal",)),
+    }
+)
+"""Modules on which no output depends."""
+
+
+def imported_by(path: Path) -> set[Path]:
+    """Return the project's files that a file imports itself, at any depth in its code."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    places = [SOURCE.joinpath(*name.split(".")) for name in names]
+    files = [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py")]
+    return {file for file in files if file.is_file()}
+
+
+def modules_used_by(stage: Path) -> set[str]:
+    """Return the modules that a stage needs, directly or through others, relative to the root."""
+    used: set[Path] = set()
+    waiting = imported_by(stage)
+    while waiting:
+        file = waiting.pop()
+        if file not in used and _relative(file) not in CARRIERS:
+            used.add(file)
+            waiting |= imported_by(file)
+    return {_relative(file) for file in used if _has_code(file)}
+
+
+def _has_code(file: Path) -> bool:
+    """Return whether there is more to a module than a docstring."""
+    return len(ast.parse(file.read_text(encoding="utf-8")).body) > 1
+
+
+def templates_used_by(modules: Iterable[str]) -> set[str]:
+    """Return the templates that modules fill, and those that these include."""
+    waiting = [ROOT / module for module in modules]
+    used: set[str] = set()
+    while waiting:
+        text = waiting.pop().read_text(encoding="utf-8")
+        named = re.findall(r'(?:render\(|include|import|from)\s*"([\w-]+\.\w+)"', text)
+        for template in {f"{TEMPLATES}/{name}" for name in named} - used:
+            used.add(template)
+            waiting.append(ROOT / template)
+    return used
+
+
+def code_used_by(name: str) -> list[str]:
+    """Return the code that the stage called `name` depends on, as `dvc.yaml` lists it."""
+    script = f"stages/{name}.py"
+    modules = modules_used_by(ROOT / script)
+    templates = templates_used_by({script} | modules)
+    folders = {
+        folder
+        for folder in WHOLE_FOLDERS
+        if any(module.startswith(f"{folder}/") for module in modules)
+    }
+    single = {module for module in modules if not module.startswith(tuple(folders or "?"))}
+    return [script, *sorted(single | folders), *sorted(templates)]
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def updated(text: str) -> str:
+    """Return the text of `dvc.yaml` with the code of each stage listed anew."""
+    lines: list[str] = []
+    stage, in_deps = "", False
+    for line in [*text.splitlines(), ""]:
+        if found := re.fullmatch(r"  (\w+):", line):
+            stage = found[1]
+        if in_deps and not line.startswith("      "):
+            lines += [f"      - {dep}" for dep in code_used_by(stage)]
+            in_deps = False
+        if in_deps and re.match(r"      - (src|stages)/", line):
+            continue
+        in_deps = in_deps or line == "    deps:"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Write `dvc.yaml`."""
+    path = ROOT / "dvc.yaml"
+    path.write_text(updated(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
