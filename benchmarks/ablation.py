@@ -45,7 +45,7 @@ OTHER = LABELS.index("other")
 SEVERITY = 3
 
 Pool = Callable[[np.ndarray], np.ndarray]
-"""From log-probabilities `(N, V, 3)` of views to logits `(N, 3)` of photos."""
+"""From log-probabilities `(N, V, 3)` of crops to logits `(N, 3)` of photos."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Photos:
 
 @dataclass(frozen=True)
 class Head:
-    """The last layer of a network, and how its views are pooled."""
+    """The last layer of a network, and how its crops are pooled."""
 
     weight: np.ndarray
     bias: np.ndarray
@@ -77,10 +77,10 @@ def average_probabilities(log_probabilities: np.ndarray) -> np.ndarray:
     return mean
 
 
-def centre_only(log_probabilities: np.ndarray) -> np.ndarray:
-    """Look at the first view alone."""
-    centre: np.ndarray = log_probabilities[:, 0]
-    return centre
+def center_only(log_probabilities: np.ndarray) -> np.ndarray:
+    """Look at the first crop alone."""
+    center: np.ndarray = log_probabilities[:, 0]
+    return center
 
 
 def trained(untouched: SavedModel, data: Data, chosen: FineTuneParams) -> Head:
@@ -90,9 +90,9 @@ def trained(untouched: SavedModel, data: Data, chosen: FineTuneParams) -> Head:
 
 
 def without_copies(data: Data) -> Data:
-    """Leave the changed copies out."""
-    centres = data.train.inputs[:, :1]
-    return Data(Examples(centres, data.train.classes), data.validation)
+    """Leave the augmented copies out."""
+    centers = data.train.inputs[:, :1]
+    return Data(Examples(centers, data.train.classes), data.validation)
 
 
 def without_others(data: Data) -> Data:
@@ -119,20 +119,20 @@ def heads(
     """Yield a name, the head, and the same trained without photos of `other`."""
     start = Head(untouched.tensors["head.weight"], untouched.tensors["head.bias"])
     ours, blind = (trained(untouched, some, chosen) for some in (data, without_others(data)))
-    for name, pool in (("centre view", centre_only), ("all views", pool_crops)):
+    for name, pool in (("center crop", center_only), ("all crops", pool_crops)):
         yield f"untouched, {name}", replace(start, pool=pool), replace(start, pool=pool)
     yield "as in params.yaml", ours, blind
     for name, pool in (
         ("probabilities averaged instead of odds", average_probabilities),
-        ("centre view alone", centre_only),
+        ("center crop alone", center_only),
     ):
         yield name, replace(ours, pool=pool), replace(blind, pool=pool)
     yield "half-way from the start", between(start, ours, 0.5), between(start, blind, 0.5)
     changed = {
-        "no changed copies": (without_copies(data), chosen),
-        "freedom 1": (data, replace(chosen, freedom=1.0)),
-        "freedom 100": (data, replace(chosen, freedom=100.0)),
-        **{f"anchor {anchor:g}": (data, replace(chosen, anchor=anchor)) for anchor in (1, 0.01, 0)},
+        "no augmented copies": (without_copies(data), chosen),
+        "seen_class_scale 1": (data, replace(chosen, seen_class_scale=1.0)),
+        "seen_class_scale 100": (data, replace(chosen, seen_class_scale=100.0)),
+        **{f"l2_sp {l2_sp:g}": (data, replace(chosen, l2_sp=l2_sp)) for l2_sp in (1, 0.01, 0)},
     }
     for name, (some, settings) in changed.items():
         yield (
@@ -142,7 +142,7 @@ def heads(
         )
 
 
-def corrupted(recogniser: Classifier, count: int) -> Photos:
+def corrupted(classifier: Classifier, count: int) -> Photos:
     """Look at so many validation photos, each corrupted in every way."""
     index = store.read_index(paths.PHOTOS)
     chosen = index[index.split == "validation"].sort_values("fingerprint").head(count)
@@ -153,8 +153,8 @@ def corrupted(recogniser: Classifier, count: int) -> Photos:
         chance = np.random.default_rng(zlib.crc32(name.encode()))
         return np.stack(
             [
-                recogniser.features(
-                    recogniser.cut(Image.fromarray(corrupt(pixels, kind, SEVERITY, chance)))
+                classifier.features(
+                    classifier.cut(Image.fromarray(corrupt(pixels, kind, SEVERITY, chance)))
                 )
                 for kind in CORRUPTIONS
             ]
@@ -168,17 +168,17 @@ def corrupted(recogniser: Classifier, count: int) -> Photos:
     return Photos(seen, np.repeat(classes, len(CORRUPTIONS)))
 
 
-def elsewhere(recogniser: Classifier, archive: Path, folders: FolderParams) -> Photos:
+def elsewhere(classifier: Classifier, archive: Path, folders: FolderParams) -> Photos:
     """Look at the photos of an archive."""
     entries = archives.index_archive(archive, folders).photos
     with archives.open_archive(archive) as reader:
 
         def look(entry: archives.Entry) -> np.ndarray:
-            side_px = recogniser.description.side_px
+            image_px = classifier.description.image_px
             photo = load_image(
-                reader.read(entry.name), side_px=side_px, max_megapixels=MAX_MEGAPIXELS
+                reader.read(entry.name), image_px=image_px, max_megapixels=MAX_MEGAPIXELS
             )
-            return recogniser.features(recogniser.cut(photo.image))
+            return classifier.features(classifier.cut(photo.image))
 
         bar = tqdm(ordered_map(look, entries), total=len(entries), desc="elsewhere", unit="photo")
         seen = np.stack(list(bar))
@@ -199,25 +199,25 @@ def right(logits: np.ndarray, classes: np.ndarray) -> float:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--field-test", type=Path, help="a zip of labelled photos from elsewhere")
+    parser.add_argument("--field-test", type=Path, help="a zip of labeled photos from elsewhere")
     parser.add_argument("--photos", type=int, default=60, help="validation photos to corrupt")
     options = parser.parse_args()
     settings = load_config()
     untouched = load_model(paths.MODELS / "pretrained")
-    recogniser = Classifier(
+    classifier = Classifier(
         replace(
             untouched,
-            description=replace(untouched.description, views=settings.predict_pretrained.views),
+            description=replace(untouched.description, crops=settings.predict_pretrained.crops),
         )
     )
     data = fine_tune.from_features(store.read_index(paths.PHOTOS), read_features(paths.FEATURES))
     validation = Photos(data.validation.inputs.numpy(), data.validation.classes.numpy())
     others = validation.classes == OTHER
     dogs = Photos(validation.features[others], validation.classes[others])
-    worse = corrupted(recogniser, options.photos)
+    worse = corrupted(classifier, options.photos)
     field = None
     if options.field_test:
-        field = elsewhere(recogniser, options.field_test, settings.photos.folders)
+        field = elsewhere(classifier, options.field_test, settings.photos.folders)
 
     rows = {}
     for name, head, blind in heads(untouched, data, settings.fine_tune):

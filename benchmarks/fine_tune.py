@@ -37,8 +37,8 @@ from pandacat.labels import LABELS
 from pandacat.models.classifier import load_classifier
 
 STAGES = ("fetch_photos", "preprocess", "predict_pretrained", "fine_tune")
-ONE_VIEW = {"views": "centre", "changed_copies": 1}
-"""What the recipes see of a photo: its middle, and a changed copy to train on."""
+ONE_VIEW = {"crops": "center", "augmented_copies": 1}
+"""What the recipes see of a photo: its middle, and a augmented copy to train on."""
 GOAL = 0.995
 """Share of validation photos of pandas and cats that are told apart."""
 
@@ -90,11 +90,11 @@ def ours(
             if pair_accuracy(labels, answers) >= GOAL:
                 reached = time.time() - began
     seconds = time.time() - began
-    recogniser = load_classifier("fine-tuned", models=folder / "models")
+    classifier = load_classifier("fine-tuned", models=folder / "models")
     answers_by_set = {}
     for name, place in sets.items():
         files = [(file.name, file.read_bytes) for file in photos_in(place)]
-        verdicts = [verdict.probabilities for verdict in recogniser.recognise(files)]
+        verdicts = [verdict.probabilities for verdict in classifier.predict_many(files)]
         answers_by_set[name] = np.array(verdicts)
     valid = pair_accuracy(labels_in(sets["validation"]), answers_by_set["validation"])
     if reached is None and valid >= GOAL:
@@ -225,7 +225,7 @@ def ways(archive: Path, photos: Photos, epochs: int) -> dict[str, Callable[[Path
     elsewhere = sets.get("field_test")
     found: dict[str, Callable[[Path], Run]] = {
         "pandacat": lambda folder: ours(archive, folder, sets, {}),
-        "pandacat, one view": lambda folder: ours(archive, folder, sets, ONE_VIEW),
+        "pandacat, one crop": lambda folder: ours(archive, folder, sets, ONE_VIEW),
         "plain PyTorch": lambda folder: recipe("plain", epochs, archive, index, folder, elsewhere),
     }
     if importlib.util.find_spec("fastai"):
@@ -249,7 +249,7 @@ def compared(runs: Mapping[str, list[Run]], labels: Answers) -> measuring.Compar
             notes[f"{way}, {name}"] = judged(some[-1].answers[name], classes)
     ratios = {
         f"{way} / {own}": medians[way] / medians[own]
-        for own in ("pandacat", "pandacat, one view")
+        for own in ("pandacat", "pandacat, one crop")
         for way in medians
         if not way.startswith("pandacat")
     }

@@ -30,24 +30,24 @@ def main() -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
     torch.set_num_threads(core_count())
-    trunk = pretrained.load(BACKBONE).trunk.eval()
-    recogniser = load_classifier("pretrained", models=paths.MODELS)
+    backbone = pretrained.load(BACKBONE).backbone.eval()
+    classifier = load_classifier("pretrained", models=paths.MODELS)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (options.images, 224, 224, 3), dtype=np.uint8)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        trunk(torch.from_numpy(images[:1]))
+        backbone(torch.from_numpy(images[:1]))
     operations = counter.get_total_flops()
 
     def ours() -> None:
-        for _ in ordered_map(recogniser.features, np.array_split(images, len(images) // 12)):
+        for _ in ordered_map(classifier.features, np.array_split(images, len(images) // 12)):
             pass
 
     @torch.inference_mode()
     def eager(memory_format: torch.memory_format) -> None:
-        trunk.to(memory_format=memory_format)
+        backbone.to(memory_format=memory_format)
         for batch in torch.from_numpy(images).split(options.batch):
             pixels = batch.permute(0, 3, 1, 2).contiguous(memory_format=memory_format)
-            trunk.body((pixels.float() - trunk.mean) / trunk.std)
+            backbone.body((pixels.float() - backbone.mean) / backbone.std)
 
     first, second = torch.rand(2, MATRIX_SIDE, MATRIX_SIDE)
     product = f"matrix product, {MATRIX_SIDE} a side"

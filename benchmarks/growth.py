@@ -31,7 +31,7 @@ MIB = 1 << 20
 
 
 def draw_photos(folder: Path, count: int) -> None:
-    """Write `count` JPEGs of random soft colours to `folder/photos` and to `folder/photos.zip`."""
+    """Write `count` JPEGs of random soft colors to `folder/photos` and to `folder/photos.zip`."""
     rng = np.random.default_rng(count)
     with zipfile.ZipFile(folder / "photos.zip", "w") as zipped:
         for number in range(count):
@@ -66,16 +66,16 @@ def duplicates(folder: Path) -> Callable[[], object]:
 
 
 def frozen_pass(folder: Path) -> Callable[[], object]:
-    """Return the work of keeping the features of one view of each photo."""
+    """Return the work of keeping the features of one crop of each photo."""
     from pandacat.core import paths
     from pandacat.models.classifier import load_classifier
     from pandacat.models.embed import extract_features
 
-    recogniser = load_classifier("pretrained", models=paths.MODELS)
+    classifier = load_classifier("pretrained", models=paths.MODELS)
     target = folder / "features"
     target.mkdir()
     return lambda: extract_features(
-        folder / "kept", target, recogniser, view="centre", copies=0, seed=0
+        folder / "kept", target, classifier, crop="center", copies=0, seed=0
     )
 
 

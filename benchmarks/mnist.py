@@ -1,7 +1,7 @@
 """MNIST: our own network, trained as params.yaml says, against PyTorch's example.
 
 The example: two convolutions of 32 and 64 channels, dropout, Adadelta from 1.0, which falls by 0.7
-an epoch, 14 epochs in batches of 64, each digit made a picture, then a tensor, then normalised, as
+an epoch, 14 epochs in batches of 64, each digit made a picture, then a tensor, then normalized, as
 torchvision's data set does. By default one of its epochs is measured and multiplied; an epoch is
 like the other. Ours is measured whole: a new process, augmentation, tests, saving.
 """

@@ -70,7 +70,7 @@ def image_folder(folder: Path) -> None:
 
 
 def photo_names(archive: Path) -> list[str]:
-    """Return the names of the labelled photos."""
+    """Return the names of the labeled photos."""
     return [
         entry.name for entry in archives.index_archive(archive, load_config().photos.folders).photos
     ]
@@ -155,7 +155,7 @@ def main() -> None:
             {
                 "pandacat": lambda: ours(archive, next(fresh)),
                 "Pillow, one by one": lambda: one_by_one(
-                    archive, next(fresh), settings.side_px, settings.jpeg_quality
+                    archive, next(fresh), settings.image_px, settings.jpeg_quality
                 ),
                 "torchvision ImageFolder, an epoch": lambda: image_folder(top),
                 **ceilings,

@@ -33,16 +33,16 @@ Milestone = tuple[float, float]
 def network(classes: int) -> nn.Module:
     """Return EfficientNet-Lite0 with ImageNet weights and a fresh last layer."""
     loaded = pretrained.load("efficientnet_lite0")
-    return nn.Sequential(loaded.trunk.body, nn.Linear(loaded.head.in_features, classes))
+    return nn.Sequential(loaded.backbone.body, nn.Linear(loaded.head.in_features, classes))
 
 
-def normalise(image: torch.Tensor) -> torch.Tensor:
+def normalize(image: torch.Tensor) -> torch.Tensor:
     """Bring `[0, 1]` to what this network was trained with."""
     return (image * 255 - 127) / 128
 
 
 MIDDLE = transforms.Compose(
-    [transforms.Resize(256), transforms.CenterCrop(SIZE_PX), transforms.ToTensor(), normalise]
+    [transforms.Resize(256), transforms.CenterCrop(SIZE_PX), transforms.ToTensor(), normalize]
 )
 """How both recipes look at a photo when they validate."""
 
@@ -89,7 +89,7 @@ def plain(
             transforms.RandomResizedCrop(SIZE_PX),
             transforms.RandomHorizontalFlip(),
             transforms.ToTensor(),
-            normalise,
+            normalize,
         ]
     )
     batches = loader(folder / "train", change, batch=4, shuffle=True)

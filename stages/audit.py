@@ -26,9 +26,9 @@ def main() -> None:
             paths.ARCHIVE,
             paths.PHOTOS,
             origin,
-            kept.centres,
+            kept.centers,
             labels_and_probabilities(zero_shot)[1],
-            suspects=chosen.suspects_shown,
+            shown=chosen.label_issues_shown,
             seed=chosen.seed,
         )
         with atomic_write(paths.PLOTS / "audit") as folder:
@@ -43,9 +43,9 @@ def main() -> None:
                     folder / f"{name}.png", findings, title=title, drawn=origin.drawn
                 )
             photos.contact_sheet(
-                folder / "suspects.png",
-                found.suspects,
-                load_images(paths.PHOTOS, found.suspects.path),
+                folder / "label_issues.png",
+                found.label_issues,
+                load_images(paths.PHOTOS, found.label_issues.path),
                 title="Photos to look at: wrong labels, or no animals?",
                 drawn=origin.drawn,
             )

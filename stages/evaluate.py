@@ -20,25 +20,25 @@ def main() -> None:
     settings = load_config()
     chosen = settings.evaluate
     with tracked_stage("evaluate", chosen) as tracked:
-        recognisers = compare.load_networks(paths.MODELS)
+        classifiers = compare.load_networks(paths.MODELS)
         ours = load_model(paths.MODELS / compare.NETWORKS[compare.OURS])
         kept = read_features(paths.FEATURES)
         known = compare.in_distribution_features(
-            recognisers[compare.OURS], photo_folder=paths.PHOTOS, kept=kept
+            classifiers[compare.OURS], photo_folder=paths.PHOTOS, kept=kept
         )
         seen = {
-            "test": compare.extract_split(recognisers, "test", photo_folder=paths.PHOTOS, kept=kept)
+            "test": compare.extract_split(classifiers, "test", photo_folder=paths.PHOTOS, kept=kept)
         }
         if chosen.field_test:
             seen["field_test"] = extract_field_test(
-                recognisers,
+                classifiers,
                 find(chosen.field_test, "evaluate.field_test"),
                 settings.photos.folders,
                 settings.preprocess,
                 photo_folder=paths.PHOTOS,
             )
         found = {
-            where: compare.evaluate(recognisers, photos, ours, known, seed=chosen.seed)
+            where: compare.evaluate(classifiers, photos, ours, known, seed=chosen.seed)
             for where, photos in seen.items()
         }
 

@@ -30,7 +30,7 @@ def main() -> None:
     if chosen.strategy == "head":
         data = fine_tune.from_features(index, kept)
     else:
-        data = fine_tune.from_pictures(paths.PHOTOS, untouched.description.size_px)
+        data = fine_tune.from_pictures(paths.PHOTOS, untouched.description.input_px)
     key = checkpoint_key(asdict(chosen), [data.train, data.validation], start=untouched.sha256)
     checkpoint = Checkpoint(paths.CHECKPOINTS, NAME, key)
 
@@ -44,25 +44,25 @@ def main() -> None:
         )
         description = replace(
             untouched.description,
-            views=settings.predict_pretrained.views,
+            crops=settings.predict_pretrained.crops,
             trained_on=store.dataset_fingerprint(index),
             title=provenance.read(paths.PHOTOS / "provenance.json").title,
         )
-        recogniser = Classifier(SavedModel(description, tensors))
+        classifier = Classifier(SavedModel(description, tensors))
         seen = split_features(
             "validation",
-            recogniser,
-            view=description.views,
+            classifier,
+            crop=description.crops,
             photo_folder=paths.PHOTOS,
             kept=kept,
         )
         classes = store.split_labels(index, "validation")
-        logits = pool_crops(recogniser.log_probabilities(seen))
+        logits = pool_crops(classifier.log_probabilities(seen))
         temperature = fit_temperature(logits, classes)
         promise = fit_conformal_thresholds(softmax(logits / temperature), classes, chosen.coverage)
         save_model(
             paths.MODELS / "fine-tuned",
-            replace(description, temperature=temperature, promise=promise),
+            replace(description, temperature=temperature, conformal=promise),
             tensors,
         )
         metrics = {

@@ -21,22 +21,22 @@ def main() -> None:
     settings = load_config()
     chosen = settings.predict_pretrained
     with tracked_stage("predict_pretrained", chosen) as tracked:
-        model = imagenet_model(chosen.backbone, side_px=settings.preprocess.side_px)
+        model = imagenet_model(chosen.backbone, image_px=settings.preprocess.image_px)
         save_model(paths.MODELS / "pretrained", model.description, model.tensors)
-        recogniser = load_classifier("pretrained", models=paths.MODELS, engine=chosen.engine)
+        classifier = load_classifier("pretrained", models=paths.MODELS, engine=chosen.engine)
         with atomic_write(paths.FEATURES) as folder:
             folder.mkdir()
             extract_features(
                 paths.PHOTOS,
                 folder,
-                recogniser,
-                view=chosen.views,
-                copies=chosen.changed_copies,
+                classifier,
+                crop=chosen.crops,
+                copies=chosen.augmented_copies,
                 seed=chosen.seed,
             )
         index = store.read_index(paths.PHOTOS)
-        centres = np.array(read_features(paths.FEATURES).centres)
-        table = prediction_table(index, recogniser.probabilities(centres[:, None]))
+        centers = np.array(read_features(paths.FEATURES).centers)
+        table = prediction_table(index, classifier.probabilities(centers[:, None]))
         write_table(paths.PREDICTIONS / "pretrained.csv", table)
         metrics = headline_metrics_by_split(table)
         write_json(paths.METRICS / "predict_pretrained.json", metrics)

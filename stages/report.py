@@ -1,57 +1,22 @@
-"""Gather the figures that count in files that lie in Git, where the regression gate finds them."""
+"""Tell what was found: a page for everybody, and a card that goes with the model."""
 
+from pandacat.config.loading import load_config
 from pandacat.core import paths
-from pandacat.core.files import read_json, write_json
-from pandacat.core.paths import HEADLINE, TEST_PREDICTIONS
+from pandacat.core.files import write_text
 from pandacat.core.stage import run
-from pandacat.core.tables import read_table, write_table
-from pandacat.data import provenance, store
+from pandacat.report import pages
 from pandacat.tracking.journal import tracked_stage
-
-COUNTED = (
-    "two_class_accuracy",
-    "three_class_accuracy",
-    "roc_auc",
-    "log_loss",
-    "calibration_error",
-    "open_set",
-)
-"""Of the figures in `metrics/evaluate.json`."""
 
 
 def main() -> None:
-    """Write the headline figures and the predictions on the test split."""
+    """Write `reports/report.html` and `reports/model_card.md`."""
     with tracked_stage("report", {}) as tracked:
-        origin = provenance.read(paths.PHOTOS / "provenance.json")
-        measured = read_json(paths.METRICS / "evaluate.json")
-        digits = read_json(paths.METRICS / "train_scratch_mnist.json")["test"]
-        headline = {
-            "data": {
-                "title": origin.title,
-                "source": origin.source,
-                "drawn": origin.drawn,
-                "fingerprint": store.dataset_fingerprint(store.read_index(paths.PHOTOS)),
-            },
-            "mnist": {
-                "scratch": {
-                    "accuracy": {
-                        "value": digits["accuracy"],
-                        "low": digits["low"],
-                        "high": digits["high"],
-                    }
-                }
-            },
-            **{
-                photos: {
-                    network: {name: figures[name] for name in COUNTED if name in figures}
-                    for network, figures in networks.items()
-                }
-                for photos, networks in measured.items()
-            },
-        }
-        write_json(HEADLINE, headline)
-        write_table(TEST_PREDICTIONS, read_table(paths.PREDICTIONS / "test.csv"))
-        tracked.log_artifact(HEADLINE)
+        facts = pages.gather(load_config().fine_tune)
+        report, card = paths.REPORTS / "report.html", paths.REPORTS / "model_card.md"
+        write_text(report, pages.report(facts))
+        write_text(card, pages.model_card(facts, paths.REPORTS))
+        for page in (report, card):
+            tracked.log_artifact(page)
 
 
 if __name__ == "__main__":

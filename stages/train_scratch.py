@@ -27,7 +27,7 @@ def main(dataset: str = "") -> None:
         data = mnist_data(paths.MNIST)
     elif dataset == "photos":
         recipe = settings.train_scratch.photos
-        data = photo_data(paths.PHOTOS, recipe.side_px)
+        data = photo_data(paths.PHOTOS, recipe.input_px)
     else:
         raise PandacatError("Say what to train on: `train_scratch.py mnist`, or `photos`.")
     name = f"train_scratch@{dataset}"
@@ -51,7 +51,7 @@ def main(dataset: str = "") -> None:
             "multiply_adds": scratch.multiply_adds(network),
         }
         model = paths.MODELS / f"scratch-{dataset}"
-        save_scratch(model, network, data, side_px=settings.preprocess.side_px)
+        save_scratch(model, network, data, image_px=settings.preprocess.image_px)
         write_json(metrics_file, metrics)
         write_text(curves_file, history.curves())
         tracked.log_metrics(metrics)

@@ -39,12 +39,12 @@ def small_params() -> dict[str, object]:
     """The project's parameters, cut down until a stage takes seconds."""
     content = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
     content["photos"]["sample"]["photos_per_class"] = 12
-    content["preprocess"] |= {"min_photos_per_label": 5, "side_px": 200}
-    content["train_scratch"]["photos"] |= {"side_px": 32, "epochs": 2}
-    content["predict_pretrained"] |= {"views": "centre", "changed_copies": 1}
+    content["preprocess"] |= {"min_photos_per_label": 5, "image_px": 200}
+    content["train_scratch"]["photos"] |= {"input_px": 32, "epochs": 2}
+    content["predict_pretrained"] |= {"crops": "center", "augmented_copies": 1}
     content["fine_tune"] |= {"steps": 2}
     content["evaluate"] |= {"field_test": "elsewhere"}
-    content["stress"] |= {"photos": 1, "severities": [1, 5]}
+    content["robustness"] |= {"photos": 1, "severities": [1, 5]}
     return content
 
 
@@ -69,9 +69,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, 
             "predict_pretrained",
             "audit",
             "fine_tune",
-            "train_plain",
+            "train_linear_probe",
             "evaluate",
-            "stress",
+            "robustness",
         ):
             run_stage(stage)
     finally:

@@ -56,9 +56,17 @@ def test_a_trained_model_is_chosen_by_name(workspace: Path, folder: Path) -> Non
 def test_answers_have_a_column_where_asked_for(workspace: Path, folder: Path) -> None:
     models = str(workspace / "models")
     (folder / "photos/cat_empty.jpg").touch()
-    arguments = ["predict", "photos", "--models", models, "--answers", "--output", "out.csv"]
+    arguments = [
+        "predict",
+        "photos",
+        "--models",
+        models,
+        "--prediction-sets",
+        "--output",
+        "out.csv",
+    ]
     assert main(arguments) == 1
-    answers = {row["label"]: row["answer"] for row in rows(folder / "out.csv")}
+    answers = {row["label"]: row["prediction_set"] for row in rows(folder / "out.csv")}
     assert answers.pop("unreadable") == "unreadable"
     assert set(answers.values()) <= {"panda", "cat", "panda or cat", "neither"}
 
@@ -321,7 +329,7 @@ def test_nobody_is_told_of_it(folder: Path) -> None:
         (["photos", "--model", "half"], "The model in half lacks model.json. Make it again"),
         (["empty"], "No photos in empty"),
         ([""], "One of the paths is empty"),
-        (["photos", "--model", "pretrained", "--answers"], "was not calibrated"),
+        (["photos", "--model", "pretrained", "--prediction-sets"], "was not calibrated"),
     ],
 )
 def test_what_cannot_work_is_a_sentence(

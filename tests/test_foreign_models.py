@@ -39,7 +39,7 @@ def refused(model: Path, reason: str) -> None:
 def test_the_command_refuses_with_a_sentence(
     model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (model / WEIGHTS).write_bytes(pickle.dumps({"trunk": [1.0]}))
+    (model / WEIGHTS).write_bytes(pickle.dumps({"backbone": [1.0]}))
     assert main(["predict", str(EXAMPLES / "cat.jpg"), "--model", str(model)]) == 1
     said = capsys.readouterr().err
     assert "can't be used" in said
@@ -60,7 +60,7 @@ def test_code_in_a_pickle_does_not_run(model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_weights_that_are_no_numbers_are_refused(model: Path, value: float) -> None:
     tensors = load_file(model / WEIGHTS)
-    tensors["trunk.head.weight"][0, 0] = value
+    tensors["backbone.head.weight"][0, 0] = value
     save_file(tensors, model / WEIGHTS)
     refused(model, "is not finite")
 
@@ -75,8 +75,8 @@ def test_weights_of_a_type_that_is_not_ours_are_refused(model: Path, kind: str) 
 
 def test_weights_whose_answer_is_no_number_are_refused(model: Path) -> None:
     tensors = load_file(model / WEIGHTS)
-    tensors["trunk.head.weight"][:] = 3e38
-    tensors["trunk.head.bias"][:] = [3e38, -3e38, 3e38]
+    tensors["backbone.head.weight"][:] = 3e38
+    tensors["backbone.head.bias"][:] = [3e38, -3e38, 3e38]
     save_file(tensors, model / WEIGHTS)
     refused(model, "gives no probabilities")
 
@@ -88,13 +88,13 @@ def test_weights_that_are_not_all_those_of_the_network_are_refused(
     tensors = load_file(model / WEIGHTS)
     match change:
         case "missing":
-            del tensors["trunk.head.bias"]
+            del tensors["backbone.head.bias"]
         case "more":
-            tensors["trunk.secret"] = np.zeros(3, np.float32)
+            tensors["backbone.secret"] = np.zeros(3, np.float32)
         case "other shape":
-            tensors["trunk.head.weight"] = tensors["trunk.head.weight"].T.copy()
+            tensors["backbone.head.weight"] = tensors["backbone.head.weight"].T.copy()
         case "whole numbers":
-            tensors["trunk.head.weight"] = tensors["trunk.head.weight"].astype(np.int64)
+            tensors["backbone.head.weight"] = tensors["backbone.head.weight"].astype(np.int64)
     save_file(tensors, model / WEIGHTS)
     refused(model, "not the weights|do not fit")
 
@@ -104,16 +104,16 @@ def test_weights_that_are_not_all_those_of_the_network_are_refused(
     [
         {"labels": ["cat", "panda", "other"]},
         {"labels": ["panda", "cat"]},
-        {"size_px": 10**7},
-        {"side_px": 0},
+        {"input_px": 10**7},
+        {"image_px": 0},
         {"temperature": 0.0},
         {"temperature": -1.0},
         {"temperature": 1e-320},
         {"trained_on": ""},
-        {"promise": {"coverage": 5, "thresholds": [0.5, 0.5]}},
-        {"promise": {"coverage": 0.95, "thresholds": [np.nan, 0.5]}},
-        {"promise": {"coverage": 0.95, "thresholds": [-1, 0.5]}},
-        {"views": "everywhere"},
+        {"conformal": {"coverage": 5, "thresholds": [0.5, 0.5]}},
+        {"conformal": {"coverage": 0.95, "thresholds": [np.nan, 0.5]}},
+        {"conformal": {"coverage": 0.95, "thresholds": [-1, 0.5]}},
+        {"crops": "everywhere"},
         {"kind": "pickle"},
         {"format": 0},
         {"architecture": {}},
@@ -153,7 +153,7 @@ def test_a_backbone_is_a_name_and_no_address(workspace: Path, tmp_path: Path, na
 
 def test_a_header_that_promises_terabytes_is_refused(model: Path) -> None:
     header = json.dumps(
-        {"trunk.head.bias": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}
+        {"backbone.head.bias": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}
     ).encode()
     (model / WEIGHTS).write_bytes(struct.pack("<Q", len(header)) + header)
     refused(model, "can't be used")
@@ -162,14 +162,14 @@ def test_a_header_that_promises_terabytes_is_refused(model: Path) -> None:
 def test_a_model_that_lies_about_its_trunk_does_not_change_what_another_says(
     workspace: Path, tmp_path: Path
 ) -> None:
-    """The fast engine keeps trunks by what they are; the same weights may be meant otherwise."""
+    """The fast engine keeps backbones by what they are; the same weights may be meant otherwise."""
     honest = load_classifier("pretrained", models=workspace / "models")
     image = Image.open(EXAMPLES / "cat.jpg").convert("RGB")
     before = predict_image(image, [honest])[0]
     liar = Path(shutil.copytree(workspace / "models/pretrained", tmp_path / "liar"))
-    describe(liar, backbone="timm/tf_efficientnet_lite0", size_px=192)
+    describe(liar, backbone="timm/tf_efficientnet_lite0", input_px=192)
     other = Classifier(load_model(liar), "torch")
-    assert other.trunk_key != honest.trunk_key
+    assert other.backbone_key != honest.backbone_key
     assert not np.array_equal(predict_image(image, [other])[0], before)
     again = load_classifier("pretrained", models=workspace / "models")
     np.testing.assert_array_equal(predict_image(image, [again])[0], before)

@@ -121,15 +121,15 @@ def test_a_drop_that_chance_explains_passes(project, capsys):
     assert "no clear change" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("newly_wrong", "verdict"), [(5, "no clear change"), (6, "regression")])
+@pytest.mark.parametrize(("newly_wrong", "outcome"), [(5, "no clear change"), (6, "regression")])
 def test_six_photos_newly_wrong_and_none_newly_right_are_not_chance(
-    project, capsys, newly_wrong, verdict
+    project, capsys, newly_wrong, outcome
 ):
     write({}, wrong=set())
     commit()
     write({}, wrong=set(range(newly_wrong)))
     run()
-    assert line_of("two_class_accuracy", capsys).endswith(verdict)
+    assert line_of("two_class_accuracy", capsys).endswith(outcome)
 
 
 def test_photos_in_another_order_are_the_same_photos(project, capsys):
@@ -163,23 +163,23 @@ def test_intervals_far_apart_make_one(project):
     assert compare(accuracy(0.95, 0.94, 0.96), accuracy(0.90, 0.89, 0.91)) == 1
 
 
-@pytest.mark.parametrize(("newly_wrong", "verdict"), [(2, "no clear change"), (20, "regression")])
-def test_a_log_loss_is_judged_photo_by_photo(project, capsys, newly_wrong, verdict):
+@pytest.mark.parametrize(("newly_wrong", "outcome"), [(2, "no clear change"), (20, "regression")])
+def test_a_log_loss_is_judged_photo_by_photo(project, capsys, newly_wrong, outcome):
     write({}, wrong=set())
     commit()
     write({}, wrong=set(range(newly_wrong)))
     run()
-    assert line_of("log_loss", capsys).endswith(verdict)
+    assert line_of("log_loss", capsys).endswith(outcome)
 
 
-@pytest.mark.parametrize(("newly_wrong", "verdict"), [(5, "no clear change"), (60, "regression")])
-def test_a_calibration_error_is_judged_photo_by_photo(project, capsys, newly_wrong, verdict):
+@pytest.mark.parametrize(("newly_wrong", "outcome"), [(5, "no clear change"), (60, "regression")])
+def test_a_calibration_error_is_judged_photo_by_photo(project, capsys, newly_wrong, outcome):
     write({}, wrong=set(range(40)))
     commit()
     write({}, wrong=set(range(40 + newly_wrong)))
     run("--against", "HEAD")
     (row,) = (line for line in capsys.readouterr().out.splitlines() if "calibration" in line)
-    assert row.endswith(verdict)
+    assert row.endswith(outcome)
 
 
 def test_a_figure_that_vanished_fails(project, capsys):
@@ -197,13 +197,13 @@ def test_figures_without_a_rule_are_left_alone(project, capsys):
 
 
 @pytest.mark.parametrize(
-    ("figures", "verdict"),
+    ("figures", "outcome"),
     [(accuracy(0.4), "below floor"), ({"speed": 101}, "above ceiling")],
 )
-def test_a_broken_bound_fails_even_without_a_baseline(project, capsys, figures, verdict):
+def test_a_broken_bound_fails_even_without_a_baseline(project, capsys, figures, outcome):
     write(figures)
     assert run() == 1
-    assert verdict in capsys.readouterr().out
+    assert outcome in capsys.readouterr().out
 
 
 def test_an_unknown_revision_cannot_be_compared(project, capsys):

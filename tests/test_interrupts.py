@@ -43,7 +43,7 @@ def test_a_process_started_meanwhile_never_hears_it() -> None:
 TWO_NETWORKS_COME_AND_GO = """
 import signal, sys
 from pathlib import Path
-from pandacat.recogniser import open_model
+from pandacat.classifier import open_model
 
 names = ("pretrained", "scratch-photos")
 networks = [open_model(name, models=Path(sys.argv[1]), engine="openvino") for name in names]

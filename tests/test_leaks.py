@@ -32,7 +32,7 @@ COPIES = {
     "mirrored": ImageOps.mirror,
     "smaller": smaller,
     "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.15),
-    "greyer": lambda image: ImageEnhance.Color(image).enhance(0.3),
+    "grayer": lambda image: ImageEnhance.Color(image).enhance(0.3),
     "mirrored and smaller": lambda image: smaller(ImageOps.mirror(image)),
 }
 
@@ -116,7 +116,7 @@ def test_each_original_whose_copy_has_another_label_is_reported(
         ORIGIN,
         np.random.default_rng(0).normal(size=(len(index), 8)),
         np.full((len(index), 3), 1 / 3),
-        suspects=5,
+        label_issues=5,
         seed=0,
     )
     assert found.metrics()["duplicate_groups_with_several_labels"] == len(EXAMPLES)

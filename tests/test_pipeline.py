@@ -58,22 +58,22 @@ def test_a_photo_has_the_shorter_side_that_was_asked_for(workspace: Path) -> Non
         assert min(decode_jpeg(jpeg).size) == 200
 
 
-def test_features_belong_to_the_pretrained_trunk(workspace: Path) -> None:
+def test_features_belong_to_the_pretrained_backbone(workspace: Path) -> None:
     kept = read_features(workspace / "data/features")
-    recogniser = load_classifier("pretrained", models=workspace / "models")
-    assert kept.trunk_key == recogniser.trunk_key
-    assert kept.centres.shape == (35, 1280)
-    assert np.isfinite(kept.centres).all()
+    classifier = load_classifier("pretrained", models=workspace / "models")
+    assert kept.backbone_key == classifier.backbone_key
+    assert kept.centers.shape == (35, 1280)
+    assert np.isfinite(kept.centers).all()
 
 
 def test_features_are_those_of_the_photos_themselves(workspace: Path) -> None:
     from pandacat.data.images import decode_jpeg
 
     kept = read_features(workspace / "data/features")
-    recogniser = load_classifier("pretrained", models=workspace / "models")
+    classifier = load_classifier("pretrained", models=workspace / "models")
     for row, (_, jpeg) in enumerate(store.iter_jpegs(workspace / "data/photos")):
-        again = recogniser.features(recogniser.cut(decode_jpeg(jpeg)))
-        np.testing.assert_allclose(again, kept.centres[[row]], atol=1e-5)
+        again = classifier.features(classifier.cut(decode_jpeg(jpeg)))
+        np.testing.assert_allclose(again, kept.centers[[row]], atol=1e-5)
 
 
 def test_the_fine_tuned_network_starts_from_the_pretrained_one_and_gets_no_worse(
@@ -88,7 +88,7 @@ def test_the_fine_tuned_network_keeps_the_trunk_and_its_1000_classes(workspace: 
     assert after.tensors["head.weight"].shape == (1000, 1280)
     assert not np.array_equal(after.tensors["head.weight"], before.tensors["head.weight"])
     for name in before.tensors:
-        if name.startswith("trunk."):
+        if name.startswith("backbone."):
             np.testing.assert_array_equal(after.tensors[name], before.tensors[name])
 
 
@@ -103,7 +103,7 @@ def test_a_model_says_what_it_was_trained_on(workspace: Path) -> None:
 def test_every_network_judges_the_same_photos(workspace: Path, table: str) -> None:
     judged = read_table(workspace / f"data/predictions/{table}.csv")
     paths = judged.groupby("network").path.apply(list)
-    assert set(paths.index) == {"scratch", "pretrained", "plain", "fine_tuned"}
+    assert set(paths.index) == {"scratch", "pretrained", "linear_probe", "fine_tuned"}
     assert paths.map(tuple).nunique() == 1
     np.testing.assert_allclose(judged[PROBABILITIES].sum(axis=1), 1, atol=1e-5)
 
@@ -147,9 +147,9 @@ def test_a_second_run_gives_the_same_bits(workspace: Path, monkeypatch: pytest.M
     outputs = [
         Path("data/photos/index.parquet"),
         Path("data/photos/shard-0000.parquet"),
-        Path("data/features/centres.npy"),
+        Path("data/features/centers.npy"),
         Path("data/features/copies.npy"),
-        Path("data/features/validation_views.npy"),
+        Path("data/features/validation_crops.npy"),
         Path("models/fine-tuned/weights.safetensors"),
         Path("models/fine-tuned/model.json"),
     ]

@@ -9,7 +9,7 @@ from pandacat.models import pretrained
 
 
 @pytest.mark.parametrize(
-    ("backbone", "width"),
+    ("name", "width"),
     [
         ("efficientnet_lite0", 1280),
         ("timm/resnet18", 512),
@@ -18,11 +18,11 @@ from pandacat.models import pretrained
         ("torchvision/mobilenet_v3_small", 1024),
     ],
 )
-def test_a_backbone_is_cut_into_trunk_and_head(backbone: str, width: int) -> None:
-    network = pretrained.blank(backbone)
-    images = torch.randint(0, 256, (2, network.size_px, network.size_px, 3), dtype=torch.uint8)
+def test_a_backbone_is_cut_into_trunk_and_head(name: str, width: int) -> None:
+    network = pretrained.blank(name)
+    images = torch.randint(0, 256, (2, network.input_px, network.input_px, 3), dtype=torch.uint8)
     with torch.inference_mode():
-        features = network.trunk(images)
+        features = network.backbone(images)
         assert features.shape == (2, width)
         assert network.head(features).shape == (2, 1000)
 
@@ -34,16 +34,16 @@ def test_a_network_comes_back_from_its_tensors() -> None:
         np.testing.assert_array_equal(again.tensors()[name], values)
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "timm/", "hub/resnet18", ""])
-def test_a_name_without_a_known_library_is_a_sentence(backbone: str) -> None:
+@pytest.mark.parametrize("name", ["resnet18", "timm/", "hub/resnet18", ""])
+def test_a_name_without_a_known_library_is_a_sentence(name: str) -> None:
     with pytest.raises(PandacatError, match="is none of"):
-        pretrained.load(backbone)
+        pretrained.load(name)
 
 
-@pytest.mark.parametrize("backbone", ["timm/no_such_network", "torchvision/no_such_network"])
-def test_an_unknown_network_is_a_sentence(backbone: str) -> None:
+@pytest.mark.parametrize("name", ["timm/no_such_network", "torchvision/no_such_network"])
+def test_an_unknown_network_is_a_sentence(name: str) -> None:
     with pytest.raises(PandacatError, match="could not be loaded"):
-        pretrained.load(backbone)
+        pretrained.load(name)
 
 
 def test_a_network_without_1000_classes_is_refused() -> None:

@@ -38,7 +38,7 @@ def test_archive_holds_as_many_pictures_of_each_class_as_asked_for(archive: Path
     assert names == sorted(f"{label}/{label}-{n:04d}.jpg" for label in LABELS for n in (1, 2, 3))
 
 
-def test_every_picture_is_a_jpeg_in_colour_of_200_to_420_px_a_side(archive: Path) -> None:
+def test_every_picture_is_a_jpeg_in_color_of_200_to_420_px_a_side(archive: Path) -> None:
     with zipfile.ZipFile(archive) as zipped:
         pictures = [opened(zipped.read(name)) for name in zipped.namelist()]
     for picture in pictures:

@@ -20,29 +20,29 @@ from pandacat.training.batches import Examples, generator_for
 from pandacat.training.scratch import ScratchData, save_scratch, scratch_accuracy, train_scratch
 from stages import train_scratch as scratch_stage
 
-SPEC = ScratchSpec(image_channels=3, side_px=16, channels=(4, 6), depths=(2, 1), classes=3)
+SPEC = ScratchSpec(image_channels=3, input_px=16, channels=(4, 6), depths=(2, 1), classes=3)
 UNCHANGED = AugmentParams(
     rotation_degrees=0.0,
-    zoom=(1.0, 1.0),
-    stretch=0.0,
+    scale=(1.0, 1.0),
+    aspect=0.0,
     shear=0.0,
-    shift=0.0,
+    translate=0.0,
     elastic=0.0,
     flip=False,
     color=0.0,
-    erase=0.0,
+    random_erasing=0.0,
 )
 
 
-def pictures(count: int = 4, side_px: int = 16) -> Tensor:
-    """Return smooth colour pictures (count, 3, side_px, side_px) in [0, 1]."""
+def pictures(count: int = 4, input_px: int = 16) -> Tensor:
+    """Return smooth color pictures (count, 3, input_px, input_px) in [0, 1]."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(count, 3, 4, 4, generator=generator)
-    return torch.nn.functional.interpolate(coarse, side_px, mode="bilinear", align_corners=True)
+    return torch.nn.functional.interpolate(coarse, input_px, mode="bilinear", align_corners=True)
 
 
 def bars(count: int, *, seed: int) -> Examples:
-    """Return grey pictures with a bright bar: class 0 where it lies, 1 where it stands."""
+    """Return gray pictures with a bright bar: class 0 where it lies, 1 where it stands."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 60, (count, 1, 16, 16), dtype=torch.uint8, generator=generator)
     classes = torch.arange(count) % 2
@@ -54,7 +54,7 @@ def bars(count: int, *, seed: int) -> Examples:
 
 def recipe(**changes: object) -> ScratchParams:
     settings: dict[str, object] = {
-        "side_px": 16,
+        "input_px": 16,
         "channels": (8, 16),
         "depths": (1, 1),
         "dropout": 0.1,
@@ -117,13 +117,13 @@ def test_backpropagation_agrees_with_what_a_small_step_does() -> None:
         assert weights.grad[steepest].item() == pytest.approx(slope, rel=1e-3)
 
 
-def test_the_network_normalises_by_its_training_pictures() -> None:
+def test_the_network_normalizes_by_its_training_pictures() -> None:
     images = (pictures(50) * 255).byte()
     network = scratch.build(SPEC, seed=1)
     network.normalization.measure(images)
-    normalised = network.normalization(images.float() / 255)
-    assert normalised.mean(dim=(0, 2, 3)) == pytest.approx(torch.zeros(3), abs=1e-4)
-    assert normalised.std(dim=(0, 2, 3)) == pytest.approx(torch.ones(3), abs=1e-3)
+    normalized = network.normalization(images.float() / 255)
+    assert normalized.mean(dim=(0, 2, 3)) == pytest.approx(torch.zeros(3), abs=1e-4)
+    assert normalized.std(dim=(0, 2, 3)) == pytest.approx(torch.ones(3), abs=1e-3)
 
 
 def test_the_first_weights_depend_on_the_seed_alone() -> None:
@@ -146,10 +146,10 @@ def test_multiply_adds_are_those_of_the_convolutions_and_the_head() -> None:
 def test_a_saved_network_comes_back_with_the_same_answers(tmp_path: Path) -> None:
     data = bar_data()
     network, _ = train_scratch(recipe(epochs=1), data)
-    save_scratch(tmp_path / "model", network, data, side_px=384)
+    save_scratch(tmp_path / "model", network, data, image_px=384)
     model = load_model(tmp_path / "model")
     state = {
-        name.removeprefix("trunk."): torch.from_numpy(values)
+        name.removeprefix("backbone."): torch.from_numpy(values)
         for name, values in model.tensors.items()
     }
     restored = scratch.from_state(model.description.architecture, state)
@@ -184,8 +184,8 @@ def test_nothing_changes_where_nothing_is_asked_for() -> None:
 
 
 def test_a_zoom_of_two_shows_the_middle() -> None:
-    how = AugmentParams(**{**vars(UNCHANGED), "zoom": (2.0, 2.0)})
-    images = pictures(side_px=64)
+    how = AugmentParams(**{**vars(UNCHANGED), "scale": (2.0, 2.0)})
+    images = pictures(input_px=64)
     zoomed = augment.augmented(images, how, generator_for("test"))
     middle = torch.nn.functional.interpolate(
         images[:, :, 16:48, 16:48], 64, mode="bilinear", align_corners=False

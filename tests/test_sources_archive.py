@@ -87,10 +87,10 @@ def test_what_is_ignored_is_counted_by_reason(zipped: Callable[..., Path]) -> No
         }
     )
     found = index_archive(path, FOLDERS)
-    assert found.unlabelled == {"birds": 2, "(top)": 1}
+    assert found.unlabeled == {"birds": 2, "(top)": 1}
     assert found.counts() == {
         "files": {"panda": 1, "cat": 1, "other": 0},
-        "ignored": {"unlabelled": 3, "nested_archives": 1, "links": 0, "hidden": 4},
+        "ignored": {"unlabeled": 3, "nested_archives": 1, "links": 0, "hidden": 4},
     }
     assert "birds (2)" in str(found)
 

@@ -92,7 +92,7 @@ def authorization(server: KaggleServer) -> set[str]:
 def test_a_public_data_set_needs_no_account(server: KaggleServer) -> None:
     facts = download()
     assert downloaded() == ARCHIVE
-    assert facts == Facts(title="Animals", version="3", licence="CC0: Public Domain")
+    assert facts == Facts(title="Animals", version="3", license="CC0: Public Domain")
     assert authorization(server) == {""}
     assert kept() == []
 
@@ -105,7 +105,7 @@ def test_the_version_that_the_facts_name_is_the_one_downloaded(server: KaggleSer
 
 def test_facts_that_kaggle_does_not_give_are_unknown(server: KaggleServer) -> None:
     server.facts = None
-    assert download() == Facts(title=DATASET, version="unknown", licence="unknown")
+    assert download() == Facts(title=DATASET, version="unknown", license="unknown")
     assert downloaded() == ARCHIVE
 
 
@@ -336,7 +336,7 @@ def test_the_provenance_names_page_version_licence_and_hash() -> None:
     origin = fetching.fetch(photos_params(), Path("data/photos.zip"))
     assert Path("data/photos.zip").read_bytes() == ARCHIVE
     assert origin.origin == "https://www.kaggle.com/datasets/someone/animals"
-    assert (origin.version, origin.licence) == ("3", "CC0: Public Domain")
+    assert (origin.version, origin.license) == ("3", "CC0: Public Domain")
     assert len(origin.sha256) == 64
     assert not origin.drawn
 

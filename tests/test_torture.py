@@ -78,7 +78,7 @@ def test_a_damaged_input_of_a_stage_ends_in_a_result_or_a_sentence(copy: Copy) -
     paths = [
         "data/photos/index.parquet",
         "data/photos/provenance.json",
-        "data/features/centres.npy",
+        "data/features/centers.npy",
         "data/features/origin.json",
         "models/pretrained/weights.safetensors",
     ]
@@ -88,7 +88,7 @@ def test_a_damaged_input_of_a_stage_ends_in_a_result_or_a_sentence(copy: Copy) -
         original = path.read_bytes()
         path.write_bytes(inputs.mutant(str(path), original, random.Random(number)))
         try:
-            run_stage("train_plain")
+            run_stage("train_linear_probe")
             ends["ran through"] += 1
         except SystemExit as ended:
             ends["told in general" if inputs.NOT_FORESEEN in str(ended.code) else "told"] += 1

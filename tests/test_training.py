@@ -48,7 +48,7 @@ def trained(
     compute: Compute = CPU,
     validate: Callable[[nn.Module], dict[str, float]] = measured,
     patience: int | None = None,
-    start_may_stay: bool = False,
+    include_epoch_zero: bool = False,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
 ) -> History:
@@ -73,7 +73,7 @@ def trained(
         compute=compute,
         seed=seed,
         patience=patience,
-        start_may_stay=start_may_stay,
+        include_epoch_zero=include_epoch_zero,
         checkpoint=checkpoint,
         on_epoch=on_epoch,
     )
@@ -239,7 +239,7 @@ def test_the_best_epoch_wins_and_on_a_tie_the_earlier() -> None:
 
 def test_a_network_that_only_gets_worse_stays_as_it_came() -> None:
     network, untouched = small_network(), small_network()
-    history = trained(network, validate=scripted(0.1, 0.2, 0.3, 0.4, 0.5), start_may_stay=True)
+    history = trained(network, validate=scripted(0.1, 0.2, 0.3, 0.4, 0.5), include_epoch_zero=True)
     assert history.best_epoch == 0
     assert history.epochs[0].train_loss is None
     assert_same_bits(network, untouched)
@@ -320,7 +320,7 @@ def test_an_epoch_has_every_example_once_in_batches_of_nearly_equal_size() -> No
 
 
 def test_curves_are_a_table_with_a_line_for_each_epoch() -> None:
-    history = trained(small_network(), epochs=2, start_may_stay=True)
+    history = trained(small_network(), epochs=2, include_epoch_zero=True)
     header, zero, *others = history.curves().splitlines()
     assert header == "epoch,train_loss,validation_loss,validation_accuracy,learning_rate"
     assert zero.startswith("0,,")

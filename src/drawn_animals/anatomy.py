@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from drawn_animals.coats import Coat, Colour
+from drawn_animals.coats import Coat, Color
 from drawn_animals.figure import Detail, Figure, Region, ellipsoid
 from drawn_animals.poses import Build, Leg, Skeleton, pose
 from drawn_animals.space import Frame, axes_along, cross, lengths, turn, unit
@@ -16,19 +16,19 @@ Rng = np.random.Generator
 Species = Callable[[Rng, float], Figure]
 """From a generator and the viewer's azimuth (degrees, 0 is in front) to a figure."""
 
-WHITE: Colour = (0.93, 0.91, 0.86)
-CREAM: Colour = (0.86, 0.76, 0.60)
-BLACK: Colour = (0.075, 0.07, 0.075)
-NOSE: Colour = (0.05, 0.045, 0.05)
-PINK: Colour = (0.80, 0.52, 0.50)
-DARK_EYE: Colour = (0.16, 0.09, 0.05)
+WHITE: Color = (0.93, 0.91, 0.86)
+CREAM: Color = (0.86, 0.76, 0.60)
+BLACK: Color = (0.075, 0.07, 0.075)
+NOSE: Color = (0.05, 0.045, 0.05)
+PINK: Color = (0.80, 0.52, 0.50)
+DARK_EYE: Color = (0.16, 0.09, 0.05)
 ROUND_PUPIL = (0.62, 0.62)
 
 
-def vary(rng: Rng, colour: Colour, amount: float = 0.03) -> Colour:
-    """Return a colour a little lighter or darker, warmer or cooler."""
+def vary(rng: Rng, color: Color, amount: float = 0.03) -> Color:
+    """Return a color a little lighter or darker, warmer or cooler."""
     shift = rng.normal(0, amount) + rng.normal(0, amount / 3, 3)
-    r, g, b = np.clip(np.array(colour) + shift, 0.03, 0.96)
+    r, g, b = np.clip(np.array(color) + shift, 0.03, 0.96)
     return float(r), float(g), float(b)
 
 
@@ -41,10 +41,10 @@ def trunk(figure: Figure, bones: Skeleton, build: Build, coat: Coat, hair: float
         region.blob((0, -0.05 * (1 - abs(z)), z), (wide, high, 0.55))
     start, end = bones.trunk.at((0, 0.12, 0.6)), bones.head.at((0, -0.15, -0.35))
     for share, width in ((0.0, 0.85), (0.5, 0.78), (1.0, 0.72)):
-        centre = start + share * (end - start)
+        center = start + share * (end - start)
         thick = width * min(build.chest[0], 1.15 * build.head)
         region.solids.append(
-            ellipsoid(Frame(centre, np.eye(3, dtype=np.float32)), (0, 0, 0), (thick,) * 3)
+            ellipsoid(Frame(center, np.eye(3, dtype=np.float32)), (0, 0, 0), (thick,) * 3)
         )
     return region
 
@@ -120,29 +120,29 @@ def tail(
 
 def eyes(
     figure: Figure,
-    centre: tuple[float, float, float],
+    center: tuple[float, float, float],
     radii: tuple[float, float, float],
-    colour: Colour,
+    color: Color,
     pupil: tuple[float, float] | None = ROUND_PUPIL,
     *,
     roll: float = 0.0,
     yaw: float = 18.0,
 ) -> None:
     """Add a pair of eyes in the coordinates of the head."""
-    x, y, z = centre
+    x, y, z = center
     for side in (1, -1):
         solid = ellipsoid(figure.head, (side * x, y, z), radii, turn(side * yaw, 0, side * roll))
-        figure.details.append(Detail(solid, colour, 1.0, pupil))
+        figure.details.append(Detail(solid, color, 1.0, pupil))
 
 
 def nose(
     figure: Figure,
-    centre: tuple[float, float, float],
+    center: tuple[float, float, float],
     radii: tuple[float, float, float],
-    colour: Colour,
+    color: Color,
 ) -> None:
     """Add the bare tip of a nose."""
-    figure.details.append(Detail(ellipsoid(figure.head, centre, radii), colour, 0.5))
+    figure.details.append(Detail(ellipsoid(figure.head, center, radii), color, 0.5))
 
 
 def mouth(
@@ -211,11 +211,11 @@ def snout(face: Region, length: float, width: float, height: float, drop: float 
     """Add a muzzle that narrows towards the nose; in units of the head."""
     for share in (0.0, 0.5, 1.0):
         narrow = 1 - 0.28 * share
-        centre = (0, -drop - 0.06 * share, 0.55 + (length - 0.2) * share)
-        face.blob(centre, (width * narrow, height * narrow, 0.34))
+        center = (0, -drop - 0.06 * share, 0.55 + (length - 0.2) * share)
+        face.blob(center, (width * narrow, height * narrow, 0.34))
 
 
-def tongue(figure: Figure, centre: tuple[float, float, float]) -> None:
+def tongue(figure: Figure, center: tuple[float, float, float]) -> None:
     """Add a tongue that hangs out."""
-    solid = ellipsoid(figure.head, centre, (0.13, 0.24, 0.07), turn(0, -12))
+    solid = ellipsoid(figure.head, center, (0.13, 0.24, 0.07), turn(0, -12))
     figure.details.append(Detail(solid, (0.86, 0.42, 0.45), 0.3))

@@ -61,7 +61,7 @@ def bird(rng: Rng, azimuth: float) -> Figure:
     tilt = turn(0, {"penguin": -84, "owl": -140, "duck": -98, "songbird": -90}[kind])
     solid = ellipsoid(head, place, beak, tilt)
     figure.details.append(
-        Detail(Solid(solid.centre, solid.shape, 0.6 if kind == "duck" else 0.25), orange, 0.3)
+        Detail(Solid(solid.center, solid.shape, 0.6 if kind == "duck" else 0.25), orange, 0.3)
     )
     if kind == "owl":
         eyes(figure, (0.40, 0.10, 0.66), (0.30, 0.30, 0.12), (0.92, 0.62, 0.10), (0.5, 0.5), yaw=14)
@@ -103,8 +103,8 @@ def _plumage(rng: Rng, kind: str) -> dict[str, Coat]:
             return dict.fromkeys(
                 ("body", "wings", "head"), Coat(vary(rng, rng.choice([WHITE, (0.93, 0.80, 0.30)])))
             )
-        grey = vary(rng, (0.62, 0.60, 0.57))
-        body = Coat(grey, ((beyond((0, 0, 1), 0.45), (0.35, 0.20, 0.13)),))
+        gray = vary(rng, (0.62, 0.60, 0.57))
+        body = Coat(gray, ((beyond((0, 0, 1), 0.45), (0.35, 0.20, 0.13)),))
         head = Coat((0.08, 0.32, 0.18), ((beyond((0, -1, 0), 0.75), WHITE),))
         return {"body": body, "wings": Coat((0.48, 0.42, 0.36)), "head": head}
     palette = (
@@ -113,7 +113,7 @@ def _plumage(rng: Rng, kind: str) -> dict[str, Coat]:
         ((0.10, 0.10, 0.11), (0.92, 0.91, 0.88)),
         ((0.45, 0.52, 0.22), (0.90, 0.82, 0.30)),
     )
-    back, breast = (vary(rng, colour) for colour in palette[int(rng.integers(len(palette)))])
+    back, breast = (vary(rng, color) for color in palette[int(rng.integers(len(palette)))])
     body = Coat(back, ((beyond((0, -1, 0.4), 0.15), breast),))
     return {
         "body": body,

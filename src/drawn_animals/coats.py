@@ -1,4 +1,4 @@
-"""Coats: a base colour and what is painted over it, as functions of the place on the body."""
+"""Coats: a base color and what is painted over it, as functions of the place on the body."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ import numpy as np
 
 from drawn_animals.space import Array, Point, dot, portable, transform, turn, vector
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 Cover = Callable[[Array], Array]
 """From (3, N) places to (N,) shares in [0, 1] of how much of the paint is there."""
 
 
 @dataclass(frozen=True)
 class Coat:
-    """A base colour and paints laid over it in order."""
+    """A base color and paints laid over it in order."""
 
-    base: Colour
-    paints: tuple[tuple[Cover, Colour], ...] = ()
+    base: Color
+    paints: tuple[tuple[Cover, Color], ...] = ()
 
-    def with_paint(self, cover: Cover, colour: Colour) -> Coat:
+    def with_paint(self, cover: Cover, color: Color) -> Coat:
         """Return this coat with one more paint on top."""
-        return Coat(self.base, (*self.paints, (cover, colour)))
+        return Coat(self.base, (*self.paints, (cover, color)))
 
-    def colours(self, places: Array) -> Array:
-        """Return the (3, N) colours at (3, N) places."""
+    def colors(self, places: Array) -> Array:
+        """Return the (3, N) colors at (3, N) places."""
         rgb = np.empty_like(places)
         rgb[:] = vector(self.base)[:, None]
-        for cover, colour in self.paints:
-            rgb += cover(places) * (vector(colour)[:, None] - rgb)
+        for cover, color in self.paints:
+            rgb += cover(places) * (vector(color)[:, None] - rgb)
         return rgb
 
 
-def dimmed(colour: Colour, factor: float) -> Colour:
-    """Return a colour made darker (`factor` below 1) or lighter."""
-    r, g, b = (min(channel * factor, 1.0) for channel in colour)
+def dimmed(color: Color, factor: float) -> Color:
+    """Return a color made darker (`factor` below 1) or lighter."""
+    r, g, b = (min(channel * factor, 1.0) for channel in color)
     return r, g, b
 
 
-def blended(first: Colour, second: Colour, share: float) -> Colour:
-    """Return a colour between two, with a `share` of the second."""
+def blended(first: Color, second: Color, share: float) -> Color:
+    """Return a color between two, with a `share` of the second."""
     r, g, b = (a + share * (z - a) for a, z in zip(first, second, strict=True))
     return r, g, b
 
@@ -53,7 +53,7 @@ def ramp(value: Array, edge: float, softness: float) -> Array:
 
 
 def spot(
-    centre: Point,
+    center: Point,
     radii: Point,
     roll: float = 0.0,
     softness: float = 0.25,
@@ -66,8 +66,8 @@ def spot(
     def cover(places: Array) -> Array:
         x, y, z = places
         if mirrored:
-            x = np.abs(x) if centre[0] >= 0 else -np.abs(x)
-        offset = np.stack([x - centre[0], y - centre[1], z - centre[2]])
+            x = np.abs(x) if center[0] >= 0 else -np.abs(x)
+        offset = np.stack([x - center[0], y - center[1], z - center[2]])
         x, y, z = transform(to_unit, offset)
         return ramp(-np.sqrt(x * x + y * y + z * z), -1, softness)
 

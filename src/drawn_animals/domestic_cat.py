@@ -17,11 +17,11 @@ from drawn_animals.anatomy import (
     vary,
     whiskers,
 )
-from drawn_animals.coats import Coat, Colour, beyond, blended, both, faint, patches, spot, stripes
+from drawn_animals.coats import Coat, Color, beyond, blended, both, faint, patches, spot, stripes
 from drawn_animals.figure import Figure
 from drawn_animals.poses import Build
 
-CAT_COATS = ("tabby", "ginger", "black", "white", "grey", "siamese", "tuxedo", "cow", "calico")
+CAT_COATS = ("tabby", "ginger", "black", "white", "gray", "siamese", "tuxedo", "cow", "calico")
 
 
 def cat_coats(rng: Rng, kind: str) -> dict[str, Coat]:
@@ -33,7 +33,7 @@ def cat_coats(rng: Rng, kind: str) -> dict[str, Coat]:
     if kind in ("tuxedo", "cow", "calico"):
         return _pied(rng, kind)
     base = vary(
-        rng, {"black": (0.09, 0.085, 0.09), "white": WHITE, "grey": (0.46, 0.48, 0.52)}[kind]
+        rng, {"black": (0.09, 0.085, 0.09), "white": WHITE, "gray": (0.46, 0.48, 0.52)}[kind]
     )
     coat = Coat(base)
     return dict.fromkeys(("trunk", "head", "front", "hind", "tail", "ears"), coat)
@@ -55,7 +55,7 @@ def _striped(rng: Rng, kind: str) -> dict[str, Coat]:
     )
     forehead = both(stripes(rng, (1, 0.2, 0), 1.7, 0.4, 0.12), beyond((0, 1, 0), 0.2))
     cheeks = both(stripes(rng, (0.25, 1, 0), 2.0, 0.38, 0.2), beyond((0, 0, -1), -0.35))
-    muzzle: Colour = WHITE if white else pale
+    muzzle: Color = WHITE if white else pale
     head = Coat(
         base, ((forehead, dark), (cheeks, dark), (spot((0, -0.42, 0.8), (0.5, 0.36, 0.6)), muzzle))
     )
@@ -170,13 +170,13 @@ def cat(rng: Rng, azimuth: float) -> Figure:
     lids, tilt = (0.05, 0.04, 0.04), 11
     eyes(figure, (0.40, 0.06, 0.68), (0.24, 0.185, 0.10), lids, None, roll=tilt, yaw=24)
     eyes(figure, (0.405, 0.06, 0.705), (0.20, 0.155, 0.105), iris, slit, roll=tilt, yaw=24)
-    pink_nose = PINK if kind not in ("black", "grey") or rng.random() < 0.3 else (0.16, 0.13, 0.13)
+    pink_nose = PINK if kind not in ("black", "gray") or rng.random() < 0.3 else (0.16, 0.13, 0.13)
     nose(figure, (0, -0.19, 0.90), (0.095, 0.065, 0.05), pink_nose)
     mouth(figure, (0, -0.24, 0.95), 0.20, 0.11, 0.04)
     whiskers(figure, rng, (0.24, -0.34, 0.88), 0.95)
     return figure
 
 
-def _cat_iris(rng: Rng) -> Colour:
+def _cat_iris(rng: Rng) -> Color:
     greens = ((0.62, 0.72, 0.25), (0.45, 0.66, 0.35), (0.85, 0.66, 0.20), (0.80, 0.48, 0.15))
     return vary(rng, greens[int(rng.integers(len(greens)))], 0.04)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from drawn_animals.coats import Coat, Colour
+from drawn_animals.coats import Coat, Color
 from drawn_animals.space import Array, Frame, Point, axes_along, lengths, transform, turn, vector
 
 
@@ -12,11 +12,11 @@ from drawn_animals.space import Array, Frame, Point, axes_along, lengths, transf
 class Solid:
     """An ellipsoid, or a horn with a point that is sharp (`roundness` 0) or dome-like (1).
 
-    The columns of `shape` are its half-axes in the world. A horn has its base at `centre` and its
-    tip at `centre` plus the second column.
+    The columns of `shape` are its half-axes in the world. A horn has its base at `center` and its
+    tip at `center` plus the second column.
     """
 
-    centre: Array
+    center: Array
     shape: Array
     roundness: float | None = None
 
@@ -31,7 +31,7 @@ class Detail:
     """A hard, smooth thing on the surface: an eye, a nose, a claw, a beak."""
 
     solid: Solid
-    colour: Colour
+    color: Color
     gloss: float = 0.0
     pupil: tuple[float, float] | None = None
     """Half-width and half-height of the pupil as shares of the eye; None where there is none."""
@@ -50,13 +50,13 @@ class Region:
     hair: float
     solids: list[Solid] = field(default_factory=list)
 
-    def blob(self, centre: Point, radii: Point, tilt: Array | None = None) -> None:
+    def blob(self, center: Point, radii: Point, tilt: Array | None = None) -> None:
         """Add an ellipsoid."""
-        self.solids.append(ellipsoid(self.frame, centre, radii, tilt))
+        self.solids.append(ellipsoid(self.frame, center, radii, tilt))
 
-    def pair(self, centre: Point, radii: Point, *, roll: float = 0.0, yaw: float = 0.0) -> None:
+    def pair(self, center: Point, radii: Point, *, roll: float = 0.0, yaw: float = 0.0) -> None:
         """Add an ellipsoid on the left and its mirror image on the right."""
-        x, y, z = centre
+        x, y, z = center
         self.blob((x, y, z), radii, turn(yaw, 0, roll))
         self.blob((-x, y, z), radii, turn(-yaw, 0, -roll))
 
@@ -65,7 +65,7 @@ class Region:
     ) -> None:
         """Add a horn that rises along y; `radii` are its half-width, height and half-thickness."""
         solid = ellipsoid(self.frame, base, radii, tilt)
-        self.solids.append(Solid(solid.centre, solid.shape, roundness))
+        self.solids.append(Solid(solid.center, solid.shape, roundness))
 
     def bone(self, start: Array, end: Array, thickness: float) -> None:
         """Add an ellipsoid that reaches a little over both of its world points."""
@@ -75,10 +75,10 @@ class Region:
         self.solids.append(Solid((start + end) / 2, shape))
 
 
-def ellipsoid(frame: Frame, centre: Point, radii: Point, tilt: Array | None = None) -> Solid:
+def ellipsoid(frame: Frame, center: Point, radii: Point, tilt: Array | None = None) -> Solid:
     """Return an ellipsoid given in the coordinates of `frame`."""
     axes = frame.axes if tilt is None else transform(frame.axes, tilt)
-    return Solid(frame.at(centre), axes * (frame.scale * vector(radii)))
+    return Solid(frame.at(center), axes * (frame.scale * vector(radii)))
 
 
 @dataclass

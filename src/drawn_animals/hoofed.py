@@ -20,7 +20,7 @@ from drawn_animals.anatomy import (
     trunk,
     vary,
 )
-from drawn_animals.coats import Coat, Colour, beyond, patches, spot, stripes
+from drawn_animals.coats import Coat, Color, beyond, patches, spot, stripes
 from drawn_animals.figure import Detail, Figure, Region, ellipsoid
 from drawn_animals.poses import Build, Skeleton
 from drawn_animals.space import Frame, transform, turn, unit, vector
@@ -57,8 +57,8 @@ BULKY = Build(
 def cow(rng: Rng, azimuth: float) -> Figure:
     """A cow: black or brown patches on white, a pink nose, horns."""
     bones = _grazer_bones(rng, BULKY, azimuth)
-    colours: tuple[Colour, ...] = ((0.08, 0.075, 0.08), (0.40, 0.23, 0.14))
-    dark = vary(rng, colours[int(rng.integers(len(colours)))], 0.015)
+    colors: tuple[Color, ...] = ((0.08, 0.075, 0.08), (0.40, 0.23, 0.14))
+    dark = vary(rng, colors[int(rng.integers(len(colors)))], 0.015)
     pied = Coat(WHITE, ((patches(rng, 0.5, 0.0, 0.08), dark),))
     blaze, tip = spot((0, 0.3, 0.9), (0.30, 1.0, 0.9)), beyond((0, 0, 1), 1.55)
     figure = _grazer_body(bones, BULKY, pied, pied, Coat(dark))
@@ -75,8 +75,8 @@ def cow(rng: Rng, azimuth: float) -> Figure:
 def horse(rng: Rng, azimuth: float) -> Figure:
     """A horse: brown, with a mane, a blaze and white socks."""
     bones = _grazer_bones(rng, LEAN, azimuth)
-    colours: tuple[Colour, ...] = ((0.38, 0.21, 0.11), (0.15, 0.10, 0.08), (0.62, 0.50, 0.38))
-    coat = Coat(vary(rng, colours[int(rng.integers(len(colours)))], 0.015))
+    colors: tuple[Color, ...] = ((0.38, 0.21, 0.11), (0.15, 0.10, 0.08), (0.62, 0.50, 0.38))
+    coat = Coat(vary(rng, colors[int(rng.integers(len(colors)))], 0.015))
     socks = coat.with_paint(beyond((0, -1, 0), 0.78), WHITE)
     figure = _grazer_body(bones, LEAN, coat, socks, coat)
     _mane(figure, bones, coat.base)
@@ -88,7 +88,7 @@ def horse(rng: Rng, azimuth: float) -> Figure:
 def zebra(rng: Rng, azimuth: float) -> Figure:
     """A zebra: striped all over, with a dark nose and a mane that stands up."""
     bones = _grazer_bones(rng, LEAN, azimuth)
-    dark: Colour = (0.08, 0.07, 0.07)
+    dark: Color = (0.08, 0.07, 0.07)
     body = Coat(WHITE, ((stripes(rng, (0, 0.1, 1), 3.2, 0.48, 0.15), dark),))
     leg = Coat(WHITE, ((stripes(rng, (0, 1, 0), 5.0, 0.45, 0.05), dark),))
     head = Coat(WHITE, ((stripes(rng, (0.25, 0.5, 0.8), 2.0, 0.46, 0.08), dark),))
@@ -134,12 +134,12 @@ def _upright_ears(figure: Figure, coat: Coat) -> None:
     ears(figure, inside, (0.45, 0.75, -0.1), size, 0.02, roll=10, yaw=20, roundness=0.5)
 
 
-def _mane(figure: Figure, bones: Skeleton, colour: Colour) -> None:
-    region = figure.region(bones.trunk, Coat(colour), (0, 1, -0.4), 0.05)
+def _mane(figure: Figure, bones: Skeleton, color: Color) -> None:
+    region = figure.region(bones.trunk, Coat(color), (0, 1, -0.4), 0.05)
     start, end = bones.trunk.at((0, 0.42, 0.62)), bones.head.at((0, 0.95, -0.15))
     for share in np.linspace(0, 1, 6):
-        centre = start + share * (end - start)
-        region.solids.append(ellipsoid(Frame(centre, turn()), (0, 0.02, -0.06), (0.05, 0.17, 0.17)))
+        center = start + share * (end - start)
+        region.solids.append(ellipsoid(Frame(center, turn()), (0, 0.02, -0.06), (0.05, 0.17, 0.17)))
 
 
 def sheep(rng: Rng, azimuth: float) -> Figure:

@@ -26,7 +26,7 @@ from drawn_animals.anatomy import (
     whiskers,
 )
 from drawn_animals.birds import bird
-from drawn_animals.coats import Coat, Colour, between, beyond, both, dimmed, patches, spot
+from drawn_animals.coats import Coat, Color, between, beyond, both, dimmed, patches, spot
 from drawn_animals.figure import Figure
 from drawn_animals.hoofed import cow, horse, pig, sheep, zebra
 from drawn_animals.poses import Build
@@ -34,7 +34,7 @@ from drawn_animals.space import turn
 
 
 def bear(rng: Rng, azimuth: float) -> Figure:
-    """A brown, black or polar bear: one colour, long muzzle, small ears."""
+    """A brown, black or polar bear: one color, long muzzle, small ears."""
     plump = rng.uniform(0.9, 1.1)
     build = Build(
         head=0.44,
@@ -50,7 +50,7 @@ def bear(rng: Rng, azimuth: float) -> Figure:
     bones = choose_pose(rng, build, azimuth)
     kinds = ((0.40, 0.26, 0.16), (0.58, 0.42, 0.26), (0.12, 0.10, 0.10), (0.93, 0.90, 0.80))
     coat = Coat(vary(rng, kinds[int(rng.integers(len(kinds)))]))
-    pale: Colour = vary(rng, (0.66, 0.52, 0.36) if coat.base[0] < 0.8 else coat.base, 0.02)
+    pale: Color = vary(rng, (0.66, 0.52, 0.36) if coat.base[0] < 0.8 else coat.base, 0.02)
     figure = Figure(bones.head)
     trunk(figure, bones, build, coat, 0.07)
     legs(figure, bones, build, coat, coat, 0.05)
@@ -91,7 +91,7 @@ def dog(rng: Rng, azimuth: float) -> Figure:
     )
     bones = choose_pose(rng, build, azimuth)
     kind = str(rng.choice(("golden", "brown", "black", "spotted", "collie", "beagle")))
-    base: Colour = {
+    base: Color = {
         "golden": (0.80, 0.60, 0.36),
         "brown": (0.42, 0.27, 0.17),
         "black": (0.10, 0.09, 0.09),
@@ -233,7 +233,7 @@ def rabbit(rng: Rng, azimuth: float) -> Figure:
 
 
 def raccoon(rng: Rng, azimuth: float) -> Figure:
-    """A raccoon: grey, black mask, ringed tail."""
+    """A raccoon: gray, black mask, ringed tail."""
     build = Build(
         head=0.42,
         chest=(0.38, 0.40),
@@ -247,13 +247,13 @@ def raccoon(rng: Rng, azimuth: float) -> Figure:
         poses=("stand", "walk", "sit", "slump", "lie"),
     )
     bones = choose_pose(rng, build, azimuth)
-    grey, black = vary(rng, (0.50, 0.47, 0.43)), vary(rng, (0.12, 0.10, 0.10), 0.01)
+    gray, black = vary(rng, (0.50, 0.47, 0.43)), vary(rng, (0.12, 0.10, 0.10), 0.01)
     figure = Figure(bones.head)
-    trunk(figure, bones, build, Coat(grey), 0.07)
-    legs(figure, bones, build, Coat(black), Coat(grey, ((beyond((0, -1, 0), 0.6), black),)), 0.03)
-    tail(figure, bones, [Coat(grey), Coat(black)], (0.14, 0.17, 0.13, 0.06), 0.06)
+    trunk(figure, bones, build, Coat(gray), 0.07)
+    legs(figure, bones, build, Coat(black), Coat(gray, ((beyond((0, -1, 0), 0.6), black),)), 0.03)
+    tail(figure, bones, [Coat(gray), Coat(black)], (0.14, 0.17, 0.13, 0.06), 0.06)
     head = Coat(
-        grey,
+        gray,
         (
             (spot((0, -0.1, 0.6), (0.95, 0.50, 0.8)), WHITE),
             (spot((0.42, -0.04, 0.6), (0.50, 0.20, 0.7), 24, mirrored=True), black),
@@ -266,7 +266,7 @@ def raccoon(rng: Rng, azimuth: float) -> Figure:
     face.horn((0, -0.2, 0.4), (0.42, 0.95, 0.34), turn(0, -86), roundness=0.5)
     ears(
         figure,
-        Coat(grey, ((spot((0, 0, 0.9), (0.6, 0.7, 0.8), softness=0.4), WHITE),)),
+        Coat(gray, ((spot((0, 0, 0.9), (0.6, 0.7, 0.8), softness=0.4), WHITE),)),
         (0.62, 0.66, 0.0),
         (0.24, 0.30, 0.12),
         0.03,
@@ -334,7 +334,7 @@ def red_panda(rng: Rng, azimuth: float) -> Figure:
 
 
 def koala(rng: Rng, azimuth: float) -> Figure:
-    """A koala: grey, wide fluffy ears, a large dark nose."""
+    """A koala: gray, wide fluffy ears, a large dark nose."""
     build = Build(
         head=0.54,
         chest=(0.44, 0.44),
@@ -347,13 +347,13 @@ def koala(rng: Rng, azimuth: float) -> Figure:
         poses=("slump", "slump", "sit"),
     )
     bones = choose_pose(rng, build, azimuth)
-    grey = Coat(vary(rng, (0.56, 0.55, 0.56)))
+    gray = Coat(vary(rng, (0.56, 0.55, 0.56)))
     figure = Figure(bones.head)
-    trunk(figure, bones, build, grey.with_paint(beyond((0, -1, 0.2), 0.32), WHITE), 0.06)
-    legs(figure, bones, build, grey, grey, 0.045)
+    trunk(figure, bones, build, gray.with_paint(beyond((0, -1, 0.2), 0.32), WHITE), 0.06)
+    legs(figure, bones, build, gray, gray, 0.045)
     face = figure.region(
         figure.head,
-        grey.with_paint(spot((0, -0.75, 0.5), (0.5, 0.3, 0.6)), WHITE),
+        gray.with_paint(spot((0, -0.75, 0.5), (0.5, 0.3, 0.6)), WHITE),
         (0, 0.2, -1),
         0.05,
     )
@@ -362,7 +362,7 @@ def koala(rng: Rng, azimuth: float) -> Figure:
     ears(
         figure,
         Coat(
-            grey.base, ((spot((0, -0.1, 0.6), (0.6, 0.65, 0.6), softness=0.7), (0.92, 0.86, 0.84)),)
+            gray.base, ((spot((0, -0.1, 0.6), (0.6, 0.65, 0.6), softness=0.7), (0.92, 0.86, 0.84)),)
         ),
         (0.95, 0.52, -0.05),
         (0.46, 0.46, 0.20),
@@ -377,7 +377,7 @@ def koala(rng: Rng, azimuth: float) -> Figure:
 
 
 def badger(rng: Rng, azimuth: float) -> Figure:
-    """A badger: grey back, black limbs, a white face with two black stripes."""
+    """A badger: gray back, black limbs, a white face with two black stripes."""
     build = Build(
         head=0.38,
         chest=(0.44, 0.40),
@@ -391,11 +391,11 @@ def badger(rng: Rng, azimuth: float) -> Figure:
         poses=("stand", "walk", "lie"),
     )
     bones = choose_pose(rng, build, azimuth)
-    grey, black = Coat(vary(rng, (0.52, 0.50, 0.47))), Coat(vary(rng, BLACK, 0.012))
+    gray, black = Coat(vary(rng, (0.52, 0.50, 0.47))), Coat(vary(rng, BLACK, 0.012))
     figure = Figure(bones.head)
-    trunk(figure, bones, build, grey.with_paint(beyond((0, -1, 0), 0.15), black.base), 0.08)
+    trunk(figure, bones, build, gray.with_paint(beyond((0, -1, 0), 0.15), black.base), 0.08)
     legs(figure, bones, build, black, black, 0.04)
-    tail(figure, bones, [grey], (0.1, 0.09, 0.05), 0.07)
+    tail(figure, bones, [gray], (0.1, 0.09, 0.05), 0.07)
     stripe = spot((0.44, 0.2, 0.5), (0.20, 0.55, 1.3), mirrored=True)
     face = figure.region(figure.head, Coat(WHITE, ((stripe, black.base),)), (0, 0.2, -1), 0.025)
     face.blob((0, 0, 0), (0.82, 0.70, 0.85))
@@ -414,7 +414,7 @@ def badger(rng: Rng, azimuth: float) -> Figure:
 
 
 def elephant(rng: Rng, azimuth: float) -> Figure:
-    """An elephant: grey, trunk, fan-like ears."""
+    """An elephant: gray, trunk, fan-like ears."""
     build = Build(
         head=0.42,
         chest=(0.56, 0.62),
@@ -428,12 +428,12 @@ def elephant(rng: Rng, azimuth: float) -> Figure:
         poses=("stand", "walk"),
     )
     bones = choose_pose(rng, build, azimuth)
-    grey = Coat(vary(rng, (0.48, 0.46, 0.45)))
+    gray = Coat(vary(rng, (0.48, 0.46, 0.45)))
     figure = Figure(bones.head)
-    trunk(figure, bones, build, grey, 0.008)
-    legs(figure, bones, build, grey, grey, 0.006)
-    tail(figure, bones, [grey], (0.05, 0.035, 0.05), 0.02)
-    face = figure.region(figure.head, grey, (0, 0.2, -1), 0.006)
+    trunk(figure, bones, build, gray, 0.008)
+    legs(figure, bones, build, gray, gray, 0.006)
+    tail(figure, bones, [gray], (0.05, 0.035, 0.05), 0.02)
+    face = figure.region(figure.head, gray, (0, 0.2, -1), 0.006)
     face.blob((0, 0.05, 0), (0.88, 1.0, 0.86))
     face.pair((0.35, 0.5, 0.1), (0.5, 0.5, 0.55))
     curl = rng.uniform(-0.6, 1.0)
@@ -448,7 +448,7 @@ def elephant(rng: Rng, azimuth: float) -> Figure:
         tusks.horn(
             (side * 0.42, -0.45, 0.65), (0.12, 1.0, 0.12), turn(side * 12, -118), roundness=0.4
         )
-    ears(figure, grey, (1.25, 0.1, -0.25), (0.62, 0.92, 0.10), 0.006, roll=6, yaw=-22)
+    ears(figure, gray, (1.25, 0.1, -0.25), (0.62, 0.92, 0.10), 0.006, roll=6, yaw=-22)
     eyes(figure, (0.58, 0.18, 0.64), (0.08, 0.075, 0.06), DARK_EYE, yaw=40)
     return figure
 

@@ -42,7 +42,7 @@ class Shot:
     quality: int
     """Of the JPEG."""
     subsampling: int
-    """Of the JPEG's colours, as Pillow counts: 0 is 4:4:4, 2 is 4:2:0."""
+    """Of the JPEG's colors, as Pillow counts: 0 is 4:4:4, 2 is 4:2:0."""
     brightness: float
     """Mean luma of the picture."""
     balance: tuple[float, float, float]
@@ -130,11 +130,11 @@ def photograph(
         shadow = ground_shadow(
             figure, camera.scaled(0.5), transform(camera.rotation.T, light.direction), shot.size
         )
-        colours, opacity = render(figure, camera, light, large, rng)
-        picture = picture * (1 - shadow) * (1 - shrink(opacity)) + shrink(colours)
+        colors, opacity = render(figure, camera, light, large, rng)
+        picture = picture * (1 - shadow) * (1 - shrink(opacity)) + shrink(colors)
     if rng.random() < 0.3:
-        colours, opacity = foreground(rng, shot.size, rng.uniform(0, 0.008) * width)
-        picture = picture * (1 - opacity) + colours
+        colors, opacity = foreground(rng, shot.size, rng.uniform(0, 0.008) * width)
+        picture = picture * (1 - opacity) + colors
     return develop(picture, scene.backdrop, rng, shot)
 
 
@@ -167,9 +167,9 @@ def develop(picture: Array, reference: Array, rng: np.random.Generator, shot: Sh
 
 
 def expose(picture: Array, wanted: Array, contrast: float) -> Array:
-    """Return the picture with the wanted mean colour and standard deviation of its luma.
+    """Return the picture with the wanted mean color and standard deviation of its luma.
 
-    Gamma sets the brightness, gains the colour and a stretch the contrast, each within its limit.
+    Gamma sets the brightness, gains the color and a stretch the contrast, each within its limit.
     """
     small = picture[:, ::3, ::3]
     power, stretch, gains = 1.0, 1.0, np.ones((3, 1, 1), np.float32)

@@ -39,14 +39,14 @@ class Camera:
     """Looks at `target` from `distance` away.
 
     `rotation` takes the world to the view (x right, y up, z to us). `scale` is pixels per world
-    unit at the target, which appears at pixel `centre` (x, y).
+    unit at the target, which appears at pixel `center` (x, y).
     """
 
     rotation: Array
     target: Array
     distance: float
     scale: float
-    centre: tuple[float, float]
+    center: tuple[float, float]
 
     def view(self, point: Array) -> tuple[Array, float]:
         """Return a world point in view space after perspective, and its magnification."""
@@ -57,12 +57,12 @@ class Camera:
     def pixel(self, point: Array) -> tuple[float, float]:
         """Return the pixel (x, y) at which a world point appears."""
         (x, y, _), _ = self.view(point)
-        return self.centre[0] + self.scale * float(x), self.centre[1] - self.scale * float(y)
+        return self.center[0] + self.scale * float(x), self.center[1] - self.scale * float(y)
 
     def scaled(self, factor: float) -> Camera:
         """Return this camera with a picture `factor` times as large."""
-        x, y = self.centre
-        return replace(self, scale=self.scale * factor, centre=(x * factor, y * factor))
+        x, y = self.center
+        return replace(self, scale=self.scale * factor, center=(x * factor, y * factor))
 
     def world(self, x: Array, y: Array, z: Array) -> Array:
         """Return the (3, N) world points that are seen at view coordinates x, y and depth z."""
@@ -89,12 +89,12 @@ class Hit:
 
 
 class Canvas:
-    """A window of pixels, with the view coordinates of each of their centres."""
+    """A window of pixels, with the view coordinates of each of their centers."""
 
     def __init__(self, camera: Camera, left: int, top: int, width: int, height: int) -> None:
         self.camera, self.left, self.top = camera, left, top
         self.shape = (height, width)
-        cx, cy = camera.centre
+        cx, cy = camera.center
         self.x = ((np.arange(left, left + width) + 0.5 - cx) / camera.scale).astype(np.float32)
         self.y = (-(np.arange(top, top + height) + 0.5 - cy) / camera.scale).astype(np.float32)
 
@@ -108,13 +108,13 @@ class Canvas:
 
     def cast(self, solid: Solid, *, with_place: bool = False) -> Hit | None:
         """Return where the rays through this canvas meet a solid; None if it lies outside."""
-        centre, zoom = self.camera.view(solid.centre)
+        center, zoom = self.camera.view(solid.center)
         axes = transform(self.camera.rotation, solid.shape) * vector((zoom, zoom, 1))[:, None]
         half_x, half_y, _ = np.abs(axes).sum(1) if solid.is_horn else lengths(axes.T)
-        box = self.box(centre[0], centre[1], half_x, half_y)
+        box = self.box(center[0], center[1], half_x, half_y)
         if box is None:
             return None
-        dx, dy = self.x[None, box[1]] - centre[0], self.y[box[0], None] - centre[1]
+        dx, dy = self.x[None, box[1]] - center[0], self.y[box[0], None] - center[1]
         inverse = portable(np.linalg.inv, axes)
         depth, normal = (_meet_horn if solid.is_horn else _meet_ellipsoid)(solid, inverse, dx, dy)
         normal /= lengths(normal) + np.float32(1e-9)
@@ -122,7 +122,7 @@ class Canvas:
         if with_place:
             offset = np.stack(np.broadcast_arrays(dx, dy, np.where(np.isfinite(depth), depth, 0)))
             place = transform(inverse, offset)
-        return Hit(box, depth + centre[2], normal, place)
+        return Hit(box, depth + center[2], normal, place)
 
 
 def _meet_ellipsoid(solid: Solid, inverse: Array, dx: Array, dy: Array) -> tuple[Array, Array]:
@@ -176,7 +176,7 @@ class Surface:
 
 
 def skin(canvas: Canvas, figure: Figure) -> Surface:
-    """Cast all of a figure's hairy solids and lets neighbours flow into each other."""
+    """Cast all of a figure's hairy solids and lets neighbors flow into each other."""
     nearest = np.full(canvas.shape, -np.inf, np.float32)
     hits: list[tuple[int, Hit]] = []
     for index, region in enumerate(figure.regions):
@@ -243,7 +243,7 @@ def comb_hair(
 
 
 def paint(canvas: Canvas, figure: Figure, surface: Surface, streak: Array) -> Array:
-    """Return the (3, h, w) colours of the coat; hair carries each colour a little over its edge."""
+    """Return the (3, h, w) colors of the coat; hair carries each color a little over its edge."""
     rgb = np.zeros((3, *canvas.shape), np.float32)
     x, y = np.broadcast_to(canvas.x, canvas.shape), np.broadcast_to(canvas.y[:, None], canvas.shape)
     for region, share in zip(figure.regions, surface.shares, strict=True):
@@ -255,14 +255,14 @@ def paint(canvas: Canvas, figure: Figure, surface: Surface, streak: Array) -> Ar
         places = transform(frame.axes.T, world - frame.origin[:, None]) / np.float32(frame.scale)
         reach = region.hair / frame.scale * (streak.flat[index] - 0.5)
         places -= unit(region.flow)[:, None] * reach
-        colours = region.coat.colours(places) * share.flat[index]
+        colors = region.coat.colors(places) * share.flat[index]
         for channel in range(3):
-            rgb[channel].reshape(-1)[index] += colours[channel]
+            rgb[channel].reshape(-1)[index] += colors[channel]
     return rgb
 
 
 def shade(surface: Surface, rgb: Array, streak: Array, light: Light, scale: float) -> Array:
-    """Return the colours under the light, with darker folds and a soft sheen at the rim."""
+    """Return the colors under the light, with darker folds and a soft sheen at the rim."""
     _, ny, nz = surface.normal
     facing = dot(light.direction, surface.normal) + (streak - 0.5) * RELIEF
     key = np.clip((facing + 0.35) / 1.35, 0, 1)
@@ -335,14 +335,14 @@ def add_detail(
     if not shown.any():
         return
     x, y, _ = hit.place
-    colour = np.broadcast_to(vector(detail.colour)[:, None, None], hit.normal.shape).copy()
+    color = np.broadcast_to(vector(detail.color)[:, None, None], hit.normal.shape).copy()
     if detail.pupil is not None:
         radius = np.sqrt(x * x + y * y)
-        colour *= (1.15 - 0.45 * np.clip(y, -1, 1)) * (0.75 + 0.35 * radius)
+        color *= (1.15 - 0.45 * np.clip(y, -1, 1)) * (0.75 + 0.35 * radius)
         pupil = (x / detail.pupil[0]) ** 2 + (y / detail.pupil[1]) ** 2
-        colour *= np.clip((pupil - 1) * 3 + 0.5, 0.02, 1) * np.clip((0.93 - radius) * 9, 0.06, 1)
+        color *= np.clip((pupil - 1) * 3 + 0.5, 0.02, 1) * np.clip((0.93 - radius) * 9, 0.06, 1)
     facing = dot(light.direction, hit.normal)
-    lit = colour * (
+    lit = color * (
         light.sky[:, None, None] + light.key[:, None, None] * np.clip((facing + 0.3) / 1.3, 0, 1)
     )
     half = unit(light.direction + vector((0, 0, 1.2)))
@@ -377,11 +377,11 @@ def ground_shadow(
     squash = float(camera.rotation[2, 1])
     for solid in figure.solids():
         radius = float(lengths(lengths(solid.shape)) / np.sqrt(3)) * camera.scale
-        height = float(solid.centre[1])
-        foot = vector((solid.centre[0] - slant[0] * height, 0, solid.centre[2] - slant[1] * height))
+        height = float(solid.center[1])
+        foot = vector((solid.center[0] - slant[0] * height, 0, solid.center[2] - slant[1] * height))
         _ellipse(mask, camera.pixel(foot), radius, radius * max(squash, 0.08))
         if height * camera.scale < 2.2 * radius:
-            foot = vector((solid.centre[0], 0, solid.centre[2]))
+            foot = vector((solid.center[0], 0, solid.center[2]))
             _ellipse(contact, camera.pixel(foot), radius * 1.1, radius * max(squash, 0.12))
     soft = mask.filter(ImageFilter.GaussianBlur(0.12 * camera.scale))
     tight = contact.filter(ImageFilter.GaussianBlur(0.06 * camera.scale))
@@ -390,9 +390,9 @@ def ground_shadow(
 
 
 def _ellipse(
-    mask: Image.Image, centre: tuple[float, float], half_width: float, half_height: float
+    mask: Image.Image, center: tuple[float, float], half_width: float, half_height: float
 ) -> None:
-    x, y = centre
+    x, y = center
     box = (x - half_width, y - half_height, x + half_width, y + half_height)
     ImageDraw.Draw(mask).ellipse(box, fill=255)
 
@@ -402,7 +402,7 @@ def render(
 ) -> tuple[Array, Array]:
     """Draw a figure on nothing.
 
-    Returns its (3, h, w) colours, premultiplied, and (h, w) opacity; `size` is (w, h) in px.
+    Returns its (3, h, w) colors, premultiplied, and (h, w) opacity; `size` is (w, h) in px.
     """
     width, height = size
     canvas = _canvas_around(figure, camera, size)
@@ -413,18 +413,18 @@ def render(
     alpha = outline(surface, length, streak)
     for detail in figure.details:
         add_detail(canvas, detail, surface, light, rgb, alpha)
-    colour_all = np.zeros((3, height, width), np.float32)
+    color_all = np.zeros((3, height, width), np.float32)
     alpha_all = np.zeros((height, width), np.float32)
     rows, columns = canvas.shape
     box = slice(canvas.top, canvas.top + rows), slice(canvas.left, canvas.left + columns)
-    colour_all[(slice(None), *box)] = rgb * alpha
+    color_all[(slice(None), *box)] = rgb * alpha
     alpha_all[box] = alpha
     if figure.whiskers:
         mask = whisker_mask(figure, camera, size, max(1, round(camera.scale / 110)))
         line = np.asarray(mask, np.float32) / 255 * 0.8
-        colour_all += line * (0.85 * (light.sky + light.key)[:, None, None].clip(0, 1) - colour_all)
+        color_all += line * (0.85 * (light.sky + light.key)[:, None, None].clip(0, 1) - color_all)
         alpha_all += line * (1 - alpha_all)
-    return colour_all, alpha_all
+    return color_all, alpha_all
 
 
 def _canvas_around(figure: Figure, camera: Camera, size: tuple[int, int]) -> Canvas:
@@ -439,12 +439,12 @@ def bounds(solids: list[Solid], camera: Camera) -> tuple[float, float, float, fl
     """Return left, top, right, bottom in px of all solids together."""
     boxes = []
     for solid in solids:
-        centre, zoom = camera.view(solid.centre)
+        center, zoom = camera.view(solid.center)
         axes = transform(camera.rotation, solid.shape) * zoom * camera.scale
         half = lengths(axes.T)
         x, y = (
-            camera.centre[0] + camera.scale * centre[0],
-            camera.centre[1] - camera.scale * centre[1],
+            camera.center[0] + camera.scale * center[0],
+            camera.center[1] - camera.scale * center[1],
         )
         boxes.append((x - half[0], y - half[1], x + half[0], y + half[1]))
     low, high = np.min(boxes, 0), np.max(boxes, 0)

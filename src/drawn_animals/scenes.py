@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from drawn_animals.coats import Colour, dimmed
+from drawn_animals.coats import Color, dimmed
 from drawn_animals.space import Array, portable, vector
 
 Rng = np.random.Generator
@@ -20,9 +20,9 @@ class Scene:
 
     backdrop: Array
     """(3, h, w)."""
-    sky: Colour
+    sky: Color
     """Tint of the light from above."""
-    ground: Colour
+    ground: Color
     """Tint of the light from below."""
 
 
@@ -42,7 +42,7 @@ def clouds(
     return noise
 
 
-def mix(low: Colour, high: Colour, share: Array) -> Array:
+def mix(low: Color, high: Color, share: Array) -> Array:
     """Return (3, h, w): `low` where `share` is 0, `high` where it is 1."""
     a, b = vector(low)[:, None, None], vector(high)[:, None, None]
     mixed: Array = a + (b - a) * share
@@ -65,17 +65,17 @@ def _picture(image: Image.Image) -> Array:
     return np.asarray(image, np.float32).transpose(2, 0, 1) / 255
 
 
-def _colour(colour: Colour | Array, shift: float = 0.0) -> tuple[int, int, int]:
-    r, g, b = np.clip((np.asarray(colour) + shift) * 255, 0, 255).astype(int)
+def _color(color: Color | Array, shift: float = 0.0) -> tuple[int, int, int]:
+    r, g, b = np.clip((np.asarray(color) + shift) * 255, 0, 255).astype(int)
     return int(r), int(g), int(b)
 
 
 def _blades(
-    rng: Rng, size: tuple[int, int], top: float, colour: Colour, count: int, length: float
+    rng: Rng, size: tuple[int, int], top: float, color: Color, count: int, length: float
 ) -> Image.Image:
     """Return a picture of blades of grass that grow longer towards the bottom."""
     width, height = size
-    image = Image.new("RGB", size, _colour(colour, -0.08))
+    image = Image.new("RGB", size, _color(color, -0.08))
     pen = ImageDraw.Draw(image)
     depth = np.sort(rng.random(count)) ** 1.3
     for share, x, lean, shade in zip(
@@ -84,10 +84,10 @@ def _blades(
         near = 0.15 + 0.85 * share
         y = height * (top + (1.08 - top) * share)
         tall = length * height * near
-        tint = np.array(colour) + shade * np.array((1.0, 1.0, 0.6))
+        tint = np.array(color) + shade * np.array((1.0, 1.0, 0.6))
         pen.line(
             (x * width, y, x * width + lean * tall, y - tall),
-            fill=_colour(tint),
+            fill=_color(tint),
             width=max(1, round(3 * near)),
         )
     return image
@@ -109,7 +109,7 @@ def _sky(rng: Rng, size: tuple[int, int]) -> Array:
 
 def meadow(rng: Rng, size: tuple[int, int], horizon: float) -> Scene:
     """Grass under trees or sky."""
-    green: Colour = (rng.uniform(0.30, 0.50), rng.uniform(0.45, 0.58), rng.uniform(0.15, 0.28))
+    green: Color = (rng.uniform(0.30, 0.50), rng.uniform(0.45, 0.58), rng.uniform(0.15, 0.28))
     above = _foliage(rng, size) if rng.random() < 0.6 else _sky(rng, size)
     grass = _picture(_blades(rng, size, horizon, green, 700, 0.09)) * (
         0.75 + 0.5 * clouds(rng, size, 3, 2, 2)
@@ -142,7 +142,7 @@ def snow(rng: Rng, size: tuple[int, int], horizon: float) -> Scene:
 def heaven(rng: Rng, size: tuple[int, int], horizon: float) -> Scene:
     """A hilltop or beach under a wide sky."""
     tone = rng.uniform(0.5, 0.78)
-    dry: Colour = (tone, tone * rng.uniform(0.8, 0.95), tone * rng.uniform(0.55, 0.75))
+    dry: Color = (tone, tone * rng.uniform(0.8, 0.95), tone * rng.uniform(0.55, 0.75))
     ground = mix(dimmed(dry, 0.65), dry, clouds(rng, size, 8, 4, 3))
     return Scene(_join(_sky(rng, size), ground, horizon, 0.02), (0.95, 1.0, 1.1), (1.0, 0.95, 0.8))
 
@@ -151,7 +151,7 @@ def rocks(rng: Rng, size: tuple[int, int], horizon: float) -> Scene:
     """A rock face over a stony floor."""
     tone = rng.uniform(0.42, 0.62)
     warm = rng.uniform(-0.04, 0.06)
-    light: Colour = (tone + warm, tone, tone - warm)
+    light: Color = (tone + warm, tone, tone - warm)
     ridges = 1 - np.abs(clouds(rng, size, 4, 4) * 2 - 1)
     wall = mix(dimmed(light, 0.35), dimmed(light, 1.25), 1 - ridges**2 * 0.8)
     floor = mix(dimmed(light, 0.55), dimmed(light, 1.2), clouds(rng, size, 14, 3, 2.5))
@@ -165,20 +165,20 @@ def indoors(rng: Rng, size: tuple[int, int], horizon: float) -> Scene:
     floor = np.array(
         [(0.62, 0.44, 0.28), (0.45, 0.32, 0.22), (0.74, 0.70, 0.64), (0.40, 0.42, 0.48)]
     )[rng.integers(4)]
-    image = Image.new("RGB", size, _colour(wall))
+    image = Image.new("RGB", size, _color(wall))
     pen = ImageDraw.Draw(image)
     if rng.random() < 0.4:
         step = max(width // int(rng.integers(8, 20)), 6)
         for x in range(0, width, step):
-            pen.rectangle((x, 0, x + step // 2, height), fill=_colour(wall, 0.05))
+            pen.rectangle((x, 0, x + step // 2, height), fill=_color(wall, 0.05))
     for _ in range(int(rng.integers(0, 3))):
         _furniture(pen, rng, size, horizon)
     y = horizon * height
-    pen.rectangle((0, y, width, height), fill=_colour(floor))
+    pen.rectangle((0, y, width, height), fill=_color(floor))
     for share in np.linspace(0, 1, 9) ** 1.8:
         row = y + share * (height - y)
-        pen.line((0, row, width, row), fill=_colour(floor, -0.10), width=1 + round(2 * share))
-    pen.rectangle((0, y - 0.03 * height, width, y), fill=_colour(wall, rng.choice([-0.2, 0.15])))
+        pen.line((0, row, width, row), fill=_color(floor, -0.10), width=1 + round(2 * share))
+    pen.rectangle((0, y - 0.03 * height, width, y), fill=_color(wall, rng.choice([-0.2, 0.15])))
     grain = _join(
         0.94 + 0.12 * clouds(rng, size, 1, 2)[None],
         0.86 + 0.28 * clouds(rng, size, 3, 4, 6)[None],
@@ -189,23 +189,23 @@ def indoors(rng: Rng, size: tuple[int, int], horizon: float) -> Scene:
 
 def _furniture(pen: ImageDraw.ImageDraw, rng: Rng, size: tuple[int, int], horizon: float) -> None:
     width, height = size
-    colour = rng.uniform(0.2, 0.8) + rng.normal(0, 0.10, 3)
+    color = rng.uniform(0.2, 0.8) + rng.normal(0, 0.10, 3)
     left, wide = rng.uniform(-0.1, 0.8) * width, rng.uniform(0.15, 0.5) * width
     if rng.random() < 0.5:
         top, tall = rng.uniform(0.02, 0.3) * height, rng.uniform(0.1, 0.3) * height
-        pen.rectangle((left, top, left + wide, top + tall), fill=_colour(colour))
+        pen.rectangle((left, top, left + wide, top + tall), fill=_color(color))
         pen.rectangle(
-            (left + 5, top + 5, left + wide - 5, top + tall - 5), fill=_colour(colour, 0.25)
+            (left + 5, top + 5, left + wide - 5, top + tall - 5), fill=_color(color, 0.25)
         )
     else:
         top = (horizon - rng.uniform(0.15, 0.4)) * height
         pen.rounded_rectangle(
-            (left, top, left + wide * 1.4, (horizon + 0.06) * height), 14, fill=_colour(colour)
+            (left, top, left + wide * 1.4, (horizon + 0.06) * height), 14, fill=_color(color)
         )
         pen.rounded_rectangle(
             (left, top + 0.12 * height, left + wide * 1.4, (horizon + 0.06) * height),
             14,
-            fill=_colour(colour, 0.08),
+            fill=_color(color, 0.08),
         )
 
 
@@ -227,9 +227,9 @@ def forest(rng: Rng, size: tuple[int, int], horizon: float) -> Scene:
     for _ in range(int(rng.integers(3, 9))):
         x, half = rng.uniform(0, width), rng.uniform(0.01, 0.06) * width
         bark = np.array((0.30, 0.24, 0.18)) + rng.normal(0, 0.05)
-        pen.rectangle((x - half, 0, x + half, height), fill=_colour(bark))
-        pen.rectangle((x - half, 0, x - 0.3 * half, height), fill=_colour(bark, 0.07))
-    leaf: Colour = (rng.uniform(0.4, 0.6), rng.uniform(0.32, 0.42), rng.uniform(0.15, 0.25))
+        pen.rectangle((x - half, 0, x + half, height), fill=_color(bark))
+        pen.rectangle((x - half, 0, x - 0.3 * half, height), fill=_color(bark, 0.07))
+    leaf: Color = (rng.uniform(0.4, 0.6), rng.uniform(0.32, 0.42), rng.uniform(0.15, 0.25))
     floor = mix(dimmed(leaf, 0.4), leaf, clouds(rng, size, 14, 3, 2))
     return Scene(_join(_picture(image), floor, horizon, 0.05), (0.95, 1.0, 0.85), (0.9, 0.85, 0.6))
 
@@ -284,13 +284,13 @@ def stalk(image: Image.Image, rng: Rng, across: float, half_width: float) -> Non
             (left + half / 2.8 + lean, height),
             (left + lean, height),
         )
-        pen.polygon(corners, fill=(*_colour(green, shade), *opaque))
+        pen.polygon(corners, fill=(*_color(green, shade), *opaque))
     knot = rng.uniform(0, 0.25) * height
     while knot < height:
         middle = x + lean * knot / height
         pen.line(
             (middle - half * 1.1, knot, middle + half * 1.1, knot),
-            fill=(*_colour(green, -0.18), *opaque),
+            fill=(*_color(green, -0.18), *opaque),
             width=max(2, round(half * 0.25)),
         )
         knot += rng.uniform(0.18, 0.28) * height
@@ -309,7 +309,7 @@ def _grass_in_front(image: Image.Image, rng: Rng) -> None:
         )
         half = rng.uniform(0.003, 0.009) * width
         corners = ((x - half, height), (x + half, height), (x + lean, height - tall))
-        pen.polygon(corners, fill=(*_colour(green, rng.normal(0, 0.08)), 255))
+        pen.polygon(corners, fill=(*_color(green, rng.normal(0, 0.08)), 255))
 
 
 def _stalks_in_front(image: Image.Image, rng: Rng) -> None:
@@ -320,7 +320,7 @@ def _stalks_in_front(image: Image.Image, rng: Rng) -> None:
 def _fence_in_front(image: Image.Image, rng: Rng) -> None:
     width, height = image.size
     pen = ImageDraw.Draw(image)
-    tone = _colour(np.full(3, rng.uniform(0.2, 0.75)))
+    tone = _color(np.full(3, rng.uniform(0.2, 0.75)))
     step, thick = rng.uniform(0.18, 0.3) * width, max(1, round(rng.uniform(0.006, 0.014) * width))
     x = rng.uniform(-step, 0)
     while x < width + height:
@@ -345,14 +345,14 @@ def _leaves_in_front(image: Image.Image, rng: Rng) -> None:
             tuple(middle + along),
             tuple(middle - across),
         ]
-        pen.polygon(corners, fill=(*_colour(green, rng.normal(0, 0.1)), 255))
+        pen.polygon(corners, fill=(*_color(green, rng.normal(0, 0.1)), 255))
 
 
 OCCLUDERS = (_grass_in_front, _stalks_in_front, _fence_in_front, _leaves_in_front)
 
 
 def foreground(rng: Rng, size: tuple[int, int], blur_px: float) -> tuple[Array, Array]:
-    """Return (3, h, w) premultiplied colours and (h, w) opacity of a thing before the animal."""
+    """Return (3, h, w) premultiplied colors and (h, w) opacity of a thing before the animal."""
     image = Image.new("RGBA", size)
     OCCLUDERS[int(rng.integers(len(OCCLUDERS)))](image, rng)
     pixels = (

@@ -18,7 +18,7 @@ SEEDS = {
     "fine_tune.seed": "fine_tune",
     "audit.seed": "audit",
     "evaluate.seed": "evaluate",
-    "stress.seed": "stress",
+    "robustness.seed": "robustness",
 }
 """Every seed of `params.yaml`, and the stage whose outputs it decides."""
 
@@ -38,7 +38,7 @@ def any_cores(folder: Path, undisturbed: Project, stages: list[str]) -> list[Row
     differing, runs = [], 0
     for stage in stages:
         for way, options in ways.items():
-            if way == "two threads" and stage in (*TRAINING, "draw_figures"):
+            if way == "two threads" and stage in (*TRAINING, "plots"):
                 continue
             runs += 1
             disturbed.remove_outputs(stage)

@@ -1,4 +1,4 @@
-"""How bytes get damaged: flipped, cut, doubled, spliced, and given absurd numbers."""
+"""How bytes get damaged: changed, cut, doubled, spliced, and given absurd numbers."""
 
 import random
 from collections.abc import Sequence

@@ -18,7 +18,7 @@ from pandacat.models.saved import DESCRIPTION, FORMAT, WEIGHTS, load_model
 from torture.damage import damaged
 from torture.params import ODD_VALUES
 
-SPEC = {"image_channels": 3, "side_px": 16, "channels": [4], "depths": [1], "classes": 3}
+SPEC = {"image_channels": 3, "image_px": 16, "channels": [4], "depths": [1], "classes": 3}
 
 
 def mutant(number: int) -> bytes:
@@ -47,9 +47,9 @@ def examine(data: bytes) -> str:
             model = Classifier(load_model(Path(folder)), "torch")
         except PandacatError:
             return "refused"
-    side_px = model.description.size_px
-    grey = np.full((1, side_px, side_px, 3), 127, np.uint8)
-    probabilities = model.probabilities(model.features(grey))
+    image_px = model.description.input_px
+    gray = np.full((1, image_px, image_px, 3), 127, np.uint8)
+    probabilities = model.probabilities(model.features(gray))
     assert probabilities.shape == (3,)
     assert np.isfinite(probabilities).all()
     assert abs(probabilities.sum() - 1) < 1e-6
@@ -61,15 +61,15 @@ def original() -> tuple[bytes, bytes]:
     """Return the description and the weights of a small network of ours."""
     spec = {key: tuple(value) if isinstance(value, list) else value for key, value in SPEC.items()}
     network = scratch.build(scratch.ScratchSpec(**spec), seed=1)
-    state = {f"trunk.{name}": values.numpy() for name, values in network.state_dict().items()}
+    state = {f"backbone.{name}": values.numpy() for name, values in network.state_dict().items()}
     about = {
         "kind": "scratch",
         "backbone": "scratch",
         "labels": LABELS,
-        "views": "square",
-        "size_px": 16,
+        "crops": "square",
+        "input_px": 16,
         "temperature": 1.0,
-        "side_px": 64,
+        "image_px": 64,
         "trained_on": "0" * 64,
         "title": "nothing",
         "architecture": SPEC,

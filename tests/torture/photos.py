@@ -27,7 +27,7 @@ def mutant(number: int) -> bytes:
 def examine(data: bytes) -> str:
     """Read it as `preprocess` does: an RGB picture or a reason, nothing else."""
     try:
-        photo = load_image(data, side_px=SIDE_PX, max_megapixels=100)
+        photo = load_image(data, image_px=SIDE_PX, max_megapixels=100)
     except UnreadablePhotoError as error:
         if not str(error).strip():
             raise AssertionError("refused without a reason") from None

@@ -30,18 +30,18 @@ def small_params() -> dict[str, Any]:
     """Return the project's parameters, cut down until a stage takes seconds."""
     params = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
     params["photos"]["sample"]["photos_per_class"] = 20
-    params["preprocess"] |= {"min_photos_per_label": 5, "side_px": 160}
+    params["preprocess"] |= {"min_photos_per_label": 5, "image_px": 160}
     still = {
-        name: [1.0, 1.0] if name == "zoom" else False if name == "flip" else 0
+        name: [1.0, 1.0] if name == "scale" else False if name == "flip" else 0
         for name in params["train_scratch"]["mnist"]["augment"]
     }
     digits = {"channels": [4], "depths": [1], "epochs": 5, "batch_size": 1024, "augment": still}
     params["train_scratch"]["mnist"] |= digits
-    params["train_scratch"]["photos"] |= {"side_px": 32, "epochs": 150}
-    params["predict_pretrained"] |= {"views": "centre", "changed_copies": 1}
-    params["audit"] |= {"suspects_shown": 6}
+    params["train_scratch"]["photos"] |= {"input_px": 32, "epochs": 150}
+    params["predict_pretrained"] |= {"crops": "center", "augmented_copies": 1}
+    params["audit"] |= {"label_issues_shown": 6}
     params["fine_tune"] |= {"steps": 20, "patience": None}
-    params["stress"] |= {"photos": 1, "severities": [1, 5], "resaved_photos": 10}
+    params["robustness"] |= {"photos": 1, "severities": [1, 5], "recompressed_photos": 10}
     return params
 
 

@@ -17,7 +17,7 @@ from torture.report import Row
 
 SEEDS = (21, 22, 23, 24)
 MINUTES = 8
-AFTER = ("fine_tune", "evaluate", "stress", "draw_figures", "write_report", "report")
+AFTER = ("fine_tune", "evaluate", "robustness", "plots", "report", "report")
 """What the seed changes."""
 
 

@@ -20,7 +20,7 @@ examples:
   pandacat predict holiday.jpg 'zoo/*.png'          files and patterns
   pandacat predict photos/ --output verdicts.csv    as a table: path,label,p_panda,p_cat,p_other
   pandacat predict photos/ --model pretrained       the untouched network; needs no training
-  pandacat predict photos/ --answers                panda, cat, "panda or cat" or neither
+  pandacat predict photos/ --prediction-sets                panda, cat, "panda or cat" or neither
 """
 
 
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, metavar="FILE", help="write a .csv or .json file instead of lines"
     )
     predict.add_argument(
-        "--answers",
+        "--prediction-sets",
         action="store_true",
         help="name every animal that can't be ruled out: 95 in 100 pandas, and as many cats, get "
         "their name on photos like those trained on (params.yaml: fine_tune.coverage); others may "
@@ -117,21 +117,21 @@ def _predict(options: argparse.Namespace) -> int:
 
     place = output.table_path(options.output) if options.output else None
     paths = find_photos(options.paths)
-    recogniser = load_classifier(options.model, models=options.models)
-    if options.answers and recogniser.description.promise is None:
+    classifier = load_classifier(options.model, models=options.models)
+    if options.prediction_sets and classifier.description.conformal is None:
         raise PandacatError(
-            f"--answers: the model {options.model} was not calibrated for them; use the fine-tuned "
-            "one, which `dvc repro` trains."
+            f"--prediction-sets: the model {options.model} was not calibrated for them; use the "
+            "fine-tuned one, which `dvc repro` trains."
         )
     found = output.Counted(
-        recogniser.recognise((path, partial(read_file, path)) for path in paths), len(paths)
+        classifier.predict_many((path, partial(read_file, path)) for path in paths), len(paths)
     )
     if place:
         write = output.WRITERS[options.output.suffix.lower()]
         with atomic_write(place) as aside:
-            write(aside, found, answers=options.answers)
+            write(aside, found, prediction_sets=options.prediction_sets)
     else:
-        output.print_lines(found, answers=options.answers)
+        output.print_lines(found, prediction_sets=options.prediction_sets)
     if found.failed:
         print(f"{found.failed} of {len(paths)} files could not be read.", file=sys.stderr)
     return 1 if found.failed else 0

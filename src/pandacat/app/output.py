@@ -34,38 +34,41 @@ class Counted:
                 yield verdict
 
 
-def print_lines(verdicts: Iterable[Prediction], *, answers: bool) -> None:
+def print_lines(verdicts: Iterable[Prediction], *, prediction_sets: bool) -> None:
     """Print one line per photo: verdict or answer, the three probabilities, the name."""
-    width = 14 if answers else 9
-    print(f"{'answer' if answers else 'verdict':{width}}{'panda':>7}{'cat':>8}{'other':>8}   photo")
+    width = 14 if prediction_sets else 9
+    what = "set" if prediction_sets else "label"
+    print(f"{what:{width}}{'panda':>7}{'cat':>8}{'other':>8}   photo")
     for verdict in verdicts:
         if verdict.probabilities is None:
             line = f"{UNREADABLE:{width + 23}}   {printable(verdict.name)}: {verdict.reason}"
         else:
             shares = "".join(f"{probability:8.1%}" for probability in verdict.probabilities)
-            said = verdict.answer if answers else verdict.label
+            said = verdict.prediction_set if prediction_sets else verdict.label
             line = f"{said:{width - 1}}{shares}   {printable(verdict.name)}"
         encoding = sys.stdout.encoding or "utf-8"
         tqdm.write(line.encode(encoding, "backslashreplace").decode(encoding))
 
 
-def write_csv(path: Path, verdicts: Iterable[Prediction], *, answers: bool) -> None:
+def write_csv(path: Path, verdicts: Iterable[Prediction], *, prediction_sets: bool) -> None:
     """Write `path,label,p_panda,p_cat,p_other`, and `answer` where asked for.
 
     Of an unreadable file the label is `unreadable`.
     """
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        extra = ("answer",) if answers else ()
+        extra = ("prediction_set",) if prediction_sets else ()
         writer.writerow(("path", "label", *(f"p_{label}" for label in LABELS), *extra))
         for verdict in verdicts:
             if verdict.probabilities is None:
                 print(f"{printable(verdict.name)}: {verdict.reason}", file=sys.stderr)
             row = (verdict.name, verdict.label or UNREADABLE, *(verdict.probabilities or ("",) * 3))
-            writer.writerow((*row, verdict.answer or UNREADABLE) if answers else row)
+            writer.writerow(
+                (*row, verdict.prediction_set or UNREADABLE) if prediction_sets else row
+            )
 
 
-def write_json_list(path: Path, verdicts: Iterable[Prediction], *, answers: bool) -> None:
+def write_json_list(path: Path, verdicts: Iterable[Prediction], *, prediction_sets: bool) -> None:
     """Write a list of objects with the columns of the CSV, and `reason` for unreadable files."""
     with path.open("w", encoding="utf-8", errors="surrogateescape") as stream:
         separator = "[\n"
@@ -75,8 +78,8 @@ def write_json_list(path: Path, verdicts: Iterable[Prediction], *, answers: bool
                 row["reason"] = verdict.reason
             else:
                 row |= {f"p_{k}": p for k, p in zip(LABELS, verdict.probabilities, strict=True)}
-            if answers:
-                row["answer"] = verdict.answer or UNREADABLE
+            if prediction_sets:
+                row["prediction_set"] = verdict.prediction_set or UNREADABLE
             stream.write(f"{separator}  {json.dumps(row, ensure_ascii=False)}")
             separator = ",\n"
         stream.write("\n]\n")

@@ -20,7 +20,7 @@ FolderName = Annotated[str, Field(pattern=r"^[^/\\]+$")]
 LearningRate = Annotated[float, Field(gt=0, le=1000)]
 Channels = Annotated[int, Field(ge=1, le=4096)]
 Depth = Annotated[int, Field(ge=1, le=100)]
-Zoom = Annotated[float, Field(ge=0.01, le=100)]
+Scale = Annotated[float, Field(ge=0.01, le=100)]
 
 
 def _owner_and_name(dataset: str) -> str:
@@ -89,9 +89,9 @@ class PhotosParams:
 
 @dataclass(frozen=True, config=_checked)
 class PreprocessParams:
-    """From files as they came to verified, normalised, split photos."""
+    """From files as they came to verified, normalized, split photos."""
 
-    side_px: Annotated[int, Field(ge=64, le=4096)]
+    image_px: Annotated[int, Field(ge=64, le=4096)]
     """Shorter side of the kept copy; smaller photos keep their size."""
     jpeg_quality: Annotated[int, Field(ge=50, le=100)]
     max_megapixels: Annotated[float, Field(gt=0, le=178)]
@@ -116,13 +116,13 @@ class AugmentParams:
 
     rotation_degrees: Annotated[float, Field(ge=0, le=180)]
     """Turned by up to so much either way."""
-    zoom: tuple[Zoom, Zoom]
+    scale: tuple[Scale, Scale]
     """Enlarged by a factor between these two; 1 is as it is."""
-    stretch: Annotated[float, Field(ge=0, le=1)]
-    """Width against height, by a factor of up to 1 + stretch either way."""
+    aspect: Annotated[float, Field(ge=0, le=1)]
+    """Width against height, by a factor of up to 1 + aspect either way."""
     shear: Annotated[float, Field(ge=0, le=1)]
     """Slanted by up to this share of the side."""
-    shift: Annotated[float, Field(ge=0, le=1)]
+    translate: Annotated[float, Field(ge=0, le=1)]
     """Moved by up to this share of the side, across and along."""
     elastic: Annotated[float, Field(ge=0, le=1)]
     """Bent: how far the points of a 5×5 grid typically move, as a share of the side."""
@@ -130,20 +130,20 @@ class AugmentParams:
     """Every other picture mirrored."""
     color: Annotated[float, Field(ge=0, lt=1)]
     """Brightness, contrast and saturation changed by up to this share each."""
-    erase: Annotated[float, Field(ge=0, le=1)]
-    """A grey rectangle over it, with sides of up to this share of the picture's."""
+    random_erasing: Annotated[float, Field(ge=0, le=1)]
+    """A gray rectangle over it, with sides of up to this share of the picture's."""
 
     def __post_init__(self) -> None:
-        """Refuse a zoom from high to low."""
-        if self.zoom[0] > self.zoom[1]:
-            raise ValueError("zoom needs the smaller factor first")
+        """Refuse a scale from high to low."""
+        if self.scale[0] > self.scale[1]:
+            raise ValueError("scale needs the smaller factor first")
 
 
 @dataclass(frozen=True, config=_checked)
 class ScratchParams:
     """The project's own network, and how it is trained."""
 
-    side_px: Annotated[int, Field(ge=16, le=512)]
+    input_px: Annotated[int, Field(ge=16, le=512)]
     channels: Annotated[tuple[Channels, ...], Field(min_length=1)]
     """Feature maps that each stage makes; every stage halves the sides."""
     depths: Annotated[tuple[Depth, ...], Field(min_length=1)]
@@ -174,8 +174,8 @@ class ScratchParams:
         """Refuse stages that don't match, or that leave no pixel."""
         if len(self.channels) != len(self.depths):
             raise ValueError("channels and depths need one number for each stage")
-        if self.side_px < 2 ** len(self.channels):
-            raise ValueError("side_px is too small for so many stages: each one halves it")
+        if self.input_px < 2 ** len(self.channels):
+            raise ValueError("input_px is too small for so many stages: each one halves it")
 
 
 @dataclass(frozen=True, config=_checked)
@@ -193,10 +193,10 @@ class PredictPretrainedParams:
     backbone: str
     """`efficientnet_lite0`, `timm/NAME` or `torchvision/NAME`."""
     engine: Literal["auto", "openvino", "torch"]
-    views: Literal["centre", "two_scales"]
-    """What the fine-tuned network sees of each photo; the untouched network sees the centre."""
-    changed_copies: Annotated[int, Field(ge=0, le=64)]
-    """Of each training photo, besides its centre."""
+    crops: Literal["center", "two_scales"]
+    """What the fine-tuned network sees of each photo; the untouched network sees the center."""
+    augmented_copies: Annotated[int, Field(ge=0, le=64)]
+    """Of each training photo, besides its center."""
     seed: Seed
 
 
@@ -217,7 +217,7 @@ class GateRule:
 class AuditParams:
     """The search for shortcuts, copies and wrong labels."""
 
-    suspects_shown: Count
+    label_issues_shown: Count
     seed: Seed
 
 
@@ -227,10 +227,10 @@ class FineTuneParams:
 
     strategy: Literal["head", "last_stages", "everything"]
     trained_stages: Count
-    """With `last_stages`: how many of the trunk's are trained."""
-    anchor: Annotated[float, Field(ge=0, le=1e6)]
+    """With `last_stages`: how many of the backbone's are trained."""
+    l2_sp: Annotated[float, Field(ge=0, le=1e6)]
     """Pull towards the pretrained weights."""
-    freedom: Annotated[float, Field(ge=1, le=1e6)]
+    seen_class_scale: Annotated[float, Field(ge=1, le=1e6)]
     """With `head`: how many times as far the classes of other animals that are shown may move."""
     steps: Count
     """Batches to learn from, rounded to whole epochs: few photos are seen more often."""
@@ -240,7 +240,7 @@ class FineTuneParams:
     patience: Count | None
     precision: Literal["auto", "float32", "bfloat16"]
     augment: AugmentParams
-    """Of pictures; features of changed copies come from `predict_pretrained`."""
+    """Of pictures; features of augmented copies come from `predict_pretrained`."""
     coverage: Annotated[float, Field(gt=0, lt=1)]
     """Which share of pandas, and of cats, is to be named when several labels may be."""
     seed: Seed
@@ -251,13 +251,13 @@ class EvaluateParams:
     """How the networks are measured."""
 
     field_test: PlaceName | None
-    """Labelled photos from elsewhere: a zip or folder, with `photos.folders`; never trained on."""
+    """Labeled photos from elsewhere: a zip or folder, with `photos.folders`; never trained on."""
     mistakes_shown: Count
     seed: Seed
 
 
 @dataclass(frozen=True, config=_checked)
-class StressParams:
+class RobustnessParams:
     """How much of the test split is made worse on purpose."""
 
     photos: Count
@@ -265,7 +265,7 @@ class StressParams:
     severities: Annotated[
         tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1, max_length=5)
     ]
-    resaved_photos: Count
+    recompressed_photos: Count
     """How many are saved again at the JPEG quality of another label; all where there are fewer."""
     seed: Seed
 
@@ -286,6 +286,6 @@ class Config:
     audit: AuditParams
     fine_tune: FineTuneParams
     evaluate: EvaluateParams
-    stress: StressParams
+    robustness: RobustnessParams
     gate: tuple[GateRule, ...]
     """The first rule that matches a figure counts."""

@@ -24,7 +24,7 @@ _FOLDER_FOR_FILE = "A folder lies where a file should be: move it away, or name 
 _NAME = "Look at the name, and at the folder you are in."
 _SHORTER = "Give a shorter name."
 _MEMORY = (
-    "Lower the stage's batch_size, side_px or channels in params.yaml, or close other programs."
+    "Lower the stage's batch_size, image_px or channels in params.yaml, or close other programs."
 )
 _NEXT_STEPS = {
     errno.ENOSPC: _ROOM,

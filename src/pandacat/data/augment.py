@@ -11,7 +11,7 @@ from pandacat.config.schema import AugmentParams
 
 
 def augmented(images: Tensor, how: AugmentParams, generator: Generator) -> Tensor:
-    """Return changed copies of `images`, (N, C, H, W) float32 in [0, 1], each changed in its way.
+    """Return augmented copies of `images`, (N, C, H, W) float32 in [0, 1], each changed in its way.
 
     All that is random is drawn from `generator`, which lives on the CPU, so that every device gets
     the same.
@@ -19,8 +19,8 @@ def augmented(images: Tensor, how: AugmentParams, generator: Generator) -> Tenso
     images = _moved(images, how, generator)
     if how.color:
         images = _recolored(images, how.color, generator)
-    if how.erase:
-        images = _erased(images, how.erase, generator)
+    if how.random_erasing:
+        images = _randomly_erased(images, how.random_erasing, generator)
     return images
 
 
@@ -47,18 +47,18 @@ def _moved(images: Tensor, how: AugmentParams, generator: Generator) -> Tensor:
         return torch.empty(count).uniform_(-limit, limit, generator=generator)
 
     angle = uniform(math.radians(how.rotation_degrees))
-    middle, reach = math.sqrt(how.zoom[0] * how.zoom[1]), math.sqrt(how.zoom[1] / how.zoom[0])
-    zoom = middle * uniform(math.log(reach)).exp()
-    stretch = uniform(math.log1p(how.stretch) / 2).exp()
+    middle, reach = math.sqrt(how.scale[0] * how.scale[1]), math.sqrt(how.scale[1] / how.scale[0])
+    scale = middle * uniform(math.log(reach)).exp()
+    aspect = uniform(math.log1p(how.aspect) / 2).exp()
     shear = uniform(how.shear)
     mirror = uniform(1).sign() if how.flip else torch.ones(count)
 
     # Where each pixel comes from is a weighted sum of a few fields: one matrix product for all.
     cos, sin = angle.cos(), angle.sin()
-    across = torch.stack([cos, sin], dim=1) * (mirror / (zoom * stretch))[:, None]
-    along = torch.stack([shear * cos - sin, shear * sin + cos], dim=1) * (stretch / zoom)[:, None]
-    shift = torch.stack([uniform(2 * how.shift), uniform(2 * how.shift)], dim=1)
-    weights = torch.stack([across, along, shift], dim=2)
+    across = torch.stack([cos, sin], dim=1) * (mirror / (scale * aspect))[:, None]
+    along = torch.stack([shear * cos - sin, shear * sin + cos], dim=1) * (aspect / scale)[:, None]
+    translate = torch.stack([uniform(2 * how.translate), uniform(2 * how.translate)], dim=1)
+    weights = torch.stack([across, along, translate], dim=2)
     fields = _straight_fields(height, width)
     if how.elastic:
         bends = 2 * how.elastic * torch.randn(count, 2, 25, generator=generator)
@@ -98,14 +98,14 @@ def _recolored(images: Tensor, reach: float, generator: Generator) -> Tensor:
         )
         return drawn.to(images.device)
 
-    grey = images.mean(dim=1, keepdim=True)
-    images = torch.lerp(grey, images, factor())
-    images = torch.lerp(grey.mean(dim=(2, 3), keepdim=True), images, factor())
+    gray = images.mean(dim=1, keepdim=True)
+    images = torch.lerp(gray, images, factor())
+    images = torch.lerp(gray.mean(dim=(2, 3), keepdim=True), images, factor())
     return (images * factor()).clamp_(0, 1)
 
 
-def _erased(images: Tensor, reach: float, generator: Generator) -> Tensor:
-    """Return the pictures with a grey rectangle at a random place of each."""
+def _randomly_erased(images: Tensor, reach: float, generator: Generator) -> Tensor:
+    """Return the pictures with a gray rectangle at a random place of each."""
     count, _, height, width = images.shape
 
     def covered(length: int) -> Tensor:

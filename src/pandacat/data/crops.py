@@ -5,34 +5,34 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-CropScheme = Literal["square", "centre", "two_scales"]
+CropScheme = Literal["square", "center", "two_scales"]
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, in pixels of the photo."""
 
-CENTRE_SHARE = 0.875
+CENTER_SHARE = 0.875
 CLOSE_SHARE = 0.6
 
 
-def crop_boxes(width: int, height: int, views: CropScheme) -> list[Box]:
+def crop_boxes(width: int, height: int, crops: CropScheme) -> list[Box]:
     """Return the boxes that are cut out of a photo of this size.
 
-    `square` is the largest square in the middle, `centre` the usual one, 87.5 % of that.
-    `two_scales` adds to `centre` the whole
+    `square` is the largest square in the middle, `center` the usual one, 87.5 % of that.
+    `two_scales` adds to `center` the whole
     photo, squeezed; three squares as large as fit, along the longer side; and seven squares at 0.6
     of that size, in a grid and in the middle, which find an animal that is small in its scene.
     """
     side = min(width, height)
-    centre = _square(width, height, CENTRE_SHARE * side, 0.5, 0.5)
-    if views == "square":
+    center = _square(width, height, CENTER_SHARE * side, 0.5, 0.5)
+    if crops == "square":
         return [_square(width, height, side, 0.5, 0.5)]
-    if views == "centre":
-        return [centre]
+    if crops == "center":
+        return [center]
     along, across = (0.0, 0.5, 1.0), (0.0, 1.0)
     xs, ys = (along, across) if width >= height else (across, along)
     close = CLOSE_SHARE * side
     return [
-        centre,
+        center,
         (0.0, 0.0, float(width), float(height)),
         *(_square(width, height, side, position, position) for position in along),
         *(_square(width, height, close, x, y) for x in xs for y in ys),
@@ -45,17 +45,17 @@ def _square(width: int, height: int, side: float, x: float, y: float) -> Box:
     return (left, top, left + side, top + side)
 
 
-def crop_count(views: CropScheme) -> int:
+def crop_count(crops: CropScheme) -> int:
     """Return how many boxes `boxes` gives."""
-    return len(crop_boxes(2, 1, views))
+    return len(crop_boxes(2, 1, crops))
 
 
-def cut_crops(image: Image.Image, size_px: int, views: CropScheme) -> np.ndarray:
-    """Return the views of an RGB photo, `(V, size_px, size_px, 3) uint8`."""
-    square = (size_px, size_px)
+def cut_crops(image: Image.Image, input_px: int, crops: CropScheme) -> np.ndarray:
+    """Return the crops of an RGB photo, `(V, input_px, input_px, 3) uint8`."""
+    square = (input_px, input_px)
     return np.stack(
         [
             np.asarray(image.resize(square, Image.Resampling.BICUBIC, box=box, reducing_gap=2.0))
-            for box in crop_boxes(*image.size, views)
+            for box in crop_boxes(*image.size, crops)
         ]
     )

@@ -53,7 +53,7 @@ def _band(packed: np.ndarray, start: int, end: int) -> np.ndarray:
 def _agreeing(keys: np.ndarray, block: int = 1 << 15) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield index pairs of equal rows of `keys`, in blocks of bounded size.
 
-    Rows are sorted; each is paired with its neighbours at growing offsets while they are equal.
+    Rows are sorted; each is paired with its neighbors at growing offsets while they are equal.
     """
     packed = np.ascontiguousarray(keys).view(f"V{keys.shape[1]}").ravel()
     order = np.argsort(packed, kind="stable")

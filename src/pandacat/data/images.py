@@ -46,10 +46,10 @@ class Photo:
     """Of the file as it came, in Pillow's terms."""
 
 
-def load_image(data: bytes, *, side_px: int, max_megapixels: float) -> Photo:
-    """Return the photo in `data`, shrunk so that its shorter side is at most `side_px`.
+def load_image(data: bytes, *, image_px: int, max_megapixels: float) -> Photo:
+    """Return the photo in `data`, shrunk so that its shorter side is at most `image_px`.
 
-    EXIF rotation and colour profiles are applied, transparency is laid on white, 16-bit grey is
+    EXIF rotation and color profiles are applied, transparency is laid on white, 16-bit gray is
     brought to 8 bits, and of an animation the first frame is taken. JPEGs much larger than needed
     are decoded at a fraction of their size.
 
@@ -62,7 +62,7 @@ def load_image(data: bytes, *, side_px: int, max_megapixels: float) -> Photo:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _read(data, side_px, max_megapixels)
+            return _read(data, image_px, max_megapixels)
     except UnreadablePhotoError:
         raise
     except UnidentifiedImageError:
@@ -78,7 +78,7 @@ def load_image(data: bytes, *, side_px: int, max_megapixels: float) -> Photo:
         raise UnreadablePhotoError(f"damaged: {reason}") from None
 
 
-def _read(data: bytes, side_px: int, max_megapixels: float) -> Photo:
+def _read(data: bytes, image_px: int, max_megapixels: float) -> Photo:
     image: Image.Image = Image.open(io.BytesIO(data))
     width, height = image.size
     if width * height > max_megapixels * 1e6:
@@ -86,14 +86,14 @@ def _read(data: bytes, side_px: int, max_megapixels: float) -> Photo:
     mode = image.mode
     if mode not in MODES and not mode.startswith("I;16"):
         raise UnreadablePhotoError(f"mode {mode} is not a photo's")
-    scale = side_px / min(width, height)
+    scale = image_px / min(width, height)
     if max(width, height) * min(scale, 1) > LONGEST_PX:
         raise UnreadablePhotoError(f"more than {LONGEST_PX:,} px long, and narrow")
     image.draft(mode, (round(width * scale), round(height * scale)))
     image.load()
     orientation = image.getexif().get(0x0112, 1)
     profile = image.info.get("icc_profile")
-    image = _shrunk(_as_rgb(image, profile), side_px)
+    image = _shrunk(_as_rgb(image, profile), image_px)
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
     if orientation in (5, 6, 7, 8):
@@ -103,7 +103,7 @@ def _read(data: bytes, side_px: int, max_megapixels: float) -> Photo:
 
 def _as_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return _deep_grey_as_rgb(image)
+        return _deep_gray_as_rgb(image)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layers = image.convert("RGBA")
         white = Image.new("RGBA", layers.size, "white")
@@ -115,15 +115,15 @@ def _as_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _deep_grey_as_rgb(image: Image.Image) -> Image.Image:
-    """Bring 16-bit, 32-bit and float grey to 8 bits; what counts as white is not in the file."""
+def _deep_gray_as_rgb(image: Image.Image) -> Image.Image:
+    """Bring 16-bit, 32-bit and float gray to 8 bits; what counts as white is not in the file."""
     values = np.asarray(image, dtype=np.float64)
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     usual_whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
     highest = values.max(initial=0)
     white = next((level for level in usual_whites if highest <= level), highest)
-    grey = np.clip(values / white * 255.0, 0, 255).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
+    gray = np.clip(values / white * 255.0, 0, 255).astype(np.uint8)
+    return Image.fromarray(gray).convert("RGB")
 
 
 def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
@@ -140,12 +140,12 @@ def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     return image if converted is None else converted
 
 
-def _shrunk(image: Image.Image, side_px: int) -> Image.Image:
+def _shrunk(image: Image.Image, image_px: int) -> Image.Image:
     width, height = image.size
-    scale = side_px / min(width, height)
+    scale = image_px / min(width, height)
     if scale >= 1:
         return image
-    size = (max(side_px, round(width * scale)), max(side_px, round(height * scale)))
+    size = (max(image_px, round(width * scale)), max(image_px, round(height * scale)))
     return image.resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)
 
 
@@ -168,14 +168,14 @@ def perceptual_hash(image: Image.Image) -> tuple[str, str]:
     """Return the perceptual fingerprint of the picture and that of its mirror image.
 
     Each is 32 hex digits: the signs, relative to their median, of the 128 lowest frequencies of a
-    32 × 32 grey thumbnail's cosine transform (the DCT hash of C. Zauner, "Implementation and
+    32 × 32 gray thumbnail's cosine transform (the DCT hash of C. Zauner, "Implementation and
     Benchmarking of Perceptual Image Hash Functions", 2010, section 3.2). Copies that were scaled
     or saved again differ in a few bits only. Mirroring flips the sign of the odd horizontal
     frequencies, so the second costs nothing.
     """
-    grey = image.convert("L").resize((32, 32), Image.Resampling.BOX, reducing_gap=2.0)
+    gray = image.convert("L").resize((32, 32), Image.Resampling.BOX, reducing_gap=2.0)
     basis = _cosines(32)
-    spectrum = basis @ np.asarray(grey, dtype=np.float64) @ basis.T
+    spectrum = basis @ np.asarray(gray, dtype=np.float64) @ basis.T
     rows, columns = _low_frequencies()
     values = spectrum[rows, columns]
     mirrored = np.where(columns % 2 == 1, -values, values)

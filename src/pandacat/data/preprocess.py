@@ -1,4 +1,4 @@
-"""From an archive as it came to verified, normalised, grouped and split photos."""
+"""From an archive as it came to verified, normalized, grouped and split photos."""
 
 import csv
 import sys
@@ -135,7 +135,7 @@ def _read_all(
             return {"name": entry.name, "label": entry.label, "reason": reason}, b""
         try:
             data = reader.read(entry.name)
-            photo = load_image(data, side_px=params.side_px, max_megapixels=params.max_megapixels)
+            photo = load_image(data, image_px=params.image_px, max_megapixels=params.max_megapixels)
         except (archives.EntryError, UnreadablePhotoError) as error:
             return {"name": entry.name, "label": entry.label, "reason": str(error)}, b""
         fingerprint, mirrored = perceptual_hash(photo.image)

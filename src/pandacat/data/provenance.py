@@ -1,4 +1,4 @@
-"""What a data set is, where it came from and under which licence."""
+"""What a data set is, where it came from and under which license."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ class Provenance:
     """The data set's name, page or generator; never a path on this machine."""
     version: str
     """As the source counts; `unknown` where it does not."""
-    licence: str
+    license: str
     """As the source states it; `unknown` where it does not."""
     drawn: bool
     """True when the pictures were drawn by a program and are no photographs."""

@@ -115,18 +115,18 @@ def dataset_fingerprint(index: pd.DataFrame) -> str:
     return hashlib.sha256(np.asarray(hashed, dtype=np.uint64).tobytes()).hexdigest()
 
 
-def load_squares(folder: Path, split: str, size_px: int) -> tuple[np.ndarray, np.ndarray]:
+def load_squares(folder: Path, split: str, input_px: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the middle square of each photo of a split, and the labels.
 
-    They are `(N, 3, size_px, size_px) uint8` and `(N,) int64` indices into `LABELS`, in the order
+    They are `(N, 3, input_px, input_px) uint8` and `(N,) int64` indices into `LABELS`, in the order
     of the index.
     """
     index = read_index(folder)
     chosen = index[index.split == split]
-    images = np.empty((len(chosen), 3, size_px, size_px), np.uint8)
+    images = np.empty((len(chosen), 3, input_px, input_px), np.uint8)
 
     def square(item: tuple[str, bytes]) -> np.ndarray:
-        return cut_crops(decode_jpeg(item[1]), size_px, "square")[0]
+        return cut_crops(decode_jpeg(item[1]), input_px, "square")[0]
 
     for row, pixels in enumerate(ordered_map(square, iter_jpegs(folder, chosen.name))):
         images[row] = pixels.transpose(2, 0, 1)

@@ -25,14 +25,14 @@ from pandacat.metrics.arrays import IntArray
 
 @dataclass(frozen=True)
 class Audit:
-    """Shortcuts, suspects and duplicates of one data set."""
+    """Shortcuts, label issues and duplicates of one data set."""
 
     as_it_came: list[Finding]
     """How well properties of the files tell the labels apart, best first."""
     as_kept: list[Finding]
     """The same for the copies that the networks get to see."""
-    suspects: pd.DataFrame
-    """`path`, `label`, `suggested`, `reason`, …: the photos most likely mislabelled, or none."""
+    label_issues: pd.DataFrame
+    """`path`, `label`, `suggested`, `reason`, …: the photos most likely mislabeled, or none."""
     duplicates: pd.DataFrame
     """`group`, `path`, `label`, `split` of photos that share a group."""
 
@@ -61,11 +61,11 @@ class Audit:
         }
 
     def write_tables(self, folder: Path) -> None:
-        """Write `shortcuts.csv`, `suspects.csv` and `duplicates.csv`."""
+        """Write `shortcuts.csv`, `label_issues.csv` and `duplicates.csv`."""
         came, kept = (shortcuts.table_of(found) for found in (self.as_it_came, self.as_kept))
         tables = {
             "shortcuts": came.merge(kept, on=shortcuts.NAMES, suffixes=("", "_as_kept")),
-            "suspects": self.suspects,
+            "label_issues": self.label_issues,
             "duplicates": self.duplicates,
         }
         for name, table in tables.items():
@@ -80,7 +80,7 @@ def audit(
     features: np.ndarray,
     zero_shot: np.ndarray,
     *,
-    suspects: int,
+    shown: int,
     seed: int,
 ) -> Audit:
     """Return the audit of the photos in `photo_folder`, which came from `archive`.
@@ -93,16 +93,14 @@ def audit(
         origin: where the archive comes from.
         features: `(N, D)` of the untouched network, in the order of the index.
         zero_shot: `(N, 3)`, its probabilities.
-        suspects: how many to list.
+        shown: how many label issues to list.
         seed: of the folds.
     """
     index = store.read_index(photo_folder)
     labels = index.label.map(LABELS.index).to_numpy()
     groups = _inseparable(index, origin)
     came, kept = _properties(archive, photo_folder, len(index))
-    ranked = label_issues.rank_label_issues(features, labels, groups, zero_shot, seed).head(
-        suspects
-    )
+    ranked = label_issues.rank_label_issues(features, labels, groups, zero_shot, seed).head(shown)
     shared = index[index.duplicated("group", keep=False)].sort_values(["group", "name"])
     return Audit(
         shortcuts.audit(came, labels, groups, seed),
@@ -116,7 +114,7 @@ def _inseparable(index: pd.DataFrame, origin: Provenance) -> IntArray:
     """Return `(N,)` numbers of the sets of photos that belong on one side of a fold.
 
     Drawings come in threes, one of each label, alike in all but the animal. A property that has
-    been learnt from two of them would mislead about the third, and seem worse than chance.
+    been learned from two of them would mislead about the third, and seem worse than chance.
     """
     groups = index.group.to_numpy()
     if origin.source != "sample":

@@ -27,7 +27,7 @@ from pandacat.models.saved import SavedModel
 NETWORKS = {
     "scratch": "scratch-photos",
     "pretrained": "pretrained",
-    "plain": "plain",
+    "linear_probe": "linear-probe",
     "fine_tuned": "fine-tuned",
 }
 """The saved model of each network, by the name under which its figures appear."""
@@ -38,26 +38,26 @@ OURS = "fine_tuned"
 Classifiers = Mapping[str, Classifier]
 """By the name under which their figures appear."""
 
-OVER_VIEWS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "centre": lambda scores: scores[:, 0],
+OVER_CROPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "center": lambda scores: scores[:, 0],
     "mean": lambda scores: scores.mean(axis=1),
     "largest": lambda scores: scores.max(axis=1),
 }
-"""How the scores `(N, V)` of a photo's views become one."""
+"""How the scores `(N, V)` of a photo's crops become one."""
 
 
 @dataclass(frozen=True)
 class ExtractedPhotos:
-    """Photos, and what each trunk makes of them."""
+    """Photos, and what each backbone makes of them."""
 
     index: pd.DataFrame
     """`name`, `label` and `split` of each photo."""
     features: Mapping[str, np.ndarray]
-    """`(N, V, D)` by trunk key, the most views that a network with this trunk looks at."""
+    """`(N, V, D)` by backbone key, the most crops that a network with this backbone looks at."""
 
-    def by(self, recogniser: Classifier) -> np.ndarray:
-        """Return the features `(N, V, D)` of the views that `recogniser` looks at."""
-        return self.features[recogniser.trunk_key][:, : recogniser.view_count]
+    def by(self, classifier: Classifier) -> np.ndarray:
+        """Return the features `(N, V, D)` of the crops that `classifier` looks at."""
+        return self.features[classifier.backbone_key][:, : classifier.crop_count]
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,10 @@ class Evaluation:
             for name, table in self.judged.groupby("network", sort=False)
         }
         for row in self.paired.to_dict("records"):
-            shown = ["ahead", "low", "high", *(["p_value"] if row["p_value"] >= 0 else [])]
-            ahead = {name.replace("ahead", "value"): row[name] for name in shown}
-            found[row["rival"]].setdefault(f"{OURS}_ahead", {})[row["measure"]] = ahead
-        mean = self.open_set_scores[self.open_set_scores.views == "mean"]
+            shown = ["difference", "low", "high", *(["p_value"] if row["p_value"] >= 0 else [])]
+            ahead = {name.replace("difference", "value"): row[name] for name in shown}
+            found[row["rival"]].setdefault(f"{OURS}_difference", {})[row["measure"]] = ahead
+        mean = self.open_set_scores[self.open_set_scores.crops == "mean"]
         if len(mean):
             shown = ["auroc", "false_positive_rate"]
             found[OURS]["open_set_scores"] = mean.set_index("score")[shown].to_dict("index")
@@ -114,7 +114,7 @@ def load_networks(models: Path) -> dict[str, Classifier]:
 
 
 def extract_split(
-    recognisers: Classifiers, split: str, *, photo_folder: Path, kept: Features
+    classifiers: Classifiers, split: str, *, photo_folder: Path, kept: Features
 ) -> ExtractedPhotos:
     """Return the photos of a split as the networks see them."""
     index = store.read_index(photo_folder)
@@ -123,24 +123,24 @@ def extract_split(
         {
             key: split_features(
                 split,
-                recogniser,
-                view=recogniser.description.views,
+                classifier,
+                crop=classifier.description.crops,
                 photo_folder=photo_folder,
                 kept=kept,
             )
-            for key, recogniser in by_backbone(recognisers.values()).items()
+            for key, classifier in by_backbone(classifiers.values()).items()
         },
     )
 
 
-def predict(recognisers: Classifiers, seen: ExtractedPhotos) -> pd.DataFrame:
+def predict(classifiers: Classifiers, seen: ExtractedPhotos) -> pd.DataFrame:
     """Return what each network says of each photo: `predictions`' columns, and `network`."""
     return pd.concat(
         [
-            prediction_table(seen.index, recogniser.probabilities(seen.by(recogniser))).assign(
+            prediction_table(seen.index, classifier.probabilities(seen.by(classifier))).assign(
                 network=name
             )
-            for name, recogniser in recognisers.items()
+            for name, classifier in classifiers.items()
         ],
         ignore_index=True,
     )
@@ -150,9 +150,9 @@ def compare_networks(judged: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     """Return how far our network is ahead of each other one, photo by photo.
 
     Returns:
-        A row for each other network (`rival`) and `measure`: `ahead`, with the bounds `low` and
-        `high` of its paired bootstrap interval, above 0 where ours is better; for accuracies the
-        number of photos on which `only_ours` and `only_rival` is right, and McNemar's `p_value`.
+        A row for each other network (`rival`) and `measure`: `difference`, with the bounds `low`
+        and `high` of its paired bootstrap interval, above 0 where ours is better; for accuracies
+        how many photos `only_ours` and `only_rival` gets right, and McNemar's `p_value`.
     """
     tables = {str(name): table for name, table in judged.groupby("network", sort=False)}
     labels, ours = labels_and_probabilities(tables.pop(OURS))
@@ -199,7 +199,7 @@ def compare_networks(judged: pd.DataFrame, *, seed: int) -> pd.DataFrame:
 
 
 def _bounds(ahead: Interval) -> dict[str, float]:
-    return {"ahead": ahead.value, "low": ahead.low, "high": ahead.high}
+    return {"difference": ahead.value, "low": ahead.low, "high": ahead.high}
 
 
 @dataclass(frozen=True)
@@ -207,17 +207,17 @@ class InDistribution:
     """Training photos of pandas and cats, from which open-set scores may learn."""
 
     features: np.ndarray
-    """`(M, D)`, the centre view of each."""
+    """`(M, D)`, the center crop of each."""
     labels: np.ndarray
     """`(M,)`."""
 
 
 def in_distribution_features(
-    recogniser: Classifier, *, photo_folder: Path, kept: Features
+    classifier: Classifier, *, photo_folder: Path, kept: Features
 ) -> InDistribution:
-    """Return the training photos of pandas and cats: what the trunk makes of their centres."""
+    """Return the training photos of pandas and cats: what the backbone makes of their centers."""
     index = store.read_index(photo_folder)
-    seen = split_features("train", recogniser, view="centre", photo_folder=photo_folder, kept=kept)
+    seen = split_features("train", classifier, crop="center", photo_folder=photo_folder, kept=kept)
     labels = store.split_labels(index, "train")
     known = labels != LABELS.index("other")
     return InDistribution(seen[known, 0], labels[known])
@@ -235,13 +235,13 @@ def compare_open_set_scores(
         known: what the scores may learn from.
 
     Returns:
-        A row for each `score` and way to make one of those of the `views`: `auroc` and
+        A row for each `score` and way to make one of those of the `crops`: `auroc` and
         `false_positive_rate` at 95 % recall, each with its bounds `…_low` and `…_high`; no rows
         where the photos are all of one kind.
     """
     positive = labels != LABELS.index("other")
     if positive.all() or not positive.any():
-        return pd.DataFrame(columns=["score", "views", "auroc", "false_positive_rate"])
+        return pd.DataFrame(columns=["score", "crops", "auroc", "false_positive_rate"])
     flat = features.reshape(-1, features.shape[-1])
     compared = open_set.scores(
         flat @ model.tensors["head.weight"].T + model.tensors["head.bias"],
@@ -252,10 +252,10 @@ def compare_open_set_scores(
     )
     rows = []
     for score, values in compared.items():
-        for views, together in OVER_VIEWS.items():
+        for crops, together in OVER_CROPS.items():
             scores = together(values.reshape(features.shape[:2]))
             figures = open_set.open_set_figures(scores, positive)
-            row: dict[str, Any] = {"score": score, "views": views}
+            row: dict[str, Any] = {"score": score, "crops": crops}
             for name, found in figures.items():
                 row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
             rows.append(row)
@@ -263,7 +263,7 @@ def compare_open_set_scores(
 
 
 def evaluate(
-    recognisers: Classifiers,
+    classifiers: Classifiers,
     seen: ExtractedPhotos,
     model: SavedModel,
     known: InDistribution,
@@ -274,11 +274,11 @@ def evaluate(
 
     `model` is ours as it was saved, `known` what open-set scores may learn from.
     """
-    judged = predict(recognisers, seen)
+    judged = predict(classifiers, seen)
     labels = labels_and_probabilities(judged[judged.network == OURS])[0]
     return Evaluation(
         judged,
         compare_networks(judged, seed=seed),
-        compare_open_set_scores(seen.by(recognisers[OURS]), labels, model, known),
+        compare_open_set_scores(seen.by(classifiers[OURS]), labels, model, known),
         seed,
     )

@@ -97,8 +97,8 @@ def _snow(image: PixelArray, level: int, generator: np.random.Generator) -> Pixe
     angle = generator.uniform(math.pi / 4, 3 * math.pi / 4)
     streak = _streak(length * _scale(image), angle)
     streaks = _convolve(_stretch(flakes, height, width)[..., None], streak)
-    grey = image.mean(axis=2, keepdims=True, dtype=np.float32)
-    wintry = (1 - veil) * image + veil * np.maximum(image, 0.6 * grey + 110)
+    gray = image.mean(axis=2, keepdims=True, dtype=np.float32)
+    wintry = (1 - veil) * image + veil * np.maximum(image, 0.6 * gray + 110)
     return _pixels(wintry + 255 * np.clip(4 * streaks, 0, 1))
 
 

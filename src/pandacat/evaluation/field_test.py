@@ -26,14 +26,14 @@ from pandacat.models.classifier import (
 
 
 def extract_field_test(
-    recognisers: Classifiers,
+    classifiers: Classifiers,
     archive: Path,
     folders: FolderParams,
     params: PreprocessParams,
     *,
     photo_folder: Path,
 ) -> ExtractedPhotos:
-    """Return the labelled photos of a zip or folder from elsewhere as the networks see them.
+    """Return the labeled photos of a zip or folder from elsewhere as the networks see them.
 
     What can't be read, copies of photos in `photo_folder`, which are not from elsewhere, and of
     each other, which would count twice, are left out and named on stderr. Features take some 60 kB
@@ -49,7 +49,7 @@ def extract_field_test(
             found = archives.index_archive(taken, folders)
             print(f"Field test: {found}", file=sys.stderr)
             with archives.open_archive(taken) as reader:
-                looks = _extract_photos(reader, found.photos, recognisers, params.side_px)
+                looks = _extract_photos(reader, found.photos, classifiers, params.image_px)
         return _without_copies(looks, store.read_index(photo_folder), params.near_duplicate_bits)
     except PandacatError as error:
         raise PandacatError(f"evaluate.field_test, {archive}: {error}") from None
@@ -62,23 +62,23 @@ class _FieldPhoto:
     entry: archives.Entry
     fingerprints: tuple[str, str]
     features: dict[str, np.ndarray]
-    """`(V, D)` by trunk key."""
+    """`(V, D)` by backbone key."""
 
 
 def _extract_photos(
     reader: archives.Reader,
     entries: Sequence[archives.Entry],
-    recognisers: Classifiers,
-    side_px: int,
+    classifiers: Classifiers,
+    image_px: int,
 ) -> list[_FieldPhoto]:
     def look(entry: archives.Entry) -> _FieldPhoto | str:
         try:
             data = reader.read(entry.name)
-            image = load_image(data, side_px=side_px, max_megapixels=MAX_MEGAPIXELS).image
+            image = load_image(data, image_px=image_px, max_megapixels=MAX_MEGAPIXELS).image
         except (archives.EntryError, UnreadablePhotoError) as error:
             return f"{entry.name} ({error})"
         return _FieldPhoto(
-            entry, perceptual_hash(image), extract_image_features(image, recognisers.values())
+            entry, perceptual_hash(image), extract_image_features(image, classifiers.values())
         )
 
     results = ordered_map(look, entries)
@@ -128,5 +128,5 @@ def _report_left_out(names: Collection[str], why: str) -> None:
 
 
 def stack_features(seen: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return the features of several photos, `(N, V, D)` by trunk key."""
+    """Return the features of several photos, `(N, V, D)` by backbone key."""
     return {key: np.stack([features[key] for features in seen]) for key in seen[0]}

@@ -43,35 +43,35 @@ def first_filters(network: ScratchNetwork) -> np.ndarray:
 
 
 def grad_cam(
-    network: PretrainedNetwork, image: Image.Image, label: Label, view: CropScheme
+    network: PretrainedNetwork, image: Image.Image, label: Label, crop: CropScheme
 ) -> np.ndarray:
     """Return where the photo speaks for `label`, `(H, W) float32` in 0…1, of the photo's size.
 
-    The maps of all views are laid where they were cut, and averaged. What is explained is the
+    The maps of all crops are laid where they were cut, and averaged. What is explained is the
     log-odds of the label's summed probability: its gradient points where that of the
     log-probability does, but does not vanish when the network is sure.
 
     Source: Selvaraju et al., Grad-CAM: visual explanations from deep networks via gradient-based
-    localization, ICCV 2017, section 3, on the last feature map of the trunk.
+    localization, ICCV 2017, section 3, on the last feature map of the backbone.
 
     Raises:
-        PandacatError: the trunk has no feature map.
+        PandacatError: the backbone has no feature map.
     """
     from captum.attr import LayerGradCam
 
-    images = torch.from_numpy(cut_crops(image, network.size_px, view)).float().requires_grad_()
+    images = torch.from_numpy(cut_crops(image, network.input_px, crop)).float().requires_grad_()
 
     def log_odds(images: Tensor) -> Tensor:
-        logs = group_log_probabilities(network.head(network.trunk(images)))
+        logs = group_log_probabilities(network.head(network.backbone(images)))
         rivals = [index for index, name in enumerate(LABELS) if name != label]
         return logs[:, LABELS.index(label)] - logs[:, rivals].logsumexp(dim=1)
 
-    layer = _last_map(network.trunk, images[:1])
+    layer = _last_map(network.backbone, images[:1])
     heats = LayerGradCam(log_odds, layer).attribute(images, relu_attributions=True)
-    return _laid_over(image, heats[:, 0].detach().numpy(), view)
+    return _laid_over(image, heats[:, 0].detach().numpy(), crop)
 
 
-def _last_map(trunk: nn.Module, images: Tensor) -> nn.Module:
+def _last_map(backbone: nn.Module, images: Tensor) -> nn.Module:
     """Return the last module to give a map `(N, C, H, W)` of more than one place."""
     found: list[nn.Module] = []
 
@@ -79,9 +79,9 @@ def _last_map(trunk: nn.Module, images: Tensor) -> nn.Module:
         if isinstance(output, Tensor) and output.ndim == 4 and output[0, 0].numel() > 1:
             found.append(module)
 
-    hooks = [module.register_forward_hook(note) for module in trunk.modules()]
+    hooks = [module.register_forward_hook(note) for module in backbone.modules()]
     with torch.inference_mode():
-        trunk(images)
+        backbone(images)
     for hook in hooks:
         hook.remove()
     if not found:
@@ -92,14 +92,14 @@ def _last_map(trunk: nn.Module, images: Tensor) -> nn.Module:
     return found[-1]
 
 
-def _laid_over(image: Image.Image, heats: np.ndarray, view: CropScheme) -> np.ndarray:
-    """Return the mean over the views of their heats `(V, h, w)`, in the photo's own pixels.
+def _laid_over(image: Image.Image, heats: np.ndarray, crop: CropScheme) -> np.ndarray:
+    """Return the mean over the crops of their heats `(V, h, w)`, in the photo's own pixels.
 
-    A view counts less towards its edges, so that no seam is left.
+    A crop counts less towards its edges, so that no seam is left.
     """
     width, height = image.size
     total, weight = np.zeros((height, width)), np.zeros((height, width))
-    for box, heat in zip(crop_boxes(width, height, view), heats, strict=True):
+    for box, heat in zip(crop_boxes(width, height, crop), heats, strict=True):
         left, top, right, bottom = (round(edge) for edge in box)
         size = (right - left, bottom - top)
         grown = np.asarray(Image.fromarray(heat).resize(size, Image.Resampling.BICUBIC))

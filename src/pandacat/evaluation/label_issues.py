@@ -7,10 +7,10 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from pandacat.labels import LABELS
 from pandacat.metrics.arrays import FloatArray, IntArray
-from pandacat.metrics.neighbors import neighbour_similarity, unit_length
+from pandacat.metrics.neighbors import neighbor_similarity, unit_length
 
 FOLDS = 5
-NEIGHBOURS = 10
+NEIGHBORS = 10
 DEVIATION_OF_MEDIAN_DISTANCE = 1.4826
 """Standard deviations in one median absolute deviation, where values are normally distributed."""
 
@@ -56,9 +56,9 @@ def rank_label_issues(
     unlikeness = _unlikeness(features, labels, groups)
     place_of_margin, place_of_unlikeness = _places(margin), _places(-unlikeness)
     reasons = [
-        f"labelled {LABELS[label]}, but {LABELS[rival]} is {'likelier' if likelier else 'close'}"
+        f"labeled {LABELS[label]}, but {LABELS[rival]} is {'likelier' if likelier else 'close'}"
         if doubted
-        else f"unlike other photos labelled {LABELS[label]}"
+        else f"unlike other photos labeled {LABELS[label]}"
         for label, rival, likelier, doubted in zip(
             labels,
             rivals.argmax(axis=1),
@@ -96,12 +96,12 @@ def _unlikeness(features: FloatArray, labels: IntArray, groups: IntArray) -> Flo
     unlikeness = np.zeros(len(labels))
     for label in np.unique(labels):
         members = labels == label
-        distance = 1 - neighbour_similarity(
-            features[members], features[members], NEIGHBOURS, groups[members], groups[members]
+        distance = 1 - neighbor_similarity(
+            features[members], features[members], NEIGHBORS, groups[members], groups[members]
         )
-        centre = np.median(distance)
-        spread = DEVIATION_OF_MEDIAN_DISTANCE * np.median(np.abs(distance - centre))
-        unlikeness[members] = (distance - centre) / max(spread, 1e-12)
+        center = np.median(distance)
+        spread = DEVIATION_OF_MEDIAN_DISTANCE * np.median(np.abs(distance - center))
+        unlikeness[members] = (distance - center) / max(spread, 1e-12)
     return unlikeness
 
 

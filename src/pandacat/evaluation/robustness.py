@@ -1,4 +1,4 @@
-"""The networks under stress: test photos made worse, or saved as files of another label are."""
+"""The networks under robustness: test photos made worse, or saved as files of another label are."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from pandacat.config.schema import PreprocessParams, StressParams
+from pandacat.config.schema import PreprocessParams, RobustnessParams
 from pandacat.core.parallel import ordered_map
 from pandacat.data import store
 from pandacat.data.images import decode_jpeg, encode_jpeg, load_image
@@ -50,7 +50,7 @@ def deal(labels: pd.Series, hands: int, size: int, seed: int) -> list[np.ndarray
 
 
 def predict_corrupted(
-    recognisers: Classifiers, photo_folder: Path, params: StressParams
+    classifiers: Classifiers, photo_folder: Path, params: RobustnessParams
 ) -> pd.DataFrame:
     """Return what each network says of corrupted test photos.
 
@@ -75,18 +75,18 @@ def predict_corrupted(
             yield told, Image.fromarray(made)
 
     jpegs = enumerate(store.iter_jpegs(photo_folder, index.name))
-    judged = _predict(recognisers, index, jpegs, worse, "corrupted")
-    place_of = {"corruption": CORRUPTIONS.index, "network": list(recognisers).index}
+    judged = _predict(classifiers, index, jpegs, worse, "corrupted")
+    place_of = {"corruption": CORRUPTIONS.index, "network": list(classifiers).index}
     places = [judged[column].map(place) for column, place in place_of.items()]
     return judged.iloc[np.lexsort((judged.severity, *places))].reset_index(drop=True)
 
 
 def predict_recompressed(
-    recognisers: Classifiers,
+    classifiers: Classifiers,
     archive: Path,
     photo_folder: Path,
     preprocess: PreprocessParams,
-    params: StressParams,
+    params: RobustnessParams,
 ) -> pd.DataFrame:
     """Return what each network says of test photos saved at the JPEG quality of another label.
 
@@ -96,21 +96,21 @@ def predict_recompressed(
     and `quality`.
     """
     index = _test_split(photo_folder)
-    (hand,) = deal(index.label, 1, params.resaved_photos, params.seed)
+    (hand,) = deal(index.label, 1, params.recompressed_photos, params.seed)
     entries = list(index.iloc[np.sort(hand)][["name", "label"]].itertuples(index=False, name=None))
 
-    def resaved(item: tuple[str, str]) -> Iterator[tuple[dict[str, Any], Image.Image]]:
+    def recompressed(item: tuple[str, str]) -> Iterator[tuple[dict[str, Any], Image.Image]]:
         name, label = item
         limit = preprocess.max_megapixels
-        came = load_image(reader.read(name), side_px=FULL_SIZE_PX, max_megapixels=limit).image
+        came = load_image(reader.read(name), image_px=FULL_SIZE_PX, max_megapixels=limit).image
         again = encode_jpeg(came, qualities[label])
-        kept = load_image(again, side_px=preprocess.side_px, max_megapixels=limit).image
+        kept = load_image(again, image_px=preprocess.image_px, max_megapixels=limit).image
         copy = decode_jpeg(encode_jpeg(kept, preprocess.jpeg_quality))
         yield {"name": name, "quality": qualities[label]}, copy
 
     with archives.open_archive(archive) as reader:
         qualities = borrowed_qualities(_typical_steps(reader, photo_folder))
-        return _predict(recognisers, index, entries, resaved, "saved again")
+        return _predict(classifiers, index, entries, recompressed, "saved again")
 
 
 def _test_split(photo_folder: Path) -> pd.DataFrame:
@@ -119,12 +119,12 @@ def _test_split(photo_folder: Path) -> pd.DataFrame:
 
 
 def _typical_steps(reader: archives.Reader, photo_folder: Path) -> dict[str, float]:
-    """Return the median JPEG quantisation of each label's training files, as they came."""
+    """Return the median JPEG quantization of each label's training files, as they came."""
     index = store.read_index(photo_folder)
     training = index[index.split == "train"]
 
     def step(name: str) -> float:
-        return float(header_properties(reader.read(name))["quantisation"])
+        return float(header_properties(reader.read(name))["quantization"])
 
     steps = pd.Series(list(ordered_map(step, training.name)), training.label)
     return {str(label): float(median) for label, median in steps.groupby(level=0).median().items()}
@@ -134,12 +134,12 @@ def borrowed_qualities(typical_steps: dict[str, float]) -> dict[str, int]:
     """Return for each label the JPEG quality of the label that was saved least like it.
 
     Args:
-        typical_steps: the mean luma quantisation step that is typical of each label; 0 for files
+        typical_steps: the mean luma quantization step that is typical of each label; 0 for files
             that are no JPEG.
     """
     blank = Image.new("RGB", (8, 8))
     step_of = {
-        quality: float(header_properties(encode_jpeg(blank, quality))["quantisation"])
+        quality: float(header_properties(encode_jpeg(blank, quality))["quantization"])
         for quality in QUALITIES
     }
     farthest = {
@@ -153,7 +153,7 @@ def borrowed_qualities(typical_steps: dict[str, float]) -> dict[str, int]:
 
 
 def _predict(
-    recognisers: Classifiers,
+    classifiers: Classifiers,
     index: pd.DataFrame,
     items: Iterable[Item],
     versions: Callable[[Item], Iterator[tuple[dict[str, Any], Image.Image]]],
@@ -167,7 +167,7 @@ def _predict(
 
     def look(item: Item) -> list[tuple[dict[str, Any], list[np.ndarray]]]:
         return [
-            (told, predict_image(image, list(recognisers.values())))
+            (told, predict_image(image, list(classifiers.values())))
             for told, image in versions(item)
         ]
 
@@ -180,7 +180,7 @@ def _predict(
             prediction_table(rows, np.stack([answer[place] for answer in answers]))
             .join(columns)
             .assign(network=name)
-            for place, name in enumerate(recognisers)
+            for place, name in enumerate(classifiers)
         ],
         ignore_index=True,
     )
@@ -237,10 +237,10 @@ def changed_predictions(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFra
 
     Args:
         before: the predictions on the test split.
-        after: what `judge_resaved` gives.
+        after: what `judge_recompressed` gives.
 
     Returns:
-        A row for each network and label, and for `all` of them: `photos`, the share `flipped` with
+        A row for each network and label, and for `all` of them: `photos`, the share `changed` with
         the bounds `low` and `high`; the share `swapped`, with panda likelier than cat before and
         not after, or the other way round; the share that was `right_before` and is `right_after`.
     """
@@ -250,7 +250,7 @@ def changed_predictions(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFra
     )
     labels = both.label.map(LABELS.index)
     both = both.assign(
-        flipped=now.argmax(axis=1) != then.argmax(axis=1),
+        changed=now.argmax(axis=1) != then.argmax(axis=1),
         swapped=(now[:, PANDA] > now[:, CAT]) != (then[:, PANDA] > then[:, CAT]),
         right_before=then.argmax(axis=1) == labels,
         right_after=now.argmax(axis=1) == labels,
@@ -260,14 +260,14 @@ def changed_predictions(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFra
         for label in (*LABELS, "all"):
             group = of_network if label == "all" else of_network[of_network.label == label]
             if len(group):
-                found = wilson(float(group.flipped.mean()), len(group))
+                found = wilson(float(group.changed.mean()), len(group))
                 shares = group[["swapped", "right_before", "right_after"]].mean()
                 rows.append(
                     {
                         "network": network,
                         "label": label,
                         "photos": len(group),
-                        "flipped": found.value,
+                        "changed": found.value,
                         "low": found.low,
                         "high": found.high,
                         **shares,
@@ -306,14 +306,14 @@ def paired_differences(
 
 
 def robustness_metrics(
-    before: pd.DataFrame, corrupted: pd.DataFrame, resaved: pd.DataFrame, *, seed: int
+    before: pd.DataFrame, corrupted: pd.DataFrame, recompressed: pd.DataFrame, *, seed: int
 ) -> dict[str, Any]:
     """Return what the metrics say: means over all corruptions, flips, and how far ours is ahead.
 
     Args:
         before: the predictions on the test split as it is.
         corrupted: what `judge_corrupted` gives.
-        resaved: what `judge_resaved` gives.
+        recompressed: what `judge_recompressed` gives.
         seed: of the bootstrap.
     """
     found: dict[str, Any] = {}
@@ -329,15 +329,17 @@ def robustness_metrics(
                 if row[measure] >= 0
             }
         }
-    flipped = changed_predictions(before, resaved)
-    for row in flipped[flipped.label == "all"].to_dict("records"):
-        shares = {"value": row["flipped"], "low": row["low"], "high": row["high"]}
-        found[row["network"]]["flipped_when_resaved"] = shares
-        found[row["network"]]["swapped_when_resaved"] = row["swapped"]
+    changed = changed_predictions(before, recompressed)
+    for row in changed[changed.label == "all"].to_dict("records"):
+        shares = {"value": row["changed"], "low": row["low"], "high": row["high"]}
+        found[row["network"]]["changed_when_recompressed"] = shares
+        found[row["network"]]["swapped_when_recompressed"] = row["swapped"]
     for rival, differences in paired_differences(corrupted, seed).items():
-        found[rival][f"{OURS}_ahead"] = differences
-    qualities = resaved.groupby("label").quality.first()
+        found[rival][f"{OURS}_difference"] = differences
+    qualities = recompressed.groupby("label").quality.first()
     return {
         "test": found,
-        "resaved_at_quality": {str(label): int(quality) for label, quality in qualities.items()},
+        "recompressed_at_quality": {
+            str(label): int(quality) for label, quality in qualities.items()
+        },
     }

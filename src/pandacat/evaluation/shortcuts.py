@@ -34,8 +34,8 @@ IN_WORDS = {
     "width_px": "its width",
     "height_px": "its height",
     "aspect": "its ratio of width to height",
-    "mode": "its colour mode",
-    "quantisation": "its JPEG quantisation",
+    "mode": "its color mode",
+    "quantization": "its JPEG quantization",
     "red": "its mean red",
     "green": "its mean green",
     "blue": "its mean blue",
@@ -50,7 +50,7 @@ OF_THE_PICTURE = ("red", "green", "blue", "blur")
 
 @dataclass(frozen=True)
 class Finding:
-    """How well one property, or all together, tells two labels apart on photos not learnt from."""
+    """How well one property, or all together, tells two labels apart on photos not learned from."""
 
     property: str
     """A column of the table, or `together`."""
@@ -63,7 +63,7 @@ class Finding:
 def header_properties(data: bytes) -> dict[str, float | str]:
     """Return what an image file says of itself without being decoded.
 
-    `quantisation` is the mean step of the luma table, higher for lower JPEG quality; 0 for files
+    `quantization` is the mean step of the luma table, higher for lower JPEG quality; 0 for files
     that are not JPEG.
 
     Raises:
@@ -77,7 +77,7 @@ def header_properties(data: bytes) -> dict[str, float | str]:
             "height_px": image.height,
             "aspect": image.width / image.height,
             "mode": image.mode,
-            "quantisation": float(np.mean(luma_steps)),
+            "quantization": float(np.mean(luma_steps)),
         }
 
 
@@ -104,10 +104,10 @@ def audit(table: pd.DataFrame, labels: IntArray, groups: IntArray, seed: int) ->
     """Return how well each property, and all together, tell each two labels apart; best first.
 
     Each property is given to a small decision tree, all together to a random forest, and tested on
-    folds that share no group with those learnt from. In the intervals the photos of one group count
-    as one, four fifths of the groups count, since the folds learn from each other's photos and so
-    err together, and the number of findings is allowed for (Bonferroni): among properties that tell
-    nothing, one audit in forty finds something.
+    folds that share no group with those learned from. In the intervals the photos of one group
+    count as one, four fifths of the groups count, since the folds learn from each other's photos
+    and so err together, and the number of findings is allowed for (Bonferroni): among properties
+    that tell nothing, one audit in forty finds something.
 
     Source of the interval of a mean of two proportions: Zou and Donner, Construction of confidence
     limits about effect measures: a general approach, Statistics in Medicine 27 (2008), 1693-1702.
@@ -194,7 +194,7 @@ def _sentence(finding: Finding) -> str:
     )
     return (
         f"{subject} {finding.first} from {finding.second} in {_percent(found.value)} of photos not "
-        f"learnt from (at least {_percent(found.low)}; chance is 50 %). {advice}"
+        f"learned from (at least {_percent(found.low)}; chance is 50 %). {advice}"
     )
 
 

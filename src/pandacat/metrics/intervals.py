@@ -31,11 +31,11 @@ def wilson(share: float, trials: float, level: float = LEVEL) -> Interval:
     DasGupta, Interval estimation for a binomial proportion, Statistical Science 16 (2001), 101-133.
     """
     z = NormalDist().inv_cdf((1 + level) / 2)
-    centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    center = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     reach = z * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
     reach /= 1 + z**2 / trials
     return Interval(
-        share, max(0.0, min(share, centre - reach)), min(1.0, max(share, centre + reach))
+        share, max(0.0, min(share, center - reach)), min(1.0, max(share, center + reach))
     )
 
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours in feature space."""
+"""Nearest neighbors in feature space."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from pandacat.metrics.arrays import FloatArray, IntArray
 BLOCK = 1024
 
 
-def neighbour_similarity(
+def neighbor_similarity(
     queries: FloatArray,
     references: FloatArray,
-    neighbours: int,
+    neighbors: int,
     query_groups: IntArray | None = None,
     reference_groups: IntArray | None = None,
 ) -> FloatArray:
@@ -19,7 +19,7 @@ def neighbour_similarity(
     Args:
         queries: `(N, D)` features.
         references: `(M, D)` features.
-        neighbours: which nearest reference to take: 1 is the nearest; the last where M is smaller.
+        neighbors: which nearest reference to take: 1 is the nearest; the last where M is smaller.
         query_groups: `(N,)`; with `reference_groups`, references of a query's own group (itself,
             its near-duplicates) do not count for it.
         reference_groups: `(M,)`.
@@ -28,7 +28,7 @@ def neighbour_similarity(
     """
     queries = unit_length(queries)
     references = unit_length(references)
-    rank = min(neighbours, len(references))
+    rank = min(neighbors, len(references))
     similarities = np.empty(len(queries))
     for start in range(0, len(queries), BLOCK):
         block = slice(start, start + BLOCK)

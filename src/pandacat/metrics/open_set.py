@@ -10,7 +10,7 @@ from sklearn.covariance import LedoitWolf
 from pandacat.metrics.accuracy import CAT, PANDA, auroc
 from pandacat.metrics.arrays import BoolArray, FloatArray, IntArray
 from pandacat.metrics.intervals import Interval, wilson
-from pandacat.metrics.neighbors import neighbour_similarity
+from pandacat.metrics.neighbors import neighbor_similarity
 
 RECALL = 0.95
 
@@ -106,8 +106,8 @@ def mahalanobis(
         label: training_features[training_labels == label].mean(axis=0)
         for label in np.unique(training_labels)
     }
-    centred = training_features - np.stack([means[label] for label in training_labels])
-    covariance = LedoitWolf(assume_centered=True).fit(centred)
+    centered = training_features - np.stack([means[label] for label in training_labels])
+    covariance = LedoitWolf(assume_centered=True).fit(centered)
     distances = [covariance.mahalanobis(features - mean) for mean in means.values()]
     return np.asarray(-np.min(distances, axis=0))
 
@@ -118,17 +118,17 @@ def scores(
     training_features: FloatArray,
     training_labels: IntArray,
     known_classes: Sequence[Sequence[int]],
-    neighbours: int = 10,
+    neighbors: int = 10,
 ) -> dict[str, FloatArray]:
     """Return several open-set scores of the same photos by name, each `(N,)`, to be compared.
 
     Args:
         logits: `(N, 1000)` of the classes before they are grouped.
         features: `(N, D)`.
-        training_features: `(M, D)`, of known photos that may be learnt from.
+        training_features: `(M, D)`, of known photos that may be learned from.
         training_labels: `(M,)`.
         known_classes: for panda and for cat, the classes that mean it.
-        neighbours: which nearest training photo counts.
+        neighbors: which nearest training photo counts.
     """
     probabilities = softmax(logits, axis=1)
     groups = np.stack(
@@ -140,6 +140,6 @@ def scores(
         "largest_probability": groups.max(axis=1),
         "energy": energy(logits),
         "known_energy": energy(logits[:, known]),
-        "nearest_neighbours": neighbour_similarity(features, training_features, neighbours),
+        "nearest_neighbors": neighbor_similarity(features, training_features, neighbors),
         "mahalanobis": mahalanobis(features, training_features, training_labels),
     }

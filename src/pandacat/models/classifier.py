@@ -34,7 +34,7 @@ class Prediction:
     """In the order of `LABELS`, summing to 1."""
     reason: str | None = None
     """Why the photo can't be read; `None` where it can."""
-    answer: str | None = None
+    prediction_set: str | None = None
     """Every label that can't be ruled out, or "neither"; of models that promise a coverage."""
 
     @property
@@ -49,7 +49,7 @@ class Classifier:
     """A model that is ready to run."""
 
     def __init__(self, model: SavedModel, engine: EngineName = "auto") -> None:
-        """Compile the trunk of a saved model."""
+        """Compile the backbone of a saved model."""
         if model.description.labels != LABELS:
             raise PandacatError(
                 f"This model tells {', '.join(model.description.labels)} apart, not "
@@ -58,40 +58,40 @@ class Classifier:
         self.description = model.description
         self._head_weight = model.tensors.get("head.weight")
         self._head_bias = model.tensors.get("head.bias")
-        self.trunk_key = _backbone_key(model)
-        """Recognisers with the same key share their features."""
+        self.backbone_key = _backbone_key(model)
+        """Classifiers with the same key share their features."""
         self._engine: Engine = compile_backbone(
             _backbone_builder(model),
-            size_px=self.description.size_px,
-            key=self.trunk_key,
+            input_px=self.description.input_px,
+            key=self.backbone_key,
             name=engine,
         )
         self._require_fit()
 
     def _require_fit(self) -> None:
-        """Let one grey image pass, so that a head that does not fit is found at once."""
-        side = self.description.size_px
+        """Let one gray image pass, so that a head that does not fit is found at once."""
+        side = self.description.input_px
         try:
-            grey = self.features(np.full((1, side, side, 3), 127, np.uint8))
+            gray = self.features(np.full((1, side, side, 3), 127, np.uint8))
             with np.errstate(all="ignore"):
-                answer = self.log_probabilities(grey)
+                answer = self.log_probabilities(gray)
         except (ValueError, IndexError, RuntimeError) as error:
             raise PandacatError(
-                f"The model's head and trunk do not fit: {error}. {MODEL_AGAIN}"
+                f"The model's head and backbone do not fit: {error}. {MODEL_AGAIN}"
             ) from None
         if answer.shape != (1, len(LABELS)) or not np.isfinite(answer).all():
             raise PandacatError(
-                f"The model is damaged: it gives no probabilities for a grey image. {MODEL_AGAIN}"
+                f"The model is damaged: it gives no probabilities for a gray image. {MODEL_AGAIN}"
             )
 
     @property
-    def view_count(self) -> int:
-        """How many views of each photo this model looks at."""
-        return crop_count(self.description.views)
+    def crop_count(self) -> int:
+        """How many crops of each photo this model looks at."""
+        return crop_count(self.description.crops)
 
     def cut(self, image: Image.Image) -> np.ndarray:
-        """Return the views `(V, S, S, 3) uint8` that this model looks at."""
-        return cut_crops(image, self.description.size_px, self.description.views)
+        """Return the crops `(V, S, S, 3) uint8` that this model looks at."""
+        return cut_crops(image, self.description.input_px, self.description.crops)
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Return features `(N, D) float32` of square images `(N, S, S, 3) uint8`."""
@@ -107,14 +107,14 @@ class Classifier:
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Return `(…, 3)` probabilities of panda, cat and other for features `(…, V, D)`.
 
-        The views of one photo are judged one by one and their odds averaged.
+        The crops of one photo are judged one by one and their odds averaged.
         """
         logits = pool_crops(self.log_probabilities(features))
         return softmax(logits / self.description.temperature)
 
-    def answer(self, probabilities: Sequence[float]) -> str | None:
+    def prediction_set(self, probabilities: Sequence[float]) -> str | None:
         """Return "panda", "cat", "panda or cat" or "neither"; `None` without a promise."""
-        promise = self.description.promise
+        promise = self.description.conformal
         if promise is None:
             return None
         named = [
@@ -126,7 +126,9 @@ class Classifier:
         ]
         return " or ".join(named) or "neither"
 
-    def recognise(self, items: Iterable[tuple[str, Callable[[], bytes]]]) -> Iterator[Prediction]:
+    def predict_many(
+        self, items: Iterable[tuple[str, Callable[[], bytes]]]
+    ) -> Iterator[Prediction]:
         """Yield a verdict for each (name, function that returns the file's bytes), in order.
 
         Decoding and the network run side by side; memory stays flat however many photos come.
@@ -136,44 +138,46 @@ class Classifier:
             name, read = item
             try:
                 photo = load_image(
-                    read(), side_px=self.description.side_px, max_megapixels=MAX_MEGAPIXELS
+                    read(), image_px=self.description.image_px, max_megapixels=MAX_MEGAPIXELS
                 )
             except UnreadablePhotoError as error:
                 return Prediction(name, None, str(error))
             except OSError as error:
                 return Prediction(name, None, told_by_system(error))
             probabilities = tuple(predict_image(photo.image, [self])[0].tolist())
-            return Prediction(name, probabilities, answer=self.answer(probabilities))
+            return Prediction(
+                name, probabilities, prediction_set=self.prediction_set(probabilities)
+            )
 
         return ordered_map(verdict, items)
 
 
-def predict_image(image: Image.Image, recognisers: Sequence[Classifier]) -> list[np.ndarray]:
-    """Return the three probabilities that each recogniser gives for one RGB photo.
+def predict_image(image: Image.Image, classifiers: Sequence[Classifier]) -> list[np.ndarray]:
+    """Return the three probabilities that each classifier gives for one RGB photo.
 
-    Recognisers that share a trunk share one pass through it.
+    Classifiers that share a backbone share one pass through it.
     """
-    features = extract_image_features(image, recognisers)
+    features = extract_image_features(image, classifiers)
     return [
-        recogniser.probabilities(features[recogniser.trunk_key][: recogniser.view_count])
-        for recogniser in recognisers
+        classifier.probabilities(features[classifier.backbone_key][: classifier.crop_count])
+        for classifier in classifiers
     ]
 
 
 def extract_image_features(
-    image: Image.Image, recognisers: Iterable[Classifier]
+    image: Image.Image, classifiers: Iterable[Classifier]
 ) -> dict[str, np.ndarray]:
-    """Return the features `(V, D)` of an RGB photo by trunk key, each trunk having run once."""
+    """Return the features `(V, D)` of an RGB photo by backbone key; each backbone runs once."""
     return {
-        key: recogniser.features(recogniser.cut(image))
-        for key, recogniser in by_backbone(recognisers).items()
+        key: classifier.features(classifier.cut(image))
+        for key, classifier in by_backbone(classifiers).items()
     }
 
 
-def by_backbone(recognisers: Iterable[Classifier]) -> dict[str, Classifier]:
-    """Return for each trunk, by its key, the recogniser that looks at most views."""
-    by_views = sorted(recognisers, key=lambda recogniser: recogniser.view_count)
-    return {recogniser.trunk_key: recogniser for recogniser in by_views}
+def by_backbone(classifiers: Iterable[Classifier]) -> dict[str, Classifier]:
+    """Return for each backbone, by its key, the classifier that looks at most crops."""
+    by_views = sorted(classifiers, key=lambda classifier: classifier.crop_count)
+    return {classifier.backbone_key: classifier for classifier in by_views}
 
 
 def group_log_probabilities(logits: np.ndarray) -> np.ndarray:
@@ -193,10 +197,10 @@ def group_log_probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def pool_crops(log_probabilities: np.ndarray) -> np.ndarray:
-    """Return `(…, 3)` logits of photos from the log-probabilities `(…, V, 3)` of their views.
+    """Return `(…, 3)` logits of photos from the log-probabilities `(…, V, 3)` of their crops.
 
-    The odds of panda and cat against other are averaged over the views: a view that is sure to hold
-    the animal outweighs many that see none of it. The logit of other is 0. A single view keeps its
+    The odds of panda and cat against other are averaged over the crops: a crop that is sure to hold
+    the animal outweighs many that see none of it. The logit of other is 0. A single crop keeps its
     probabilities.
     """
     odds = log_probabilities - log_probabilities[..., -1:]
@@ -217,12 +221,12 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _backbone_key(model: SavedModel) -> str:
-    """Return a hash over all that the trunk's features of a square image depend on."""
+    """Return a hash over all that the backbone's features of a square image depend on."""
     about = model.description
-    shape = [about.kind, about.backbone, about.size_px, about.architecture]
+    shape = [about.kind, about.backbone, about.input_px, about.architecture]
     digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode())
     for name, values in sorted(model.tensors.items()):
-        if name.startswith("trunk."):
+        if name.startswith("backbone."):
             digest.update(name.encode())
             digest.update(values.tobytes())
     return digest.hexdigest()[:32]
@@ -236,7 +240,7 @@ def _backbone_builder(model: SavedModel) -> Callable[[], Any]:
             from pandacat.models import scratch
 
             state = {
-                name.removeprefix("trunk."): torch.from_numpy(values.copy())
+                name.removeprefix("backbone."): torch.from_numpy(values.copy())
                 for name, values in model.tensors.items()
             }
             return scratch.ScratchBackbone(
@@ -244,7 +248,7 @@ def _backbone_builder(model: SavedModel) -> Callable[[], Any]:
             )
         from pandacat.models import pretrained
 
-        return pretrained.restore(model.description.backbone, model.tensors).trunk
+        return pretrained.restore(model.description.backbone, model.tensors).backbone
 
     return make
 
@@ -286,14 +290,14 @@ def _load_pretrained() -> SavedModel:
     folder = platformdirs.user_cache_path("pandacat") / name
     with suppress(PandacatError, OSError):
         return load_model(folder)
-    model = imagenet_model("efficientnet_lite0", side_px=384)
+    model = imagenet_model("efficientnet_lite0", image_px=384)
     with suppress(OSError):  # without a cache the next start makes it again
         save_model(folder, model.description, model.tensors)
     return model
 
 
-def imagenet_model(backbone: str, *, side_px: int) -> SavedModel:
-    """Return the network as it was trained on ImageNet: one centre view, nothing calibrated."""
+def imagenet_model(backbone: str, *, image_px: int) -> SavedModel:
+    """Return the network as it was trained on ImageNet: one center crop, nothing calibrated."""
     from pandacat.models import pretrained
 
     network = pretrained.load(backbone)
@@ -301,10 +305,10 @@ def imagenet_model(backbone: str, *, side_px: int) -> SavedModel:
         kind="pretrained",
         backbone=backbone,
         labels=LABELS,
-        views="centre",
-        size_px=network.size_px,
+        crops="center",
+        input_px=network.input_px,
         temperature=1.0,
-        side_px=side_px,
+        image_px=image_px,
         trained_on="ImageNet",
         title="ImageNet (ILSVRC-2012)",
         architecture={},

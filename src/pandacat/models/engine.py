@@ -1,4 +1,4 @@
-"""The fastest way through a frozen trunk: OpenVINO on the CPU, PyTorch on a GPU."""
+"""The fastest way through a frozen backbone: OpenVINO on the CPU, PyTorch on a GPU."""
 
 import sys
 import threading
@@ -17,25 +17,25 @@ EngineName = Literal["auto", "openvino", "torch"]
 
 
 class Engine(Protocol):
-    """A trunk that is ready to run; may be called from several threads at once."""
+    """A backbone that is ready to run; may be called from several threads at once."""
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return features `(N, D) float32` of images `(N, S, S, 3) uint8`."""
 
 
 def compile_backbone(
-    make_trunk: Callable[[], Any], *, size_px: int, key: str, name: EngineName
+    make_backbone: Callable[[], Any], *, input_px: int, key: str, name: EngineName
 ) -> Engine:
-    """Return an engine for the trunk that `make_trunk` builds.
+    """Return an engine for the backbone that `make_backbone` builds.
 
-    `key` identifies the trunk's weights. OpenVINO's form of the trunk is kept under it in the
-    user's cache folder, so that the next start needs neither `make_trunk` nor PyTorch.
+    `key` identifies the backbone's weights. OpenVINO's form of the backbone is kept under it in the
+    user's cache folder, so that the next start needs neither `make_backbone` nor PyTorch.
     """
     if name == "auto":
         name = "torch" if _has_gpu() else "openvino"
     if name == "torch":
-        return _TorchEngine(make_trunk())
-    return _openvino_engine(make_trunk, size_px, key)
+        return _TorchEngine(make_backbone())
+    return _openvino_engine(make_backbone, input_px, key)
 
 
 def _has_gpu() -> bool:
@@ -84,7 +84,7 @@ def _openvino_core() -> Any:
     return _quiet_openvino().Core()
 
 
-def _openvino_engine(make_trunk: Callable[[], Any], size_px: int, key: str) -> Engine:
+def _openvino_engine(make_backbone: Callable[[], Any], input_px: int, key: str) -> Engine:
     openvino = _quiet_openvino()
     folder = platformdirs.user_cache_path("pandacat") / f"openvino-{openvino.__version__[:9]}"
     model = folder / f"{key}.xml"
@@ -92,7 +92,7 @@ def _openvino_engine(make_trunk: Callable[[], Any], size_px: int, key: str) -> E
         with suppress(RuntimeError):  # a damaged file is made anew
             return _OpenVinoEngine(model)
     print("Converting the network for OpenVINO: some 10 s, only this once.", file=sys.stderr)
-    converted = _convert(make_trunk(), size_px)
+    converted = _convert(make_backbone(), input_px)
     try:
         _keep(converted, model)
     except (OSError, RuntimeError) as error:
@@ -102,15 +102,15 @@ def _openvino_engine(make_trunk: Callable[[], Any], size_px: int, key: str) -> E
     return _OpenVinoEngine(model)
 
 
-def _convert(trunk: Any, size_px: int) -> Any:
+def _convert(backbone: Any, input_px: int) -> Any:
     import torch
 
     openvino = _quiet_openvino()
-    shape = (size_px, size_px, 3)
+    shape = (input_px, input_px, 3)
     example = torch.zeros((1, *shape), dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # OpenVINO traces the network in a way PyTorch calls old
-        return openvino.convert_model(trunk.eval(), example_input=example, input=[(-1, *shape)])
+        return openvino.convert_model(backbone.eval(), example_input=example, input=[(-1, *shape)])
 
 
 def _keep(converted: Any, model: Path) -> None:
@@ -123,16 +123,16 @@ def _keep(converted: Any, model: Path) -> None:
 
 
 class _TorchEngine:
-    def __init__(self, trunk: Any) -> None:
+    def __init__(self, backbone: Any) -> None:
         import torch
 
         self._torch = torch
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._trunk = trunk.eval().to(self._device, memory_format=torch.channels_last)
+        self._backbone = backbone.eval().to(self._device, memory_format=torch.channels_last)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         torch = self._torch
         with torch.inference_mode():
-            features = self._trunk(torch.from_numpy(images).to(self._device))
+            features = self._backbone(torch.from_numpy(images).to(self._device))
         result: np.ndarray = features.float().cpu().numpy()
         return result

@@ -1,6 +1,6 @@
 """Networks that others trained on the 1,000 classes of ImageNet, and what their answers mean here.
 
-A pretrained network is kept as two parts: the trunk, from pixels to features, and the head, one
+A pretrained network is kept as two parts: the backbone, from pixels to features, and the head, one
 linear layer from features to 1,000 logits. The probabilities of the classes that mean panda, cat
 and everything else are summed, so it tells these three apart without any training.
 """
@@ -27,7 +27,7 @@ LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db
 
 
 class Backbone(nn.Module):
-    """From pixels to features, with the normalisation that the network was trained with."""
+    """From pixels to features, with the normalization that the network was trained with."""
 
     mean: Tensor
     std: Tensor
@@ -48,18 +48,18 @@ class Backbone(nn.Module):
 
 @dataclass(frozen=True)
 class PretrainedNetwork:
-    """A trunk and its head of 1,000 classes."""
+    """A backbone and its head of 1,000 classes."""
 
-    backbone: str
+    name: str
     """As named in `params.yaml`."""
-    trunk: Backbone
+    backbone: Backbone
     head: nn.Linear
-    size_px: int
-    """Side of the square images that the trunk takes."""
+    input_px: int
+    """Side of the square images that the backbone takes."""
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Return all weights by name, as a saved model holds them: `trunk.…` and `head.…`."""
-        return named_arrays(trunk=self.trunk, head=self.head)
+        """Return all weights by name, as a saved model holds them: `backbone.…` and `head.…`."""
+        return named_arrays(backbone=self.backbone, head=self.head)
 
 
 def named_arrays(**parts: nn.Module) -> dict[str, np.ndarray]:
@@ -71,42 +71,42 @@ def named_arrays(**parts: nn.Module) -> dict[str, np.ndarray]:
     }
 
 
-def load(backbone: str) -> PretrainedNetwork:
+def load(name: str) -> PretrainedNetwork:
     """Return the network with its ImageNet weights.
 
-    `backbone` is `efficientnet_lite0`, whose weights lie in an installed package, `timm/NAME` or
+    `name` is `efficientnet_lite0`, whose weights lie in an installed package, `timm/NAME` or
     `torchvision/NAME`, whose weights are downloaded once by these libraries.
 
     Raises:
         PandacatError: there is no such network, its weights can't be fetched, or it does not end
             in one linear layer of 1,000 classes.
     """
-    return _build(backbone, weights="imagenet")
+    return _build(name, weights="imagenet")
 
 
-def blank(backbone: str) -> PretrainedNetwork:
+def blank(name: str) -> PretrainedNetwork:
     """Return the network as `load` does, but without trained weights: for a state to load."""
-    return _build(backbone, weights="none")
+    return _build(name, weights="none")
 
 
-def restore(backbone: str, tensors: Mapping[str, np.ndarray]) -> PretrainedNetwork:
+def restore(name: str, tensors: Mapping[str, np.ndarray]) -> PretrainedNetwork:
     """Return the network with the weights that `PretrainedNetwork.tensors` gave.
 
     Raises:
-        PandacatError: they are not of this backbone.
+        PandacatError: they are not of this name.
     """
-    network = blank(backbone)
+    network = blank(name)
     try:
-        _load_tensors(network.trunk, "trunk", tensors)
+        _load_tensors(network.backbone, "backbone", tensors)
         _load_tensors(network.head, "head", tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
-        raise PandacatError(f"The weights do not fit {backbone}: {reason}. {MODEL_AGAIN}") from None
+        raise PandacatError(f"The weights do not fit {name}: {reason}. {MODEL_AGAIN}") from None
     return network
 
 
 def restore_head(tensors: Mapping[str, np.ndarray]) -> nn.Linear:
-    """Return the head alone, without building the trunk."""
+    """Return the head alone, without building the backbone."""
     classes, width = tensors["head.weight"].shape
     head = nn.Linear(width, classes)
     _load_tensors(head, "head", tensors)
@@ -114,7 +114,7 @@ def restore_head(tensors: Mapping[str, np.ndarray]) -> nn.Linear:
 
 
 def _load_tensors(
-    module: nn.Module, part: Literal["trunk", "head"], tensors: Mapping[str, np.ndarray]
+    module: nn.Module, part: Literal["backbone", "head"], tensors: Mapping[str, np.ndarray]
 ) -> None:
     module.load_state_dict(
         {
@@ -125,14 +125,14 @@ def _load_tensors(
     )
 
 
-def _build(backbone: str, weights: Literal["imagenet", "none"]) -> PretrainedNetwork:
-    if backbone == "efficientnet_lite0":
+def _build(name: str, weights: Literal["imagenet", "none"]) -> PretrainedNetwork:
+    if name == "efficientnet_lite0":
         return _lite0(weights)
-    library, _, name = backbone.partition("/")
+    library, _, name = name.partition("/")
     builders = {"timm": _timm, "torchvision": _torchvision}
     if library not in builders or not re.fullmatch(r"[\w.-]+", name):  # no address, no path
         raise PandacatError(
-            f"predict_pretrained.backbone: {backbone!r} is none of efficientnet_lite0, timm/NAME "
+            f"predict_pretrained.backbone: {name!r} is none of efficientnet_lite0, timm/NAME "
             "and torchvision/NAME."
         )
     try:
@@ -142,7 +142,7 @@ def _build(backbone: str, weights: Literal["imagenet", "none"]) -> PretrainedNet
     except Exception as error:  # each hub fails in ways of its own
         reason = " ".join(str(error).split())[:300]
         raise PandacatError(
-            f"predict_pretrained.backbone: {backbone} could not be loaded ({reason}). Check the "
+            f"predict_pretrained.backbone: {name} could not be loaded ({reason}). Check the "
             "name and the connection, or use efficientnet_lite0, which needs no download."
         ) from None
 
@@ -184,7 +184,7 @@ def _torchvision(name: str, weights: Literal["imagenet", "none"]) -> PretrainedN
 
 
 def _split(
-    backbone: str, network: nn.Module, size_px: int, mean: list[float], std: list[float]
+    name: str, network: nn.Module, input_px: int, mean: list[float], std: list[float]
 ) -> PretrainedNetwork:
     """Cut the last linear layer off a network."""
     linear = [
@@ -192,14 +192,14 @@ def _split(
     ]
     if not linear or linear[-1][1].out_features != IMAGENET_CLASS_COUNT:
         raise PandacatError(
-            f"predict_pretrained.backbone: {backbone} does not end in one linear layer of "
+            f"predict_pretrained.backbone: {name} does not end in one linear layer of "
             f"{IMAGENET_CLASS_COUNT:,} ImageNet classes; choose another."
         )
     path, head = linear[-1]
     parent, _, name = path.rpartition(".")
     setattr(network.get_submodule(parent), name, nn.Identity())
-    trunk = Backbone(network, mean, std).eval()
-    return PretrainedNetwork(backbone, trunk, head, size_px)
+    backbone = Backbone(network, mean, std).eval()
+    return PretrainedNetwork(name, backbone, head, input_px)
 
 
 def group_log_probabilities(logits: Tensor) -> Tensor:
@@ -219,9 +219,9 @@ def group_log_probabilities(logits: Tensor) -> Tensor:
 
 
 def pool_crops(log_probabilities: Tensor) -> Tensor:
-    """Return `(N, 3)` logits of photos from log-probabilities `(N, V, 3)` of their views.
+    """Return `(N, 3)` logits of photos from log-probabilities `(N, V, 3)` of their crops.
 
-    The odds of panda and cat against other are averaged over the views.
+    The odds of panda and cat against other are averaged over the crops.
     """
     odds = log_probabilities - log_probabilities[..., -1:]
     return odds.logsumexp(dim=-2) - math.log(odds.shape[-2])

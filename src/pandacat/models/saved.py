@@ -43,19 +43,19 @@ class Description:
     backbone: str
     """For `pretrained`: its name, as in `params.yaml`; for `scratch`: `scratch`."""
     labels: tuple[str, ...]
-    views: CropScheme
-    size_px: Annotated[int, Field(ge=8, le=2048)]
+    crops: CropScheme
+    input_px: Annotated[int, Field(ge=8, le=2048)]
     temperature: Annotated[float, Field(ge=1e-3, le=1e3)]
     """By which logits are divided, so that probabilities mean what they say."""
-    side_px: Annotated[int, Field(ge=8, le=8192)]
-    """Shorter side to which photos are shrunk before views are cut."""
+    image_px: Annotated[int, Field(ge=8, le=8192)]
+    """Shorter side to which photos are shrunk before crops are cut."""
     trained_on: Annotated[str, Field(pattern="^([0-9a-f]{64}|ImageNet)$")]
     """SHA-256 that identifies the training photos; `ImageNet` where it was not trained here."""
     title: str
     """Of the training data, for a reader."""
     architecture: dict[str, Any]
     """For `scratch`: the shape of the network."""
-    promise: ConformalThresholds | None = None
+    conformal: ConformalThresholds | None = None
     """`None` where none was calibrated."""
     format: int = FORMAT
 

@@ -1,7 +1,7 @@
 """The project's own convolutional network, written from its layers up.
 
 A photo goes through a few *stages*. Each stage looks at the maps that the stage before it made,
-halves their sides and makes more of them: from edges and colours to patches of fur, to eyes and
+halves their sides and makes more of them: from edges and colors to patches of fur, to eyes and
 ears. What is left at the end is averaged over the picture and weighed once for each class.
 """
 
@@ -22,8 +22,8 @@ class ScratchSpec:
     """The shape of the network: all that is needed to build it."""
 
     image_channels: int
-    """1 for grey pictures, 3 for colour."""
-    side_px: int
+    """1 for gray pictures, 3 for color."""
+    input_px: int
     """Sides of the square pictures it is trained on."""
     channels: tuple[int, ...]
     """How many feature maps each stage makes."""
@@ -35,7 +35,7 @@ class ScratchSpec:
 
 
 class Normalization(nn.Module):
-    """Shift and scale each colour channel to mean 0 and standard deviation 1 over all pictures."""
+    """Shift and scale each color channel to mean 0 and standard deviation 1 over all pictures."""
 
     mean: Tensor
     std: Tensor
@@ -56,15 +56,15 @@ class Normalization(nn.Module):
             self.std[channel] = variance.sqrt().clamp_min(1e-3)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return `images` (N, C, H, W) normalised."""
+        """Return `images` (N, C, H, W) normalized."""
         return (images - self.mean) / self.std
 
 
 class Convolution(nn.Module):
-    """3×3 convolution, batch normalisation, ReLU: the brick of which everything is built.
+    """3×3 convolution, batch normalization, ReLU: the brick of which everything is built.
 
     The convolution slides one small pattern per output channel over the maps and says where it
-    fits; batch normalisation keeps the answers in a range where learning is quick; the ReLU keeps
+    fits; batch normalization keeps the answers in a range where learning is quick; the ReLU keeps
     only what fits. `pool` halves the sides before or after the patterns are looked for: of each 2×2
     numbers the greatest stays.
     """
@@ -212,7 +212,7 @@ def multiply_adds(network: ScratchNetwork) -> int:
     ]
     spec = network.spec
     with torch.inference_mode():
-        network.eval()(torch.zeros(1, spec.image_channels, spec.side_px, spec.side_px))
+        network.eval()(torch.zeros(1, spec.image_channels, spec.input_px, spec.input_px))
     for hook in hooks:
         hook.remove()
     return total

@@ -56,7 +56,7 @@ class Backbone:
     """Where the weights that fine-tuning starts from come from."""
 
     title: str
-    licence: str
+    license: str
     """As the Hugging Face Hub abbreviates it."""
 
 
@@ -82,7 +82,7 @@ class Facts:
     audit: Mapping[str, Any]
     """`metrics/audit.json`."""
     shortcuts: list[Finding]
-    suspects: pd.DataFrame
+    label_issues: pd.DataFrame
     digits: Mapping[str, Any]
     """`metrics/train_scratch_mnist.json`."""
     training: Mapping[str, Any]
@@ -91,8 +91,8 @@ class Facts:
     """`metrics/evaluate.json`: figures by set of photos and network."""
     judged: Mapping[str, pd.DataFrame]
     """Predictions, by set of photos."""
-    stress: Mapping[str, Any]
-    """`metrics/stress.json`."""
+    robustness: Mapping[str, Any]
+    """`metrics/robustness.json`."""
     corrupted: pd.DataFrame
     """`plots/corruptions.csv`: accuracy by network, corruption and severity."""
     model: SavedModel
@@ -128,12 +128,12 @@ def gather(settings: FineTuneParams) -> Facts:
         left_out=_texts(paths.PHOTOS / "quarantine.csv"),
         audit=read_json(paths.METRICS / "audit.json"),
         shortcuts=shortcuts.findings_in(read_table(paths.PLOTS / "audit" / "shortcuts.csv")),
-        suspects=read_table(paths.PLOTS / "audit" / "suspects.csv"),
+        label_issues=read_table(paths.PLOTS / "audit" / "label_issues.csv"),
         digits=read_json(paths.METRICS / "train_scratch_mnist.json"),
         training=read_json(paths.METRICS / "fine_tune.json"),
         measured=read_json(paths.METRICS / "evaluate.json"),
         judged={where: table for where, table in judged.items() if len(table)},
-        stress=read_json(paths.METRICS / "stress.json"),
+        robustness=read_json(paths.METRICS / "robustness.json"),
         corrupted=read_table(paths.PLOTS / "corruptions.csv"),
         model=load_model(paths.MODELS / "fine-tuned"),
         pictures={path.stem: path for path in drawings},
@@ -161,7 +161,7 @@ def model_card(facts: Facts, folder: Path) -> str:
 def _told(facts: Facts) -> dict[str, Any]:
     """Return what both pages say."""
     tensors = facts.model.tensors.values()
-    promise = facts.model.description.promise
+    promise = facts.model.description.conformal
     return {
         "facts": facts,
         "origin": facts.origin,
@@ -179,7 +179,7 @@ def _told(facts: Facts) -> dict[str, Any]:
         "hardest": hardest_corruptions(facts.corrupted),
         "mistakes": {where: mistakes(table) for where, table in facts.judged.items()},
         "description": facts.model.description,
-        "view_count": crop_count(facts.model.description.views),
+        "crop_count": crop_count(facts.model.description.crops),
         "parameter_count": sum(tensor.size for tensor in tensors),
         "imagenet_classes": {label: len(found) for label, found in IMAGENET_CLASSES.items()},
         "class_count": IMAGENET_CLASS_COUNT,
@@ -218,7 +218,7 @@ def _two_class(figures: Mapping[str, Any]) -> str:
 def _against_untouched(where: str, networks: Mapping[str, Any]) -> str:
     """Return how fine-tuning changed the three-class accuracy, and whether that is sure."""
     before, now = (networks[name]["three_class_accuracy"] for name in (UNTOUCHED, OURS))
-    paired = networks[UNTOUCHED].get(f"{OURS}_ahead", {}).get("three_class_accuracy")
+    paired = networks[UNTOUCHED].get(f"{OURS}_difference", {}).get("three_class_accuracy")
     if paired:
         surely = paired["low"] > 0 or paired["high"] < 0
     else:
@@ -340,7 +340,7 @@ def mistakes(judged: pd.DataFrame) -> list[str]:
         if label != verdict
     )
     return [
-        f"{number} of {totals[label]} photos labelled {label} "
+        f"{number} of {totals[label]} photos labeled {label} "
         f"{'was' if number == 1 else 'were'} taken for {verdict}"
         for (label, verdict), number in wrong.most_common()
     ]

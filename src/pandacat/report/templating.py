@@ -13,7 +13,7 @@ IN_WORDS = {
     "scratch": "our own network, trained from nothing",
     "pretrained": "the ImageNet network, untouched",
     "fine_tuned": "the fine-tuned network",
-    "plain": "a plain two-class fine-tune",
+    "linear_probe": "a plain two-class fine-tune",
 }
 """Names of the networks in `metrics/evaluate.json`, for readers."""
 

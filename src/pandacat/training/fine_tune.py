@@ -33,32 +33,32 @@ from pandacat.training.loop import EpochRecord, History, fit, warm_up_then_cosin
 
 @dataclass(frozen=True)
 class Data:
-    """What to learn from, and photos of which each has several views to validate on."""
+    """What to learn from, and photos of which each has several crops to validate on."""
 
     train: Examples
-    """Features `(M, 1 + C, D) float32` of the centre and of changed copies for the head alone, else
-    pictures `(M, 3, H, W) uint8`."""
+    """Features `(M, 1 + C, D) float32` of the center and of augmented copies for the head alone,
+    else pictures `(M, 3, H, W) uint8`."""
     validation: Examples
     """Features `(N, V, D)`, else pictures `(N, 1, 3, H, W)`."""
 
 
 def from_features(index: pd.DataFrame, features: Features) -> Data:
-    """Return what the frozen trunk makes of the photos."""
+    """Return what the frozen backbone makes of the photos."""
 
     def examples(split: str, inputs: np.ndarray) -> Examples:
         return Examples(*map(torch.from_numpy, (inputs, store.split_labels(index, split))))
 
-    centres = features.centres[np.flatnonzero(index.split == "train"), None]
+    centers = features.centers[np.flatnonzero(index.split == "train"), None]
     return Data(
-        examples("train", np.concatenate([centres, features.copies], axis=1)),
-        examples("validation", np.array(features.validation_views)),
+        examples("train", np.concatenate([centers, features.copies], axis=1)),
+        examples("validation", np.array(features.validation_crops)),
     )
 
 
-def from_pictures(folder: Path, size_px: int) -> Data:
+def from_pictures(folder: Path, input_px: int) -> Data:
     """Return the middle squares of the photos."""
     train, validation = (
-        Examples(*map(torch.from_numpy, store.load_squares(folder, split, size_px)))
+        Examples(*map(torch.from_numpy, store.load_squares(folder, split, input_px)))
         for split in ("train", "validation")
     )
     return Data(train, Examples(validation.inputs[:, None], validation.classes))
@@ -102,7 +102,7 @@ class MovedHead(nn.Module):
 def classes_seen_in_other(head: nn.Linear, data: Data) -> Tensor:
     """Return `(1000,) bool`: the classes of other animals that the training photos show.
 
-    These are the most probable ones of a photo labelled other, or of a changed copy of one.
+    These are the most probable ones of a photo labeled other, or of a augmented copy of one.
     """
     other = LABELS.index("other")
     seen = data.train.inputs[data.train.classes == other]
@@ -112,35 +112,35 @@ def classes_seen_in_other(head: nn.Linear, data: Data) -> Tensor:
 
 
 class WholeNetwork(nn.Module):
-    """Trunk and head as one, from pictures `(N, 3, H, W) float32 in [0, 1]` to 1,000 logits.
+    """Backbone and head as one, from pictures `(N, 3, H, W) float32 in [0, 1]` to 1,000 logits.
 
-    Normalisation layers keep the statistics of ImageNet, and nothing is dropped out: with few
+    Normalization layers keep the statistics of ImageNet, and nothing is dropped out: with few
     photos that is steadier.
     """
 
-    def __init__(self, trunk: Backbone, head: nn.Linear, trained_stages: int | None) -> None:
-        """Train the last so many stages of the trunk besides the head; `None`: all of it."""
+    def __init__(self, backbone: Backbone, head: nn.Linear, trained_stages: int | None) -> None:
+        """Train the last so many stages of the backbone besides the head; `None`: all of it."""
         super().__init__()
-        self.trunk, self.head = trunk, head
-        stages = _stages(trunk)
+        self.backbone, self.head = backbone, head
+        stages = _stages(backbone)
         trained = stages if trained_stages is None else stages[len(stages) - trained_stages :]
-        for name, parameter in trunk.named_parameters():
+        for name, parameter in backbone.named_parameters():
             parameter.requires_grad_(_stage_of(name) in trained)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits `(N, 1000)`."""
-        normalised = (images * 255 - self.trunk.mean) / self.trunk.std
-        logits: Tensor = self.head(self.trunk.body(normalised))
+        normalized = (images * 255 - self.backbone.mean) / self.backbone.std
+        logits: Tensor = self.head(self.backbone.body(normalized))
         return logits
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return all weights, as a saved model holds them."""
-        return pretrained.named_arrays(trunk=self.trunk, head=self.head)
+        return pretrained.named_arrays(backbone=self.backbone, head=self.head)
 
     def train(self, mode: bool = True) -> "WholeNetwork":  # noqa: FBT001, FBT002
-        """Leave the trunk in evaluation mode."""
+        """Leave the backbone in evaluation mode."""
         super().train(mode)
-        self.trunk.eval()
+        self.backbone.eval()
         return self
 
 
@@ -150,17 +150,19 @@ def _stage_of(parameter: str) -> str:
     return ".".join(parts[: 3 if parts[2].isdigit() else 2])
 
 
-def _stages(trunk: Backbone) -> list[str]:
-    return list(dict.fromkeys(_stage_of(name) for name, _ in trunk.named_parameters()))
+def _stages(backbone: Backbone) -> list[str]:
+    return list(dict.fromkeys(_stage_of(name) for name, _ in backbone.named_parameters()))
 
 
 def _learner(untouched: SavedModel, data: Data, params: FineTuneParams) -> MovedHead | WholeNetwork:
     if params.strategy == "head":
         head = pretrained.restore_head(untouched.tensors)
-        return MovedHead(head, torch.where(classes_seen_in_other(head, data), params.freedom, 1.0))
+        return MovedHead(
+            head, torch.where(classes_seen_in_other(head, data), params.seen_class_scale, 1.0)
+        )
     network = pretrained.restore(untouched.description.backbone, untouched.tensors)
     stages = params.trained_stages if params.strategy == "last_stages" else None
-    return WholeNetwork(network.trunk, network.head, stages)
+    return WholeNetwork(network.backbone, network.head, stages)
 
 
 def fine_tune(
@@ -177,10 +179,11 @@ def fine_tune(
     `everything` from `from_pictures`.
 
     The loss is the cross-entropy of the three summed probabilities, each label counting the same:
-    half that of the photo, and half that of its changed copies, where there are some. `anchor`
+    half that of the photo, and half that of its augmented copies, where there are some. `l2_sp`
     times the squared distance from the pretrained weights is added (L2-SP: Li, Grandvalet and
     Davoine, "Explicit Inductive Bias for Transfer Learning", ICML 2018, equation 2); of the head
-    alone, classes that `shown_others` names move `freedom` times as far at this price.
+    alone, classes that `classes_seen_in_other` names move `seen_class_scale` times as far at this
+    price.
     """
     make_deterministic()
     train, validation = data.train, data.validation
@@ -215,7 +218,7 @@ def fine_tune(
         distance = sum(
             (now - then).square().sum() for now, then in zip(trained, start, strict=True)
         )
-        return -(own * weights[classes]).mean() + params.anchor * distance
+        return -(own * weights[classes]).mean() + params.l2_sp * distance
 
     def validate(learner: nn.Module) -> dict[str, float]:
         logits = pool_crops(predicted(learner, validation.inputs, compute.device))
@@ -237,7 +240,7 @@ def fine_tune(
         compute=compute,
         seed=params.seed,
         patience=params.patience,
-        start_may_stay=True,
+        include_epoch_zero=True,
         checkpoint=checkpoint,
         on_epoch=on_epoch,
     )
@@ -247,7 +250,7 @@ def fine_tune(
 
 @torch.inference_mode()
 def predicted(learner: nn.Module, inputs: Tensor, device: torch.device) -> Tensor:
-    """Return `(N, V, 3)` log-probabilities for the views of N photos."""
+    """Return `(N, V, 3)` log-probabilities for the crops of N photos."""
     parts = []
     for some in inputs.split(64):
         flat = some.flatten(0, 1).to(device)

@@ -22,12 +22,12 @@ def train(
 ) -> SavedModel:
     """Return the pretrained network with two outputs, fitted to pandas and cats alone.
 
-    They are a logistic regression on the features of the frozen trunk. The head keeps the shape of
-    1,000 classes: one that means panda, one that means cat, and the others are never chosen.
+    They are a logistic regression on the features of the frozen backbone. The head keeps the shape
+    of 1,000 classes: one that means panda, one that means cat, and the others are never chosen.
 
     Args:
         untouched: the pretrained network.
-        features: `(N, D)` of training photos, the centre view of each.
+        features: `(N, D)` of training photos, the center crop of each.
         classes: `(N,)`, indices into `LABELS`; photos of `other` are left out.
         trained_on: identifies the photos, as in `Description`.
         title: of the photos, for a reader.
@@ -41,6 +41,6 @@ def train(
     weight[cat], bias[cat] = fitted.coef_[0], fitted.intercept_[0]
     bias[panda] = 0
     return SavedModel(
-        replace(untouched.description, views="centre", trained_on=trained_on, title=title),
+        replace(untouched.description, crops="center", trained_on=trained_on, title=title),
         untouched.tensors | {"head.weight": weight, "head.bias": bias},
     )

@@ -18,7 +18,7 @@ from pandacat.training.device import Compute
 
 
 def without_decay_of_scales(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Return parameter groups for an optimizer: biases and normalisations are not decayed."""
+    """Return parameter groups for an optimizer: biases and normalizations are not decayed."""
     weights = [tensor for tensor in network.parameters() if tensor.requires_grad]
     return [
         {"params": [tensor for tensor in weights if tensor.ndim > 1], "weight_decay": weight_decay},
@@ -86,7 +86,7 @@ def fit(
     compute: Compute,
     seed: int,
     patience: int | None = None,
-    start_may_stay: bool = False,
+    include_epoch_zero: bool = False,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
 ) -> History:
@@ -107,7 +107,7 @@ def fit(
         compute: device and precision.
         seed: of what the default generator draws in the network and the loss, such as dropout.
         patience: stop after so many epochs in a row without a better score; None: never.
-        start_may_stay: validate the network as it came, too, as epoch 0.
+        include_epoch_zero: validate the network as it came, too, as epoch 0.
         checkpoint: where the state is kept after each epoch; resumed from where there is one.
         on_epoch: called after each epoch, when it is safely kept; first for epochs resumed from.
 
@@ -133,7 +133,7 @@ def fit(
         for record in records:
             on_epoch(record)
 
-    first = records[-1].epoch + 1 if records else (0 if start_may_stay else 1)
+    first = records[-1].epoch + 1 if records else (0 if include_epoch_zero else 1)
     for epoch in range(first, epochs + 1):
         if patience is not None and epoch - 1 - max(best_epoch, 0) >= patience:
             break
@@ -215,7 +215,7 @@ def _refuse_infinite(value: float, what: str, epoch: int) -> None:
     if not math.isfinite(value):
         raise PandacatError(
             f"The {what} became {value} in epoch {epoch}: lower the learning rate of this training"
-            " in params.yaml, or its weight_decay or anchor where that is high."
+            " in params.yaml, or its weight_decay or l2_sp where that is high."
         )
 
 

@@ -62,10 +62,10 @@ def mnist_data(folder: Path) -> ScratchData:
     return ScratchData(origin.title, origin.sha256, tuple("0123456789"), splits)
 
 
-def photo_data(folder: Path, side_px: int) -> ScratchData:
-    """Return the photos to learn from and those for validation, in squares of `side_px`."""
+def photo_data(folder: Path, input_px: int) -> ScratchData:
+    """Return the photos to learn from and those for validation, in squares of `input_px`."""
     splits = {
-        split: Examples(*map(torch.from_numpy, store.load_squares(folder, split, side_px)))
+        split: Examples(*map(torch.from_numpy, store.load_squares(folder, split, input_px)))
         for split in ("train", "validation")
     }
     fingerprint = store.dataset_fingerprint(store.read_index(folder))
@@ -86,7 +86,7 @@ def train_scratch(
     examples, validation = data.splits["train"], data.splits["validation"]
     spec = ScratchSpec(
         image_channels=examples.inputs.shape[1],
-        side_px=recipe.side_px,
+        input_px=recipe.input_px,
         channels=recipe.channels,
         depths=recipe.depths,
         classes=len(data.labels),
@@ -147,21 +147,23 @@ def train_scratch(
     return network.cpu(), history
 
 
-def save_scratch(folder: Path, network: ScratchNetwork, data: ScratchData, *, side_px: int) -> None:
-    """Write the network as a saved model, for photos shrunk to `side_px` before they are cut."""
+def save_scratch(
+    folder: Path, network: ScratchNetwork, data: ScratchData, *, image_px: int
+) -> None:
+    """Write the network as a saved model, for photos shrunk to `image_px` before they are cut."""
     description = Description(
         kind="scratch",
         backbone="scratch",
         labels=data.labels,
-        views="square",
-        size_px=network.spec.side_px,
+        crops="square",
+        input_px=network.spec.input_px,
         temperature=1.0,
-        side_px=side_px,
+        image_px=image_px,
         trained_on=data.fingerprint,
         title=data.title,
         architecture=asdict(network.spec),
     )
-    tensors = {f"trunk.{name}": value.numpy() for name, value in network.state_dict().items()}
+    tensors = {f"backbone.{name}": value.numpy() for name, value in network.state_dict().items()}
     save_model(folder, description, tensors)
 
 

@@ -78,7 +78,7 @@ class ArchiveIndex:
 
     photos: tuple[Entry, ...]
     """Sorted by name."""
-    unlabelled: dict[str, int]
+    unlabeled: dict[str, int]
     """How many files lie in each folder that stands for no label; most first."""
     nested_archives: int
     links: int
@@ -91,7 +91,7 @@ class ArchiveIndex:
         return {
             "files": {label: labels[label] for label in LABELS},
             "ignored": {
-                "unlabelled": sum(self.unlabelled.values()),
+                "unlabeled": sum(self.unlabeled.values()),
                 "nested_archives": self.nested_archives,
                 "links": self.links,
                 "hidden": self.hidden,
@@ -104,8 +104,8 @@ class ArchiveIndex:
         ignored = {reason: count for reason, count in counts["ignored"].items() if count}
         for reason, count in ignored.items():
             lines.append(f"ignored: {count} {reason.replace('_', ' ')}")
-        if self.unlabelled:
-            lines.append(f"no label in photos.folders for: {_listed(self.unlabelled)}")
+        if self.unlabeled:
+            lines.append(f"no label in photos.folders for: {_listed(self.unlabeled)}")
         return "\n".join(lines)
 
 
@@ -116,7 +116,7 @@ class Reader:
         self._zip = opened
 
     def photos(self, folders: FolderParams) -> tuple[Entry, ...]:
-        """Return the labelled files, sorted by name; raises as `survey` does."""
+        """Return the labeled files, sorted by name; raises as `survey` does."""
         return _index(self._zip, folders, NEEDED_LABELS).photos
 
     def read(self, name: str) -> bytes:
@@ -180,7 +180,7 @@ def _index(opened: zipfile.ZipFile, folders: FolderParams, needed: Sequence[Labe
         return next(filter(None, labels), None), any(map(_is_hidden, parents))
 
     photos: list[Entry] = []
-    unlabelled: Counter[str] = Counter()
+    unlabeled: Counter[str] = Counter()
     nested_archives = links = hidden = 0
     for info in files:
         folder, name = _folder_and_name(info.filename)
@@ -192,12 +192,12 @@ def _index(opened: zipfile.ZipFile, folders: FolderParams, needed: Sequence[Labe
         elif name.lower().endswith(_NESTED_ARCHIVES):
             nested_archives += 1
         elif label is None:
-            unlabelled[folder or TOP] += 1
+            unlabeled[folder or TOP] += 1
         else:
             photos.append(Entry(info.filename, label, info.file_size))
     found = ArchiveIndex(
         photos=tuple(sorted(photos, key=lambda entry: entry.name)),
-        unlabelled=dict(sorted(unlabelled.items(), key=lambda item: (-item[1], item[0]))),
+        unlabeled=dict(sorted(unlabeled.items(), key=lambda item: (-item[1], item[0]))),
         nested_archives=nested_archives,
         links=links,
         hidden=hidden,
@@ -337,7 +337,7 @@ def _refuse_lack(found: ArchiveIndex, needed: Sequence[Label]) -> None:
     missing = [label for label in needed if not labels[label]]
     if not missing:
         return
-    folders = Counter(found.unlabelled)
+    folders = Counter(found.unlabeled)
     folders.update(_folder_and_name(entry.name)[0] for entry in found.photos)
     what = f"its folders with files are: {_listed(dict(folders))}" if folders else "it has no files"
     keys = " and ".join(f"photos.folders.{label}" for label in missing)

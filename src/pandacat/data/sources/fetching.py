@@ -35,7 +35,7 @@ def _draw(params: PhotosParams, archive: Path) -> Provenance:
         source="sample",
         origin="drawn by pandacat",
         version=f"{params.sample.photos_per_class} per class, seed {params.sample.seed}",
-        licence="MIT",
+        license="MIT",
         drawn=True,
         sha256="",
     )
@@ -50,7 +50,7 @@ def _download(params: PhotosParams, archive: Path) -> Provenance:
         source="kaggle",
         origin=f"{kaggle.PAGE}/{params.kaggle.dataset}",
         version=facts.version,
-        licence=facts.licence,
+        license=facts.license,
         drawn=False,
         sha256="",
     )
@@ -65,7 +65,7 @@ def _take_in(params: PhotosParams, archive: Path) -> Provenance:
         source="archive",
         origin=given.name,
         version="unknown",
-        licence="unknown",
+        license="unknown",
         drawn=False,
         sha256="",
     )

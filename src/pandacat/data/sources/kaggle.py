@@ -42,7 +42,7 @@ class Facts:
 
     title: str
     version: str
-    licence: str
+    license: str
 
 
 def download(
@@ -191,13 +191,13 @@ def _facts(api: _Connection, dataset: str) -> Facts:
     except requests.HTTPError as error:
         if transfer.status_of(error) in transfer.PASSING:
             raise
-        return Facts(title=dataset, version="unknown", licence="unknown")
+        return Facts(title=dataset, version="unknown", license="unknown")
     except (AttributeError, KeyError, TypeError, ValueError):
-        return Facts(title=dataset, version="unknown", licence="unknown")
+        return Facts(title=dataset, version="unknown", license="unknown")
     return Facts(
         title=answer.title or dataset,
         version=str(answer.current_version_number or "unknown"),
-        licence=answer.license_name or "unknown",
+        license=answer.license_name or "unknown",
     )
 
 

@@ -110,7 +110,7 @@ def _write(folder: Path, contents: dict[str, bytes]) -> None:
             source="mnist",
             origin="Yann LeCun, Corinna Cortes and Christopher J. C. Burges",
             version="the original 60,000 + 10,000",
-            licence="CC BY-SA 3.0",
+            license="CC BY-SA 3.0",
             drawn=False,
             sha256=sha256_of(*(aside / name for name in SHA256)),
         )

@@ -193,7 +193,7 @@ class _Kept:
 
     size_bytes: int = 0
     validator: str = ""
-    """What lets the server recognise its object; empty where that can't be told."""
+    """What lets the server recognize its object; empty where that can't be told."""
     md5: str = ""
     """As the server announced it; empty where it did not."""
 
@@ -207,7 +207,7 @@ def _kept(target: Path) -> _Kept:
 
 
 def _take_note(response: requests.Response, target: Path) -> None:
-    """Note what lets a server recognise the object later (RFC 9110, 13.1.5: no weak ETag)."""
+    """Note what lets a server recognize the object later (RFC 9110, 13.1.5: no weak ETag)."""
     etag = response.headers.get("ETag", "W/")
     validator = response.headers.get("Last-Modified") if etag.startswith("W/") else etag
     if validator:

@@ -44,7 +44,7 @@ _ROUNDED = 1e-4
 """How far a figure may be from that of its photos, whose probabilities have six decimals."""
 _MARKDOWN_BEGINS = "| metric "
 
-Verdict = Literal[
+Outcome = Literal[
     "same",
     "better",
     "no clear change",
@@ -55,7 +55,7 @@ Verdict = Literal[
     "above ceiling",
     "no such figure",
 ]
-FAILURES: tuple[Verdict, ...] = (
+FAILURES: tuple[Outcome, ...] = (
     "regression",
     "vanished",
     "below floor",
@@ -98,14 +98,14 @@ class Row:
     change: float | None
     allowed: float | None
     """Change up to which nothing is flagged; it has the sign of a change for the worse."""
-    verdict: Verdict
+    outcome: Outcome
     photo_by_photo: bool = False
     """Whether chance was judged on the photos of both sides, one by one."""
 
     @property
     def failed(self) -> bool:
         """Whether it must not pass the gate."""
-        return self.verdict in FAILURES
+        return self.outcome in FAILURES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -213,7 +213,7 @@ def _judge(metric: str, rule: GateRule, baseline: Figures | None, now: Figures) 
         assert before
         return Row(metric, before.value, None, None, None, "vanished")
     change = allowed = noise = None
-    verdict: Verdict = "new"
+    outcome: Outcome = "new"
     if baseline and before:
         sign = -1 if rule.better == "higher" else 1
         change = after.value - before.value
@@ -224,22 +224,22 @@ def _judge(metric: str, rule: GateRule, baseline: Figures | None, now: Figures) 
         )
         allowed = sign * limit
         if worse > limit + 1e-9:
-            verdict = "regression"
+            outcome = "regression"
         elif abs(worse) <= 1e-9:
-            verdict = "same"
+            outcome = "same"
         else:
-            verdict = "no clear change" if abs(worse) <= limit + 1e-9 else "better"
+            outcome = "no clear change" if abs(worse) <= limit + 1e-9 else "better"
     if rule.floor is not None and after.value < rule.floor:
-        verdict = "below floor"
+        outcome = "below floor"
     if rule.ceiling is not None and after.value > rule.ceiling:
-        verdict = "above ceiling"
+        outcome = "above ceiling"
     return Row(
         metric,
         before.value if before else None,
         after.value,
         change,
         allowed,
-        verdict,
+        outcome,
         photo_by_photo=noise is not None,
     )
 
@@ -457,7 +457,7 @@ def _finite(name: str, value: Any) -> float:
 
 
 def _idle(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row.verdict == "no such figure"]
+    return [row for row in rows if row.outcome == "no such figure"]
 
 
 def _coarse(rows: Sequence[Row]) -> list[str]:
@@ -487,7 +487,7 @@ def table(rows: Sequence[Row], *, markdown: bool = False) -> str:
             "now": _number(row.now),
             "change": _number(row.change, sign="+"),
             "allowed": _number(row.allowed, sign="+"),
-            "verdict": f"**{row.verdict}**" if markdown and row.failed else row.verdict,
+            "outcome": f"**{row.outcome}**" if markdown and row.failed else row.outcome,
         }
         for row in rows
     ]

@@ -88,9 +88,9 @@ def _matrix(axes: Axes, counts: np.ndarray) -> None:
     for (row, column), count in np.ndenumerate(counts):
         share = shares[row, column]
         color = "white" if share > 0.6 else INK if count else PALE
-        centred: dict[str, Any] = {"ha": "center", "va": "center", "color": color}
-        axes.text(column, row - 0.08, str(count), size=13, weight="bold", **centred)
-        axes.text(column, row + 0.26, percent(share), size=8, **centred)
+        centered: dict[str, Any] = {"ha": "center", "va": "center", "color": color}
+        axes.text(column, row - 0.08, str(count), size=13, weight="bold", **centered)
+        axes.text(column, row + 0.26, percent(share), size=8, **centered)
     axes.set_xticks(range(len(LABELS)), LABELS)
     axes.set_yticks(range(len(LABELS)), LABELS)
     axes.tick_params(length=0, labelcolor=INK)

@@ -43,7 +43,7 @@ def what_training_sees(
     of_digits: AugmentParams,
     drawn: bool,
 ) -> None:
-    """Draw changed copies of a photo and of a digit `(28, 28) uint8`."""
+    """Draw augmented copies of a photo and of a digit `(28, 28) uint8`."""
     square = cut_crops(panda, 96, "square")[0]
     rng = np.random.default_rng(SEED)
     rows = [
@@ -63,7 +63,7 @@ def what_training_sees(
 
 
 def _copies(picture: np.ndarray, how: AugmentParams) -> list[np.ndarray]:
-    """Return changed copies, `(H, W, C) uint8`, of a picture of that shape."""
+    """Return augmented copies, `(H, W, C) uint8`, of a picture of that shape."""
     one = torch.from_numpy(picture.transpose(2, 0, 1).copy()).float() / 255
     same = one.expand(COPIES_SHOWN, *one.shape).contiguous()
     changed = augment.augmented(same, how, torch.Generator().manual_seed(SEED))
@@ -94,7 +94,7 @@ def what_our_network_sees(
 
 def _scratch_network(model: SavedModel) -> ScratchNetwork:
     state = {
-        name.removeprefix("trunk."): torch.from_numpy(values.copy())
+        name.removeprefix("backbone."): torch.from_numpy(values.copy())
         for name, values in model.tensors.items()
     }
     return scratch.from_state(model.description.architecture, state)
@@ -145,7 +145,7 @@ def what_speaks_for_it(
     chosen = photos.right_and_wrong(judged[judged.network == network], 5)
     images = load_images(photo_folder, chosen.path)
     heats = {
-        name: grad_cam.grad_cam(restored, images[name], LABELS[verdict], model.description.views)
+        name: grad_cam.grad_cam(restored, images[name], LABELS[verdict], model.description.crops)
         for name, verdict in zip(chosen.path, predicted_labels(chosen), strict=True)
     }
     photos.grad_cam(folder / "grad_cam.png", chosen, images, heats, network=network, drawn=drawn)

@@ -28,7 +28,7 @@ TILE_PX = 96
 def filters(path: Path, weights: np.ndarray, *, title: str, drawn: bool) -> None:
     """Draw the small patterns that the first layer looks for.
 
-    Mid-grey is zero: a light place has to be light for the pattern to fit, a dark one dark.
+    Mid-gray is zero: a light place has to be light for the pattern to fit, a dark one dark.
 
     Args:
         path: of the PNG.

@@ -86,7 +86,7 @@ def samples(path: Path, chosen: pd.DataFrame, images: Images, *, drawn: bool) ->
 
 @dataclass(frozen=True)
 class Changes:
-    """A picture and changed copies of it."""
+    """A picture and augmented copies of it."""
 
     title: str
     original: Picture
@@ -223,34 +223,34 @@ def grad_cam(
 
 
 def _heated(image: Image.Image, heat: np.ndarray) -> Image.Image:
-    """Return the photo in grey, coloured where the heat `(H, W)` in 0…1 is high."""
+    """Return the photo in gray, colored where the heat `(H, W)` in 0…1 is high."""
     colors = matplotlib.colormaps["inferno"](0.3 + 0.65 * heat)[..., :3]
-    grey = np.asarray(image.convert("L"), np.float64)[..., None] / 255
+    gray = np.asarray(image.convert("L"), np.float64)[..., None] / 255
     strength = 0.7 * heat[..., None]
-    mixed = (1 - strength) * grey + strength * colors
+    mixed = (1 - strength) * gray + strength * colors
     return Image.fromarray(np.rint(255 * mixed).astype(np.uint8))
 
 
 def contact_sheet(
-    path: Path, suspects: pd.DataFrame, images: Images, *, title: str, drawn: bool
+    path: Path, label_issues: pd.DataFrame, images: Images, *, title: str, drawn: bool
 ) -> None:
     """Draw a ranked list of photos, each with the reason why it is there.
 
     Args:
         path: of the PNG.
-        suspects: `path` and `reason`, the most suspicious first.
+        label_issues: `path` and `reason`, the most suspicious first.
         images: these photos, by path.
         title: what the list is.
         drawn: whether the photos are drawn.
     """
-    down = math.ceil(len(suspects) / SUSPECTS_ACROSS)
+    down = math.ceil(len(label_issues) / SUSPECTS_ACROSS)
     with figure(path, title, 0.6 + max(down * 2.0, 0.6), drawn=drawn) as drawing:
-        if suspects.empty:
+        if label_issues.empty:
             drawing.text(0.5, 0.45, "none", ha="center")
             return
-        places = frames(drawing, down, SUSPECTS_ACROSS, len(suspects))
+        places = frames(drawing, down, SUSPECTS_ACROSS, len(label_issues))
         for place, (axes, name, reason) in enumerate(
-            zip(places, suspects.path, suspects.reason, strict=True), start=1
+            zip(places, label_issues.path, label_issues.reason, strict=True), start=1
         ):
             show(axes, square(images[name]), textwrap.fill(reason, 26))
             axes.set_title(f"{place}. {_short(name)}", size=7.5)

@@ -201,7 +201,7 @@ def changed_predictions(path: Path, table: pd.DataFrame, *, title: str, drawn: b
 
     Args:
         path: of the PNG.
-        table: `network`, `label`, the share `flipped`, and its bounds `low` and `high`.
+        table: `network`, `label`, the share `changed`, and its bounds `low` and `high`.
         title: what it is.
         drawn: whether the photos are drawn.
     """
@@ -213,7 +213,7 @@ def changed_predictions(path: Path, table: pd.DataFrame, *, title: str, drawn: b
             one = table[table.network == network]
             rows = one.label.map(labels.index) + 0.75 * ((place + 0.5) / len(networks) - 0.5)
             axes.hlines(rows, one.low, one.high, color=color, linewidth=2.5, alpha=0.4)
-            axes.plot(one.flipped, rows, marker, color=color, label=in_words(network))
+            axes.plot(one.changed, rows, marker, color=color, label=in_words(network))
         axes.set_yticks(range(len(labels)), labels)
         axes.set(xlim=(-0.005, None), ylim=(len(labels) - 0.5, -0.5))
         axes.set_xlabel("verdicts that change")
@@ -226,7 +226,7 @@ def changed_predictions(path: Path, table: pd.DataFrame, *, title: str, drawn: b
 def shortcuts(path: Path, findings: Sequence[Finding], *, title: str, drawn: bool) -> None:
     """Draw how well what is not the animal tells each two labels apart, the best first.
 
-    Bars start at chance; whiskers are joint 95 % intervals; what surely tells is coloured.
+    Bars start at chance; whiskers are joint 95 % intervals; what surely tells is colored.
 
     Args:
         path: of the PNG.

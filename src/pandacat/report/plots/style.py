@@ -22,7 +22,7 @@ INK, FAINT, PALE = "#24292f", "#6e7781", "#b0b7be"
 RIGHT, WRONG = "#009e73", "#d55e00"
 
 LABEL_COLORS: dict[Label, str] = {"panda": "#30363d", "cat": "#e69f00", "other": "#7fb8e0"}
-"""Apart in lightness, too, so that colour-blind readers and grey prints keep them apart."""
+"""Apart in lightness, too, so that color-blind readers and gray prints keep them apart."""
 
 NETWORK_LOOKS = (
     ("#cc79a7", "o"),
@@ -32,7 +32,7 @@ NETWORK_LOOKS = (
     ("#56b4e9", "v"),
     ("#8c6d31", "P"),
 )
-"""Colour and marker, in the order of the networks. All but the last colour are of the palette in
+"""Color and marker, in the order of the networks. All but the last color are of the palette in
 Okabe and Ito, Color universal design (2008)."""
 
 DPI = 110
@@ -144,13 +144,13 @@ def label_bar(axes: Axes, probabilities: np.ndarray) -> None:
 
 
 def label_legend(parent: Figure) -> None:
-    """Say which colour means which label, right of the title."""
+    """Say which color means which label, right of the title."""
     patches = [Patch(color=LABEL_COLORS[label], label=label) for label in LABELS]
     parent.legend(handles=patches, loc="upper right", ncols=len(LABELS))
 
 
 def network_styles(networks: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Return the colour and the marker of each network, the same in all figures."""
+    """Return the color and the marker of each network, the same in all figures."""
     return {
         network: NETWORK_LOOKS[place % len(NETWORK_LOOKS)] for place, network in enumerate(networks)
     }

@@ -49,7 +49,7 @@ def test_the_same_chance_gives_the_same_pixels(photo, name):
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_tiny_and_one_coloured_photos_pass_through(name):
+def test_tiny_and_one_colored_photos_pass_through(name):
     for shape in [(9, 12, 3), (1, 40, 3)]:
         black = np.zeros(shape, np.uint8)
         assert corrupt(black, name, 5, np.random.default_rng(0)).shape == shape

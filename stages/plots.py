@@ -35,9 +35,9 @@ def main() -> None:
     index = store.read_index(paths.PHOTOS)
     first = index[(index.split == "test") & (index.label == "panda")].name.iloc[0]
     panda = store.load_images(paths.PHOTOS, [first])[first]
-    square = cut_crops(panda, ours["photos"].description.size_px, "square")[0].transpose(2, 0, 1)
+    square = cut_crops(panda, ours["photos"].description.input_px, "square")[0].transpose(2, 0, 1)
 
-    with tracked_stage("draw_figures", settings.evaluate) as tracked:
+    with tracked_stage("plots", settings.evaluate) as tracked:
         with atomic_write(paths.FIGURES) as folder:
             folder.mkdir()
             all_plots.what_goes_in(folder, paths.PHOTOS, drawn=drawn)
@@ -68,8 +68,8 @@ def main() -> None:
                 drawn=drawn,
             )
             reliability.changed_predictions(
-                folder / "flips.png",
-                read_table(paths.PLOTS / "flips.csv"),
+                folder / "changed_predictions.png",
+                read_table(paths.PLOTS / "changed_predictions.csv"),
                 title="Saved as another label's files are: verdicts that change (test)",
                 drawn=drawn,
             )

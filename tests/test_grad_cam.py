@@ -50,7 +50,7 @@ class BlueHere(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.blue = nn.Conv2d(3, 1, 1, bias=False)
-        self.blue.weight.data = torch.tensor([-1.0, -1.0, 1.0]).view(1, 3, 1, 1)
+        self.blue.weight.data = torch.tensor([-1.0, -1.0, 1.0]).crop(1, 3, 1, 1)
         self.relu = nn.ReLU(inplace=True)
         self.pool = nn.AdaptiveAvgPool2d(1)
 
@@ -73,10 +73,10 @@ def blue_corner() -> Image.Image:
     return Image.fromarray(pixels)
 
 
-@pytest.mark.parametrize("view", ["square", "two_scales"])
+@pytest.mark.parametrize("crop", ["square", "two_scales"])
 @pytest.mark.parametrize("strength", [1.0, 5000.0])
-def test_grad_cam_points_to_what_the_network_looks_at_however_sure_it_is(view, strength):
-    heat = grad_cam.grad_cam(pretrained_on(BlueHere(), strength), blue_corner(), "panda", view)
+def test_grad_cam_points_to_what_the_network_looks_at_however_sure_it_is(crop, strength):
+    heat = grad_cam.grad_cam(pretrained_on(BlueHere(), strength), blue_corner(), "panda", crop)
 
     assert (heat.shape, heat.dtype) == ((120, 200), np.float32)
     assert (heat.min(), heat.max()) == (0, 1)
@@ -85,21 +85,21 @@ def test_grad_cam_points_to_what_the_network_looks_at_however_sure_it_is(view, s
 
 
 def test_what_speaks_for_one_label_does_not_speak_for_another():
-    heat = grad_cam.grad_cam(pretrained_on(BlueHere()), blue_corner(), "cat", "centre")
+    heat = grad_cam.grad_cam(pretrained_on(BlueHere()), blue_corner(), "cat", "center")
 
     assert not heat.any()
 
 
 def test_grad_cam_leaves_the_network_as_it_was():
     network = pretrained_on(BlueHere())
-    grad_cam.grad_cam(network, blue_corner(), "panda", "centre")
+    grad_cam.grad_cam(network, blue_corner(), "panda", "center")
 
-    assert all(not module._forward_hooks for module in network.trunk.modules())
-    assert all(weights.grad is None for weights in network.trunk.parameters())
+    assert all(not module._forward_hooks for module in network.backbone.modules())
+    assert all(weights.grad is None for weights in network.backbone.parameters())
 
 
 def test_a_network_without_maps_is_an_error_in_words():
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE_PX**2, 1))
 
     with pytest.raises(PandacatError, match="feature maps"):
-        grad_cam.grad_cam(pretrained_on(flat), blue_corner(), "panda", "centre")
+        grad_cam.grad_cam(pretrained_on(flat), blue_corner(), "panda", "center")

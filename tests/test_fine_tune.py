@@ -55,8 +55,8 @@ def test_epoch_0_is_the_untouched_network(
     workspace: Path, untouched: SavedModel, on_features: Data, settings: FineTuneParams
 ) -> None:
     _, history = fine_tune.fine_tune(untouched, on_features, settings)
-    recogniser = load_classifier("pretrained", models=workspace / "models")
-    probabilities = recogniser.probabilities(on_features.validation.inputs.numpy())
+    classifier = load_classifier("pretrained", models=workspace / "models")
+    probabilities = classifier.probabilities(on_features.validation.inputs.numpy())
     expected = log_losses(on_features.validation.classes.numpy(), probabilities).mean()
     start = history.epochs[0]
     assert start.epoch == 0
@@ -76,9 +76,9 @@ def test_last_stages_leave_the_first_ones_alone(
     last = replace(settings, strategy="last_stages", trained_stages=2, learning_rate=1e-5)
     tensors, _ = fine_tune.fine_tune(untouched, on_pictures, last)
     assert changed(untouched, tensors) == {
-        "trunk.body.conv_head.weight",
-        "trunk.body.bn2.weight",
-        "trunk.body.bn2.bias",
+        "backbone.body.conv_head.weight",
+        "backbone.body.bn2.weight",
+        "backbone.body.bn2.bias",
         "head.weight",
         "head.bias",
     }
@@ -90,7 +90,7 @@ def test_everything_trains_every_weight_but_no_statistics(
     everything = replace(settings, strategy="everything", learning_rate=1e-5)
     tensors, _ = fine_tune.fine_tune(untouched, on_pictures, everything)
     touched = changed(untouched, tensors)
-    assert {"trunk.body.conv_stem.weight", "trunk.body.blocks.3.0.conv_dw.weight"} <= touched
+    assert {"backbone.body.conv_stem.weight", "backbone.body.blocks.3.0.conv_dw.weight"} <= touched
     assert not any("running" in name for name in touched)
 
 
@@ -108,8 +108,8 @@ def test_a_stronger_anchor_keeps_the_network_closer_to_its_start(
     untouched: SavedModel, on_features: Data, settings: FineTuneParams
 ) -> None:
     moved = []
-    for anchor in (0.0, 0.1, 10.0):
-        chosen = replace(settings, anchor=anchor, steps=10)
+    for l2_sp in (0.0, 0.1, 10.0):
+        chosen = replace(settings, l2_sp=l2_sp, steps=10)
         tensors, _ = fine_tune.fine_tune(untouched, on_features, chosen)
         moved.append(np.linalg.norm(tensors["head.weight"] - untouched.tensors["head.weight"]))
     assert moved[0] > moved[1] > moved[2]
@@ -118,7 +118,7 @@ def test_a_stronger_anchor_keeps_the_network_closer_to_its_start(
 def test_a_network_that_only_gets_worse_stays_as_it_came(
     untouched: SavedModel, on_features: Data, settings: FineTuneParams
 ) -> None:
-    reckless = replace(settings, learning_rate=50.0, anchor=0.0)
+    reckless = replace(settings, learning_rate=50.0, l2_sp=0.0)
     tensors, history = fine_tune.fine_tune(untouched, on_features, reckless)
     assert history.best_epoch == 0
     assert not changed(untouched, tensors)
@@ -129,7 +129,7 @@ def test_only_shown_kinds_of_other_animals_move_far(
 ) -> None:
     head = pretrained.restore_head(untouched.tensors)
     shown = fine_tune.classes_seen_in_other(head, on_features).numpy()
-    chosen = replace(settings, steps=10, freedom=50)
+    chosen = replace(settings, steps=10, seen_class_scale=50)
     tensors, _ = fine_tune.fine_tune(untouched, on_features, chosen)
     steps = tensors["head.weight"] - untouched.tensors["head.weight"]
     moved = np.linalg.norm(steps, axis=1)
@@ -183,6 +183,6 @@ def test_a_network_with_a_trunk_of_its_own_goes_through_the_stages(
         run_stage("evaluate")
     finally:
         os.chdir(before)
-    kept = read_features(folder / "data/features").trunk_key
+    kept = read_features(folder / "data/features").backbone_key
     assert (folder / "metrics/evaluate.json").is_file()
-    assert load_classifier("pretrained", models=folder / "models").trunk_key == kept
+    assert load_classifier("pretrained", models=folder / "models").backbone_key == kept

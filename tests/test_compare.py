@@ -56,7 +56,7 @@ def test_a_network_is_not_ahead_of_one_that_says_the_same():
 
     found = compare_networks(judged(rival=same, fine_tuned=same), seed=0)
 
-    assert (found[["ahead", "low", "high"]] == 0).all(axis=None)
+    assert (found[["difference", "low", "high"]] == 0).all(axis=None)
     assert (found.p_value.dropna() == 1).all()
 
 
@@ -67,26 +67,26 @@ def head_that_reads_the_first_two_features() -> SavedModel:
     return SavedModel(None, {"head.weight": weight, "head.bias": bias})  # type: ignore[arg-type]
 
 
-def test_open_set_scores_are_compared_for_the_centre_and_for_all_views():
+def test_open_set_scores_are_compared_for_the_center_and_for_all_views():
     generator = np.random.default_rng(0)
     labels = np.arange(90) % 3
     kinds = np.eye(4)[[0, 1, 3]] * 2
-    views = kinds[labels][:, None] + 0.2 * generator.normal(size=(90, 5, 4))
+    crops = kinds[labels][:, None] + 0.2 * generator.normal(size=(90, 5, 4))
     known = InDistribution(kinds[labels % 2] + 0.2 * generator.normal(size=(90, 4)), labels % 2)
 
-    found = compare_open_set_scores(views, labels, head_that_reads_the_first_two_features(), known)
+    found = compare_open_set_scores(crops, labels, head_that_reads_the_first_two_features(), known)
 
-    assert set(found.views) == {"centre", "mean", "largest"}
-    assert not found.duplicated(["score", "views"]).any()
+    assert set(found.crops) == {"center", "mean", "largest"}
+    assert not found.duplicated(["score", "crops"]).any()
     assert (found.loc[found.score == "known_probability", "auroc"] == 1).all()
     assert (found.auroc_low <= found.auroc).all()
 
 
 def test_there_is_nothing_to_compare_where_all_photos_are_known():
-    views, labels = np.ones((4, 2, 4)), np.array([0, 1, 0, 1])
+    crops, labels = np.ones((4, 2, 4)), np.array([0, 1, 0, 1])
     known = InDistribution(np.ones((4, 4)), labels)
 
-    found = compare_open_set_scores(views, labels, head_that_reads_the_first_two_features(), known)
+    found = compare_open_set_scores(crops, labels, head_that_reads_the_first_two_features(), known)
 
     assert found.empty
 
@@ -94,22 +94,23 @@ def test_there_is_nothing_to_compare_where_all_photos_are_known():
 def test_networks_with_one_trunk_share_one_pass_and_each_gets_its_own_views(workspace):
     from pandacat.data.images import load_image
 
-    recognisers = {
-        name: load_classifier(name, models=workspace / "models") for name in ("pretrained", "plain")
+    classifiers = {
+        name: load_classifier(name, models=workspace / "models")
+        for name in ("pretrained", "linear-probe")
     }
     data = (EXAMPLES / "cat.jpg").read_bytes()
-    image = load_image(data, side_px=384, max_megapixels=200).image
+    image = load_image(data, image_px=384, max_megapixels=200).image
 
-    seen = extract_image_features(image, recognisers.values())
+    seen = extract_image_features(image, classifiers.values())
 
-    assert set(seen) == {recognisers["plain"].trunk_key}
-    alone = recognisers["plain"].features(recognisers["plain"].cut(image))
-    np.testing.assert_allclose(seen[recognisers["plain"].trunk_key], alone)
+    assert set(seen) == {classifiers["linear_probe"].backbone_key}
+    alone = classifiers["linear_probe"].features(classifiers["linear_probe"].cut(image))
+    np.testing.assert_allclose(seen[classifiers["linear_probe"].backbone_key], alone)
 
 
 def test_the_plain_network_takes_other_animals_for_pandas_and_cats(workspace):
     judged = pd.read_csv(workspace / "data/predictions/field_test.csv")
-    plain = judged[(judged.network == "plain") & (judged.label == "other")]
+    plain = judged[(judged.network == "linear_probe") & (judged.label == "other")]
 
     assert len(plain) == 3
     assert (plain.p_other == 0).all()
@@ -121,11 +122,11 @@ def see_elsewhere(workspace, monkeypatch, small_params):
     """Return what `see_archive` makes of a folder of photos, as the stage calls it."""
     monkeypatch.chdir(workspace)
     settings = parse_config(small_params)
-    recognisers = {"pretrained": load_classifier("pretrained", models=workspace / "models")}
+    classifiers = {"pretrained": load_classifier("pretrained", models=workspace / "models")}
 
     def see(folder):
         return extract_field_test(
-            recognisers,
+            classifiers,
             folder,
             settings.photos.folders,
             settings.preprocess,

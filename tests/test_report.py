@@ -22,7 +22,7 @@ from pandacat.report import pages, templating
 from pandacat.report.pages import Facts
 
 SHARE = {"value": 0.625, "low": 0.5125, "high": 0.7375}
-TRAP = Finding("quantisation", "panda", "cat", Interval(0.993, 0.981, 0.998))
+TRAP = Finding("quantization", "panda", "cat", Interval(0.993, 0.981, 0.998))
 PICTURES = ("samples", "reliability_test", "mistakes_fine_tuned", "robustness")
 VOID = {"meta", "img", "rect", "circle"}
 """Elements that are never closed, or that close themselves."""
@@ -30,17 +30,17 @@ VOID = {"meta", "img", "rect", "circle"}
 
 @pytest.fixture(scope="module")
 def place(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the workspace, with what the small run has not got: digits, stress, figures."""
+    """A copy of the workspace, with what the small run has not got: digits, robustness, figures."""
     folder = tmp_path_factory.mktemp("report") / "place"
     shutil.copytree(workspace, folder)
     digits = {"test": {"accuracy": 0.9876, "low": 0.985, "high": 0.99, "errors": 124}}
     (folder / "metrics/train_scratch_mnist.json").write_text(json.dumps(digits))
     measured = json.loads((folder / "metrics/evaluate.json").read_text())
-    stress = {
-        name: {"corrupted": {"three_class_accuracy": SHARE}, "flipped_when_resaved": SHARE}
+    robustness = {
+        name: {"corrupted": {"three_class_accuracy": SHARE}, "changed_when_recompressed": SHARE}
         for name in measured["test"]
     }
-    (folder / "metrics/stress.json").write_text(json.dumps({"test": stress}))
+    (folder / "metrics/robustness.json").write_text(json.dumps({"test": robustness}))
     corrupted = pd.DataFrame(
         [
             {
@@ -103,7 +103,7 @@ def elements(page: str) -> Elements:
 def test_the_stage_writes_both(place: Path, facts: Facts) -> None:
     from conftest import run_stage
 
-    run_stage("write_report")
+    run_stage("report")
     assert (place / "reports/report.html").read_text() == pages.report(facts)
     assert (place / "reports/model_card.md").read_text() == card(facts)
 
@@ -132,7 +132,7 @@ def test_every_picture_says_in_words_what_it_is_and_every_link_leads_somewhere(
 
 @BOTH
 def test_figures_come_from_what_was_measured(facts: Facts, page: Callable[[Facts], str]) -> None:
-    assert "62.5 %" in page(facts)  # the stress that was made up above
+    assert "62.5 %" in page(facts)  # the robustness that was made up above
     told = page(facts)
     for where, networks in facts.measured.items():
         changed = json.loads(json.dumps(facts.measured))
@@ -169,7 +169,7 @@ def test_what_the_photos_cannot_tell_is_left_out(
     for networks in measured.values():
         for figures in networks.values():
             figures["photos"]["other"] = 0
-            for missing in ("open_set", "open_set_scores", "fine_tuned_ahead"):
+            for missing in ("open_set", "open_set_scores", "fine_tuned_difference"):
                 figures.pop(missing, None)
             figures["per_class"].pop("other")
             figures["per_class"]["cat"].pop("precision", None)
@@ -200,7 +200,7 @@ def test_a_warning_of_the_audit_is_passed_on_only_where_there_is_one(
 
 @BOTH
 def test_an_unknown_licence_is_not_passed_over(facts: Facts, page: Callable[[Facts], str]) -> None:
-    unknown = replace(facts, origin=replace(facts.origin, licence="unknown"))
+    unknown = replace(facts, origin=replace(facts.origin, license="unknown"))
     assert "not stated: ask" in page(unknown)
     assert "not stated: ask" not in page(facts)
 
@@ -209,8 +209,8 @@ def test_mistakes_are_counted_by_label_and_verdict_the_most_frequent_first() -> 
     labels, verdicts = ["cat"] * 4 + ["panda"], ["other", "other", "panda", "cat", "panda"]
     judged = pd.DataFrame({"label": labels, "verdict": verdicts, "network": "fine_tuned"})
     assert pages.mistakes(judged) == [
-        "2 of 4 photos labelled cat were taken for other",
-        "1 of 4 photos labelled cat was taken for panda",
+        "2 of 4 photos labeled cat were taken for other",
+        "1 of 4 photos labeled cat was taken for panda",
     ]
 
 
@@ -230,8 +230,8 @@ def test_answers_name_all_that_cannot_be_ruled_out() -> None:
     assert (other["neither"], other["named"]["value"]) == (1, 1)
 
 
-def promising(facts: Facts, promise: ConformalThresholds | None) -> Facts:
-    description = replace(facts.model.description, promise=promise)
+def promising(facts: Facts, conformal: ConformalThresholds | None) -> Facts:
+    description = replace(facts.model.description, conformal=conformal)
     return replace(facts, model=replace(facts.model, description=description))
 
 
@@ -239,9 +239,9 @@ def promising(facts: Facts, promise: ConformalThresholds | None) -> Facts:
 def test_a_promise_is_told_where_the_network_makes_one(
     facts: Facts, page: Callable[[Facts], str]
 ) -> None:
-    assert "--answers" in page(facts)
+    assert "--prediction-sets" in page(facts)
     assert "87 %" in page(promising(facts, ConformalThresholds(0.87, (0.3, 0.3))))
-    assert "--answers" not in page(promising(facts, None))
+    assert "--prediction-sets" not in page(promising(facts, None))
 
 
 def test_the_hardest_corruption_comes_first(facts: Facts) -> None:
@@ -252,7 +252,7 @@ def test_the_hardest_corruption_comes_first(facts: Facts) -> None:
 
 
 @pytest.mark.parametrize(
-    ("untouched", "ours", "ahead", "verdict"),
+    ("untouched", "ours", "difference", "verdict"),
     [
         ((0.8, 0.7, 0.85), (0.9, 0.88, 0.95), None, "clearly better"),
         ((0.9, 0.88, 0.95), (0.8, 0.7, 0.85), None, "clearly worse"),
@@ -264,24 +264,24 @@ def test_fine_tuning_is_called_better_only_where_that_is_sure(
     facts: Facts,
     untouched: tuple[float, float, float],
     ours: tuple[float, float, float],
-    ahead: tuple[float, float] | None,
+    difference: tuple[float, float] | None,
     verdict: str,
 ) -> None:
     measured = json.loads(json.dumps(facts.measured))
     for name, figure in (("pretrained", untouched), ("fine_tuned", ours)):
         share = dict(zip(("value", "low", "high"), figure, strict=True))
         measured["test"][name]["three_class_accuracy"] = share
-    measured["test"]["pretrained"].pop("fine_tuned_ahead", None)
-    if ahead:
-        share = {"value": 0.05, "low": ahead[0], "high": ahead[1]}
-        measured["test"]["pretrained"]["fine_tuned_ahead"] = {"three_class_accuracy": share}
+    measured["test"]["pretrained"].pop("fine_tuned_difference", None)
+    if difference:
+        share = {"value": 0.05, "low": difference[0], "high": difference[1]}
+        measured["test"]["pretrained"]["fine_tuned_difference"] = {"three_class_accuracy": share}
     sentences = pages.summary(replace(facts, measured=measured))
     assert verdict in next(text for text in sentences if text.startswith("Before fine-tuning"))
 
 
 def test_names_from_an_archive_cannot_break_the_page(facts: Facts) -> None:
-    suspects = facts.suspects.assign(path="<script>alert(1)</script>|x.jpg")
-    page = pages.report(replace(facts, suspects=suspects))
+    label_issues = facts.label_issues.assign(path="<script>alert(1)</script>|x.jpg")
+    page = pages.report(replace(facts, label_issues=label_issues))
     assert "<script" not in page
     assert "&lt;script&gt;" in page
 

@@ -8,7 +8,7 @@ from pandacat.training import linear_probe
 
 WIDTH = 8
 THESE = "0" * 64
-CENTRES = 3 * np.eye(3, WIDTH)
+CENTERS = 3 * np.eye(3, WIDTH)
 
 
 @pytest.fixture(scope="module")
@@ -17,10 +17,10 @@ def untouched() -> SavedModel:
         kind="pretrained",
         backbone="efficientnet_lite0",
         labels=LABELS,
-        views="centre",
-        size_px=224,
+        crops="center",
+        input_px=224,
         temperature=1.0,
-        side_px=384,
+        image_px=384,
         trained_on="ImageNet",
         title="ImageNet",
         architecture={},
@@ -29,13 +29,13 @@ def untouched() -> SavedModel:
         "head.weight": np.ones((IMAGENET_CLASS_COUNT, WIDTH), np.float32),
         "head.bias": np.zeros(IMAGENET_CLASS_COUNT, np.float32),
     }
-    return SavedModel(about, {"trunk.x": np.ones(2, np.float32)} | head)
+    return SavedModel(about, {"backbone.x": np.ones(2, np.float32)} | head)
 
 
 @pytest.fixture(scope="module")
 def trained(untouched: SavedModel) -> SavedModel:
     classes = np.arange(90) % 3
-    features = CENTRES[classes] + np.random.default_rng(0).normal(size=(90, WIDTH))
+    features = CENTERS[classes] + np.random.default_rng(0).normal(size=(90, WIDTH))
     return linear_probe.train(untouched, features, classes, trained_on=THESE, title="Animals")
 
 
@@ -45,7 +45,7 @@ def probabilities(model: SavedModel, features: np.ndarray) -> np.ndarray:
 
 
 def test_the_two_outputs_tell_pandas_from_cats(trained: SavedModel) -> None:
-    panda, cat, _ = probabilities(trained, CENTRES)
+    panda, cat, _ = probabilities(trained, CENTERS)
 
     assert panda[0] > 0.9
     assert cat[1] > 0.9
@@ -60,7 +60,7 @@ def test_it_can_not_say_other(trained: SavedModel) -> None:
 def test_trunk_and_shape_stay_and_it_says_what_it_was_trained_on(
     trained: SavedModel, untouched: SavedModel
 ) -> None:
-    assert (trained.tensors["trunk.x"] == untouched.tensors["trunk.x"]).all()
+    assert (trained.tensors["backbone.x"] == untouched.tensors["backbone.x"]).all()
     for name in ("head.weight", "head.bias"):
         assert trained.tensors[name].shape == untouched.tensors[name].shape
         assert trained.tensors[name].dtype == np.float32

@@ -51,10 +51,10 @@ def test_numpy_and_torch_group_alike() -> None:
 
 
 def test_the_odds_of_the_views_are_averaged() -> None:
-    views = np.array([[0.9, 0.05, 0.05], [0.1, 0.1, 0.8]])
-    odds = (views / views[:, 2:]).mean(axis=0)
+    crops = np.array([[0.9, 0.05, 0.05], [0.1, 0.1, 0.8]])
+    odds = (crops / crops[:, 2:]).mean(axis=0)
     expected = odds / odds.sum()
-    np.testing.assert_allclose(softmax(pool_crops(np.log(views))), expected)
+    np.testing.assert_allclose(softmax(pool_crops(np.log(crops))), expected)
 
 
 def test_one_view_that_is_sure_outweighs_many_that_see_nothing() -> None:
@@ -64,8 +64,8 @@ def test_one_view_that_is_sure_outweighs_many_that_see_nothing() -> None:
 
 
 def test_a_single_view_keeps_its_probabilities() -> None:
-    view = np.array([[0.2, 0.3, 0.5]])
-    np.testing.assert_allclose(softmax(pool_crops(np.log(view))), view[0])
+    crop = np.array([[0.2, 0.3, 0.5]])
+    np.testing.assert_allclose(softmax(pool_crops(np.log(crop))), crop[0])
 
 
 def test_numpy_and_torch_pool_alike() -> None:
@@ -73,13 +73,13 @@ def test_numpy_and_torch_pool_alike() -> None:
 
     from pandacat.models import pretrained
 
-    views = np.random.default_rng(0).normal(size=(5, 4, 3))
-    expected = pretrained.pool_crops(torch.from_numpy(views)).numpy()
-    np.testing.assert_allclose(pool_crops(views), expected, atol=1e-12)
+    crops = np.random.default_rng(0).normal(size=(5, 4, 3))
+    expected = pretrained.pool_crops(torch.from_numpy(crops)).numpy()
+    np.testing.assert_allclose(pool_crops(crops), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("probabilities", "answer"),
+    ("probabilities", "expected"),
     [
         ((0.9, 0.05, 0.05), "panda"),
         ((0.1, 0.5, 0.4), "cat"),
@@ -87,13 +87,13 @@ def test_numpy_and_torch_pool_alike() -> None:
         ((0.2, 0.1, 0.7), "neither"),
     ],
 )
-def test_an_answer_names_every_label_that_reaches_its_threshold(
-    model: Path, probabilities: tuple[float, ...], answer: str
+def test_a_prediction_set_names_every_label_that_reaches_its_threshold(
+    model: Path, probabilities: tuple[float, ...], expected: str
 ) -> None:
     about = json.loads((model / "model.json").read_text())
-    about["promise"] = {"coverage": 0.95, "thresholds": [0.45, 0.3]}
+    about["conformal"] = {"coverage": 0.95, "thresholds": [0.45, 0.3]}
     (model / "model.json").write_text(json.dumps(about))
-    assert load_classifier(str(model), models=model).answer(probabilities) == answer
+    assert load_classifier(str(model), models=model).prediction_set(probabilities) == expected
 
 
 @pytest.mark.parametrize("name", ["pretrained", "scratch-photos"])
@@ -109,24 +109,24 @@ def test_the_fast_engine_agrees_with_pytorch_to_a_ten_thousandth(
         np.testing.assert_allclose(fast.features(images), plain.features(images), atol=1e-4)
 
 
-def test_a_view_is_judged_alike_alone_and_in_company(workspace: Path) -> None:
-    recogniser = load_classifier("pretrained", models=workspace / "models")
+def test_a_crop_gives_the_same_features_alone_and_in_company(workspace: Path) -> None:
+    classifier = load_classifier("pretrained", models=workspace / "models")
     images = cut_crops(Image.open(EXAMPLES / "cat.jpg").convert("RGB"), 224, "two_scales")
-    together = recogniser.features(images)
-    alone = np.concatenate([recogniser.features(image[None]) for image in images])
+    together = classifier.features(images)
+    alone = np.concatenate([classifier.features(image[None]) for image in images])
     np.testing.assert_array_equal(together, alone)
 
 
-def test_recognisers_that_share_a_trunk_say_the_same_as_each_alone(workspace: Path) -> None:
+def test_classifiers_that_share_a_backbone_say_the_same_as_each_alone(workspace: Path) -> None:
     names = ("pretrained", "fine-tuned", "scratch-photos")
-    recognisers = [load_classifier(name, models=workspace / "models") for name in names]
+    classifiers = [load_classifier(name, models=workspace / "models") for name in names]
     image = Image.open(EXAMPLES / "panda.jpg").convert("RGB")
-    for together, recogniser in zip(predict_image(image, recognisers), recognisers, strict=True):
-        np.testing.assert_array_equal(together, predict_image(image, [recogniser])[0])
+    for together, classifier in zip(predict_image(image, classifiers), classifiers, strict=True):
+        np.testing.assert_array_equal(together, predict_image(image, [classifier])[0])
 
 
 @pytest.mark.parametrize("size", [(400, 300), (300, 400), (224, 224), (60, 32), (2000, 90)])
-@pytest.mark.parametrize("kind", ["square", "centre", "two_scales"])
+@pytest.mark.parametrize("kind", ["square", "center", "two_scales"])
 def test_every_view_lies_inside_the_photo(size: tuple[int, int], kind: CropScheme) -> None:
     boxes = crop_boxes(*size, kind)
     assert len(boxes) == crop_count(kind)
@@ -135,8 +135,8 @@ def test_every_view_lies_inside_the_photo(size: tuple[int, int], kind: CropSchem
         assert 0 <= top < bottom <= size[1] + 1e-9
 
 
-def test_the_first_of_two_scales_is_the_centre() -> None:
-    assert crop_boxes(400, 300, "two_scales")[0] == crop_boxes(400, 300, "centre")[0]
+def test_the_first_of_two_scales_is_the_center() -> None:
+    assert crop_boxes(400, 300, "two_scales")[0] == crop_boxes(400, 300, "center")[0]
 
 
 def test_a_saved_model_comes_back_as_it_was(model: Path, tmp_path: Path) -> None:
@@ -165,8 +165,8 @@ def test_a_weight_that_is_no_number_is_refused(model: Path) -> None:
     [
         ("format", 99, "format 99"),
         ("kind", "magic", "kind"),
-        ("views", "all", "views"),
-        ("size_px", "large", "size_px"),
+        ("crops", "all", "crops"),
+        ("input_px", "large", "input_px"),
         ("secret", 1, "secret"),
     ],
 )
@@ -189,7 +189,7 @@ def test_a_model_with_other_labels_is_refused(model: Path) -> None:
 
 def test_weights_of_another_shape_are_refused(model: Path) -> None:
     tensors = load_file(model / WEIGHTS)
-    tensors["trunk.body.conv_stem.weight"] = tensors["trunk.body.conv_stem.weight"][:4]
+    tensors["backbone.body.conv_stem.weight"] = tensors["backbone.body.conv_stem.weight"][:4]
     save_file(tensors, model / WEIGHTS)
     with pytest.raises(PandacatError, match="do not fit"):
         Classifier(load_model(model), "torch")

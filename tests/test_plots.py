@@ -83,8 +83,8 @@ def grad_cam(path: Path) -> None:
 
 
 def contact_sheet(path: Path) -> None:
-    suspects = SCRATCH.head(8).assign(reason="labelled cat, but other is likelier")
-    photos.contact_sheet(path, suspects, IMAGES, title="Suspects", drawn=False)
+    label_issues = SCRATCH.head(8).assign(reason="labeled cat, but other is likelier")
+    photos.contact_sheet(path, label_issues, IMAGES, title="Suspects", drawn=False)
 
 
 def filters_of_digits(path: Path) -> None:
@@ -162,14 +162,14 @@ def robustness(path: Path) -> None:
 
 def flips(path: Path) -> None:
     rows = [(network, label, 0.1, 0.0, 0.3) for network in NETWORKS for label in (*LABELS, "all")]
-    table = pd.DataFrame(rows, columns=["network", "label", "flipped", "low", "high"])
+    table = pd.DataFrame(rows, columns=["network", "label", "changed", "low", "high"])
     reliability_plots.changed_predictions(path, table, title="Flips", drawn=False)
 
 
 def shortcuts(path: Path) -> None:
     findings = [
         Finding(TOGETHER, "panda", "cat", Interval(0.99, 0.9, 1.0)),
-        Finding("quantisation", "cat", "other", Interval(0.45, 0.3, 0.6)),
+        Finding("quantization", "cat", "other", Interval(0.45, 0.3, 0.6)),
     ]
     reliability_plots.shortcuts(path, findings, title="Shortcuts", drawn=False)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from pandacat.metrics.neighbors import neighbour_similarity
+from pandacat.metrics.neighbors import neighbor_similarity
 from pandacat.metrics.open_set import (
     area_under_risk_coverage,
     energy,
@@ -53,20 +53,20 @@ def test_energy_is_log_sum_exp():
     assert energy(np.log([[1.0, 2.0, 5.0]])) == pytest.approx(np.log([8.0]))
 
 
-def test_neighbour_similarity_of_a_few_directions():
+def test_neighbor_similarity_of_a_few_directions():
     references = np.array([[1.0, 0.0], [0.0, 2.0], [-1.0, 0.0]])
     queries = np.array([[5.0, 0.0]])
 
-    assert neighbour_similarity(queries, references, 1) == pytest.approx([1])
-    assert neighbour_similarity(queries, references, 2) == pytest.approx([0])
-    assert neighbour_similarity(queries, references, 99) == pytest.approx([-1])
+    assert neighbor_similarity(queries, references, 1) == pytest.approx([1])
+    assert neighbor_similarity(queries, references, 2) == pytest.approx([0])
+    assert neighbor_similarity(queries, references, 99) == pytest.approx([-1])
 
 
-def test_a_photo_and_its_near_duplicates_are_not_its_neighbours():
+def test_a_photo_and_its_near_duplicates_are_not_its_neighbors():
     features = np.array([[1.0, 0.0], [1.0, 0.01], [0.0, 1.0]])
     groups = np.array([0, 0, 1])
 
-    similarity = neighbour_similarity(features, features, 1, groups, groups)
+    similarity = neighbor_similarity(features, features, 1, groups, groups)
 
     assert similarity == pytest.approx([0, 0.01, 0.01], abs=1e-3)
 
@@ -83,15 +83,15 @@ def test_mahalanobis_counts_distance_in_units_of_spread():
 
 def test_every_score_puts_known_photos_above_others():
     generator = np.random.default_rng(0)
-    centres = 4 * np.eye(5)
+    centers = 4 * np.eye(5)
     kind = np.repeat([0, 1, 2], 100)
-    features = centres[kind] + 0.5 * generator.normal(size=(300, 5))
+    features = centers[kind] + 0.5 * generator.normal(size=(300, 5))
     logits = 3 * features
     training_labels = np.repeat([0, 1], 50)
-    training = centres[training_labels] + 0.5 * generator.normal(size=(100, 5))
+    training = centers[training_labels] + 0.5 * generator.normal(size=(100, 5))
 
     compared = scores(logits, features, training, training_labels, [(0,), (1,)])
 
     for name in set(compared) - {"energy"}:
         assert roc_auc_score(kind < 2, compared[name]) > 0.95, name
-    assert set(compared) > {"energy", "known_probability", "nearest_neighbours", "mahalanobis"}
+    assert set(compared) > {"energy", "known_probability", "nearest_neighbors", "mahalanobis"}

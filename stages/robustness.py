@@ -12,16 +12,16 @@ from pandacat.tracking.journal import tracked_stage
 def main() -> None:
     """Write what the networks say of such photos, and the figures."""
     settings = load_config()
-    chosen = settings.stress
-    with tracked_stage("stress", chosen) as tracked:
-        recognisers = compare.load_networks(paths.MODELS)
+    chosen = settings.robustness
+    with tracked_stage("robustness", chosen) as tracked:
+        classifiers = compare.load_networks(paths.MODELS)
         before = read_table(paths.PREDICTIONS / "test.csv")
-        corrupted = robustness.predict_corrupted(recognisers, paths.PHOTOS, chosen)
-        resaved = robustness.predict_recompressed(
-            recognisers, paths.ARCHIVE, paths.PHOTOS, settings.preprocess, chosen
+        corrupted = robustness.predict_corrupted(classifiers, paths.PHOTOS, chosen)
+        recompressed = robustness.predict_recompressed(
+            classifiers, paths.ARCHIVE, paths.PHOTOS, settings.preprocess, chosen
         )
         write_table(paths.PREDICTIONS / "corrupted.csv", corrupted)
-        write_table(paths.PREDICTIONS / "resaved.csv", resaved)
+        write_table(paths.PREDICTIONS / "recompressed.csv", recompressed)
 
         cells = robustness.accuracies(corrupted, ["corruption", "severity"])
         write_table(paths.PLOTS / "corruptions.csv", cells)
@@ -29,9 +29,12 @@ def main() -> None:
             index="severity", columns="network", values="three_class_accuracy"
         )
         write_table(paths.PLOTS / "robustness.csv", curves.reset_index())
-        write_table(paths.PLOTS / "flips.csv", robustness.changed_predictions(before, resaved))
-        metrics = robustness.robustness_metrics(before, corrupted, resaved, seed=chosen.seed)
-        write_json(paths.METRICS / "stress.json", metrics)
+        write_table(
+            paths.PLOTS / "changed_predictions.csv",
+            robustness.changed_predictions(before, recompressed),
+        )
+        metrics = robustness.robustness_metrics(before, corrupted, recompressed, seed=chosen.seed)
+        write_json(paths.METRICS / "robustness.json", metrics)
         tracked.log_metrics(metrics)
 
 

@@ -62,7 +62,7 @@ def test_a_hand_holds_at_most_all_photos_and_depends_on_the_seed_alone():
 
 def step_at(quality: int) -> float:
     data = encode_jpeg(Image.new("RGB", (16, 16)), quality)
-    return float(header_properties(data)["quantisation"])
+    return float(header_properties(data)["quantization"])
 
 
 def test_each_label_borrows_the_quality_of_the_label_that_was_saved_least_like_it():
@@ -104,7 +104,7 @@ def test_flips_by_hand():
 
     found = robustness.changed_predictions(before, after).set_index("label")
 
-    assert found.flipped.to_dict() == {"panda": 1, "cat": 0.5, "other": 0, "all": 0.5}
+    assert found.changed.to_dict() == {"panda": 1, "cat": 0.5, "other": 0, "all": 0.5}
     assert found.swapped.to_dict() == {"panda": 1, "cat": 0, "other": 0, "all": 0.25}
     assert found.loc["all", ["right_before", "right_after"]].tolist() == [0.75, 0.75]
 
@@ -127,9 +127,9 @@ def settings(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> schema.Config:
 
 
 def corrupted_with(settings: schema.Config, workspace: Path, photos: int) -> pd.DataFrame:
-    recognisers = {"scratch": load_classifier("scratch-photos", models=workspace / "models")}
-    chosen = replace(settings.stress, photos=photos)
-    return robustness.predict_corrupted(recognisers, workspace / "data/photos", chosen)
+    classifiers = {"scratch": load_classifier("scratch-photos", models=workspace / "models")}
+    chosen = replace(settings.robustness, photos=photos)
+    return robustness.predict_corrupted(classifiers, workspace / "data/photos", chosen)
 
 
 def test_a_photo_is_corrupted_the_same_however_many_others_are(settings, workspace):
@@ -159,31 +159,31 @@ def test_every_corruption_and_severity_is_looked_at_by_every_network(workspace):
         lambda rows: set(map(tuple, rows.to_numpy()))
     )
     wanted = {(name, severity) for name in CORRUPTIONS for severity in (1, 5)}
-    assert set(kinds.index) == {"scratch", "pretrained", "plain", "fine_tuned"}
+    assert set(kinds.index) == {"scratch", "pretrained", "linear_probe", "fine_tuned"}
     assert all(found == wanted for found in kinds)
 
 
 def test_only_test_photos_are_saved_again_all_of_them_where_they_are_few(workspace):
     index = store.read_index(workspace / "data/photos")
-    resaved = read_table(workspace / "data/predictions/resaved.csv")
+    recompressed = read_table(workspace / "data/predictions/recompressed.csv")
 
-    assert set(resaved.path) == set(index.name[index.split == "test"])
-    assert resaved.groupby("label").quality.nunique().eq(1).all()
-    assert set(resaved.label) == set(LABELS)
+    assert set(recompressed.path) == set(index.name[index.split == "test"])
+    assert recompressed.groupby("label").quality.nunique().eq(1).all()
+    assert set(recompressed.label) == set(LABELS)
 
 
 def test_the_figures_are_those_of_the_tables(workspace):
-    figures = json.loads((workspace / "metrics/stress.json").read_text())["test"]
+    figures = json.loads((workspace / "metrics/robustness.json").read_text())["test"]
     cells = pd.read_csv(workspace / "plots/corruptions.csv")
     for network, rows in cells.groupby("network"):
         mean = np.average(rows.three_class_accuracy, weights=rows.photos)
         found = figures[network]["corrupted"]["three_class_accuracy"]
         assert found["value"] == pytest.approx(mean, abs=1e-5)
         assert found["low"] <= found["value"] <= found["high"]
-    flips = pd.read_csv(workspace / "plots/flips.csv")
+    flips = pd.read_csv(workspace / "plots/changed_predictions.csv")
     for row in flips[flips.label == "all"].itertuples():
-        assert figures[row.network]["flipped_when_resaved"]["value"] == pytest.approx(
-            row.flipped, abs=1e-5
+        assert figures[row.network]["changed_when_recompressed"]["value"] == pytest.approx(
+            row.changed, abs=1e-5
         )
-    assert "fine_tuned_ahead" in figures["plain"]
-    assert "fine_tuned_ahead" not in figures["fine_tuned"]
+    assert "fine_tuned_difference" in figures["linear_probe"]
+    assert "fine_tuned_difference" not in figures["fine_tuned"]

@@ -26,7 +26,7 @@ ORIGIN = Provenance("noise", "archive", "a test", "1", "none", drawn=True, sha25
 PARAMS = load_config(Path(__file__).parents[1] / "params.yaml")
 
 
-SAME_IN_A_SHOT = ("width_px", "height_px", "aspect", "mode", "quantisation")
+SAME_IN_A_SHOT = ("width_px", "height_px", "aspect", "mode", "quantization")
 
 
 def noise(seed: int) -> Image.Image:
@@ -76,7 +76,13 @@ def audited(
     folder: Path, origin: Provenance, features: np.ndarray, zero_shot: np.ndarray
 ) -> audit.Audit:
     return audit.audit(
-        folder / "photos.zip", folder / "photos", origin, features, zero_shot, suspects=5, seed=0
+        folder / "photos.zip",
+        folder / "photos",
+        origin,
+        features,
+        zero_shot,
+        shown=5,
+        seed=0,
     )
 
 
@@ -99,9 +105,9 @@ def audit_of_files(folder: Path, origin: Provenance) -> audit.Audit:
 
 def test_a_planted_shortcut_is_found_and_ranked_first(found: audit.Audit) -> None:
     best = found.as_it_came[0]
-    assert best.property in ("quantisation", "together")
+    assert best.property in ("quantization", "together")
     assert best.balanced_accuracy.value > 0.95
-    assert any("JPEG quantisation" in warning for warning in found.warnings)
+    assert any("JPEG quantization" in warning for warning in found.warnings)
 
 
 def test_in_the_drawn_sample_no_shortcut_surely_beats_chance(drawn: Path) -> None:
@@ -130,16 +136,16 @@ def test_in_a_copy_with_one_class_at_low_quality_that_is_ranked_first_and_warned
             unfair.writestr(name, jpeg)
     found = audit_of_files(tmp_path, ORIGIN)
     best = found.as_it_came[0]
-    assert best.property == "quantisation"
+    assert best.property == "quantization"
     assert "cat" in (best.first, best.second)
     assert best.balanced_accuracy.value == 1
-    assert found.warnings[0].startswith("One number about the file, its JPEG quantisation, tells")
+    assert found.warnings[0].startswith("One number about the file, its JPEG quantization, tells")
     assert found.warnings[0].endswith("A network can learn this instead of the animal.")
     assert f"- **{found.warnings[0]}**" in audit_page(found, "a trap")
 
 
-def test_what_is_learned_from_has_lost_the_quantisation(found: audit.Audit) -> None:
-    (kept,) = (finding for finding in found.as_kept if finding.property == "quantisation")
+def test_what_is_learned_from_has_lost_the_quantization(found: audit.Audit) -> None:
+    (kept,) = (finding for finding in found.as_kept if finding.property == "quantization")
     assert kept.balanced_accuracy.low <= 0.5 <= kept.balanced_accuracy.high
 
 
@@ -150,7 +156,7 @@ def test_a_copy_under_another_label_is_a_conflict(found: audit.Audit) -> None:
 
 
 def test_a_wrong_label_heads_the_list(found: audit.Audit) -> None:
-    first = found.suspects.iloc[0]
+    first = found.label_issues.iloc[0]
     assert (first.path, first.label, first.suggested) == ("cat/007.jpg", "cat", "panda")
 
 
@@ -160,13 +166,15 @@ def test_the_tables_hold_every_finding(found: audit.Audit, tmp_path: Path) -> No
     again = shortcuts.findings_in(table)
     assert shortcuts.warnings(again) == found.warnings
     assert len(table) == len(found.as_it_came)
-    assert pd.read_csv(tmp_path / "suspects.csv").path.tolist() == found.suspects.path.tolist()
+    assert (
+        pd.read_csv(tmp_path / "label_issues.csv").path.tolist() == found.label_issues.path.tolist()
+    )
     assert len(pd.read_csv(tmp_path / "duplicates.csv")) == 2
 
 
 def test_the_page_says_it_in_words(found: audit.Audit) -> None:
     page = audit_page(found, "noise")
-    assert "One number about the file, its JPEG quantisation, tells panda from cat" in page
+    assert "One number about the file, its JPEG quantization, tells panda from cat" in page
     assert "cat/007.jpg" in page
 
 

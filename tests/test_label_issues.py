@@ -8,7 +8,7 @@ PHOTOS = 300
 
 @pytest.fixture
 def archive():
-    """Three well-parted labels, a mislabelled photo (7), one like no other (11), and copies."""
+    """Three well-parted labels, a mislabeled photo (7), one like no other (11), and copies."""
     generator = np.random.default_rng(0)
     truth = np.arange(PHOTOS) % 3
     features = 4 * np.eye(12)[truth] + generator.normal(size=(PHOTOS, 12))
@@ -27,9 +27,9 @@ def test_a_wrong_label_and_a_stray_picture_come_first_each_with_its_reason(archi
     wrong = ranked[ranked["photo"] == 7].iloc[0]
     assert wrong["margin"] < 0
     assert wrong["suggested"] == "cat"
-    assert wrong["reason"] == "labelled panda, but cat is likelier"
+    assert wrong["reason"] == "labeled panda, but cat is likelier"
     stray = ranked[ranked["photo"] == 11].iloc[0]
-    assert stray["reason"] == "unlike other photos labelled other"
+    assert stray["reason"] == "unlike other photos labeled other"
     assert stray["unlikeness"] > 4
 
 

@@ -41,20 +41,20 @@ def test_the_projects_own_params_are_valid() -> None:
         ("evaluate.field_test", ""),
         ("preprocess.test_share", 1.5),
         ("preprocess.seed", -1),
-        ("preprocess.side_px", 384.5),
+        ("preprocess.image_px", 384.5),
         ("predict_pretrained.engine", None),
         ("fine_tune.strategy", "all"),
-        ("fine_tune.anchor", float("nan")),
-        ("fine_tune.anchor", float("inf")),
-        ("fine_tune.anchor", 1e308),
-        ("fine_tune.freedom", 1e308),
+        ("fine_tune.l2_sp", float("nan")),
+        ("fine_tune.l2_sp", float("inf")),
+        ("fine_tune.l2_sp", 1e308),
+        ("fine_tune.seen_class_scale", 1e308),
         ("train_scratch.photos.learning_rate", 1e308),
         ("train_scratch.photos.weight_decay", 1e308),
         ("train_scratch.photos.channels", [10**29, 1, 1, 1]),
         ("train_scratch.photos.depths", [10**29, 1, 1, 1]),
         ("train_scratch.photos.batch_size", 10**400),
         ("preprocess.max_megapixels", 200),
-        ("fine_tune.augment.zoom", [1e-30, 1]),
+        ("fine_tune.augment.scale", [1e-30, 1]),
         ("fine_tune.learning_rate", float("inf")),
         ("evaluate.mistakes_shown", "12"),
         ("preprocess.sidepx", 3),
@@ -108,9 +108,9 @@ def test_shares_that_leave_nothing_to_train_on_are_refused() -> None:
 
 
 def test_the_way_dvc_writes_a_small_number_is_read_as_a_number(tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text().replace("anchor: 0.1 ", "anchor: 1e-05 ")
+    text = (ROOT / "params.yaml").read_text().replace("l2_sp: 0.1 ", "l2_sp: 1e-05 ")
     (tmp_path / "params.yaml").write_text(text)
-    assert load_config(tmp_path / "params.yaml").fine_tune.anchor == 1e-05
+    assert load_config(tmp_path / "params.yaml").fine_tune.l2_sp == 1e-05
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def fair_table():
         {
             "file_bytes": generator.lognormal(10, 0.5, PHOTOS),
             "mode": generator.choice(["L", "RGB"], PHOTOS, p=[0.1, 0.9]),
-            "quantisation": generator.choice([4.0, 9.0, 16.0], PHOTOS),
+            "quantization": generator.choice([4.0, 9.0, 16.0], PHOTOS),
             "red": generator.normal(120, 30, PHOTOS),
         }
     )
@@ -35,16 +35,16 @@ def encoded(pixels, kind, **options):
 
 
 def test_a_planted_shortcut_comes_first_and_is_warned_of_in_plain_words(fair_table, labels):
-    fair_table["quantisation"] = np.where(labels == 0, 3.0, 20.0)
-    fair_table.loc[:2, "quantisation"] = 20.0
+    fair_table["quantization"] = np.where(labels == 0, 3.0, 20.0)
+    fair_table.loc[:2, "quantization"] = 20.0
 
     findings = audit(fair_table, labels, np.arange(PHOTOS), seed=0)
 
     worst = findings[0]
-    assert (worst.property, worst.first, worst.second) == ("quantisation", "panda", "cat")
+    assert (worst.property, worst.first, worst.second) == ("quantization", "panda", "cat")
     assert worst.balanced_accuracy.low > 0.9
     assert (
-        "One number about the file, its JPEG quantisation, tells panda from cat in 99"
+        "One number about the file, its JPEG quantization, tells panda from cat in 99"
         in (warnings(findings)[0])
     )
 
@@ -110,15 +110,15 @@ def test_the_properties_of_a_jpeg_file():
     assert properties["blur"] == 0
 
 
-def test_quantisation_rises_as_quality_falls_and_is_nought_for_png():
+def test_quantization_rises_as_quality_falls_and_is_nought_for_png():
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     steps = [
-        header_properties(encoded(pixels, "JPEG", quality=quality))["quantisation"]
+        header_properties(encoded(pixels, "JPEG", quality=quality))["quantization"]
         for quality in (95, 75, 40)
     ]
 
     assert 0 < steps[0] < steps[1] < steps[2]
-    assert header_properties(encoded(pixels, "PNG"))["quantisation"] == 0
+    assert header_properties(encoded(pixels, "PNG"))["quantization"] == 0
 
 
 def test_blur_is_lower_for_a_smoothed_picture():

@@ -15,15 +15,15 @@ def main() -> None:
     """Write the network as a model."""
     index = store.read_index(paths.PHOTOS)
     kept = read_features(paths.FEATURES)
-    with tracked_stage("train_plain", {}):
+    with tracked_stage("train_linear_probe", {}):
         model = linear_probe.train(
             load_model(paths.MODELS / "pretrained"),
-            kept.centres[np.flatnonzero(index.split == "train")],
+            kept.centers[np.flatnonzero(index.split == "train")],
             store.split_labels(index, "train"),
             trained_on=store.dataset_fingerprint(index),
             title=provenance.read(paths.PHOTOS / "provenance.json").title,
         )
-        save_model(paths.MODELS / "plain", model.description, model.tensors)
+        save_model(paths.MODELS / "linear_probe", model.description, model.tensors)
 
 
 if __name__ == "__main__":

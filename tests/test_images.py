@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from pandacat.data.images import UnreadablePhotoError, load_image, perceptual_hash
 
-READ = {"side_px": 96, "max_megapixels": 1.0}
+READ = {"image_px": 96, "max_megapixels": 1.0}
 
 
 def saved_as(image: Image.Image, form: str, **options: object) -> bytes:
@@ -52,7 +52,7 @@ def sides_are_red_and_blue(image: Image.Image) -> bool:
         ("PNG", lambda image: image.convert("RGBA")),
     ],
 )
-def test_a_picture_keeps_its_colours_in_every_format_and_mode(
+def test_a_picture_keeps_its_colors_in_every_format_and_mode(
     form: str, change: Callable[[Image.Image], Image.Image]
 ) -> None:
     photo = load_image(saved_as(change(halves()), form), **READ)
@@ -87,7 +87,7 @@ def test_transparency_is_laid_on_white() -> None:
     assert load_image(saved_as(image, "PNG"), **READ).image.getpixel((5, 5)) == (255, 255, 255)
 
 
-def test_sixteen_bit_grey_keeps_its_shades() -> None:
+def test_sixteen_bit_gray_keeps_its_shades() -> None:
     shades = np.linspace(0, 65535, 100, dtype=np.uint16)[None].repeat(100, axis=0)
     read = np.asarray(load_image(saved_as(Image.fromarray(shades), "PNG"), **READ).image)
     assert read[50, 2, 0] < 12
@@ -96,7 +96,7 @@ def test_sixteen_bit_grey_keeps_its_shades() -> None:
 
 
 @pytest.mark.parametrize("white", [1.0, 255.0, 65535.0, 100_000.0])
-def test_grey_in_floating_point_keeps_its_shades_whatever_is_white(white: float) -> None:
+def test_gray_in_floating_point_keeps_its_shades_whatever_is_white(white: float) -> None:
     shades = np.linspace(0, white, 100, dtype=np.float32)[None].repeat(100, axis=0)
     read = np.asarray(load_image(saved_as(Image.fromarray(shades), "TIFF"), **READ).image)
     assert read[50, 2, 0] < 12
@@ -104,7 +104,7 @@ def test_grey_in_floating_point_keeps_its_shades_whatever_is_white(white: float)
     assert abs(int(read[50, 48, 0]) - 127) < 6
 
 
-def test_sixteen_bit_colours_keep_their_shades() -> None:
+def test_sixteen_bit_colors_keep_their_shades() -> None:
     """PNG by hand: Pillow reads 16 bits a channel, but does not write them."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
@@ -120,7 +120,7 @@ def test_sixteen_bit_colours_keep_their_shades() -> None:
     assert load_image(data, **READ).image.getpixel((40, 40)) == (0xC8, 0x10, 0)
 
 
-def test_colours_are_read_as_the_profile_means_them() -> None:
+def test_colors_are_read_as_the_profile_means_them() -> None:
     """The sRGB profile with its red and blue primaries exchanged: red bytes mean blue."""
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exchanged = srgb.replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
