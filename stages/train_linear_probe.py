@@ -23,7 +23,7 @@ def main() -> None:
             trained_on=store.dataset_fingerprint(index),
             title=provenance.read(paths.PHOTOS / "provenance.json").title,
         )
-        save_model(paths.MODELS / "linear_probe", model.description, model.tensors)
+        save_model(paths.MODELS / "linear-probe", model.description, model.tensors)
 
 
 if __name__ == "__main__":

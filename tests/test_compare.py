@@ -103,9 +103,9 @@ def test_networks_with_one_trunk_share_one_pass_and_each_gets_its_own_views(work
 
     seen = extract_image_features(image, classifiers.values())
 
-    assert set(seen) == {classifiers["linear_probe"].backbone_key}
-    alone = classifiers["linear_probe"].features(classifiers["linear_probe"].cut(image))
-    np.testing.assert_allclose(seen[classifiers["linear_probe"].backbone_key], alone)
+    assert set(seen) == {classifiers["linear-probe"].backbone_key}
+    alone = classifiers["linear-probe"].features(classifiers["linear-probe"].cut(image))
+    np.testing.assert_allclose(seen[classifiers["linear-probe"].backbone_key], alone)
 
 
 def test_the_plain_network_takes_other_animals_for_pandas_and_cats(workspace):
