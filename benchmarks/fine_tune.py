@@ -34,7 +34,7 @@ from pandacat.data import store
 from pandacat.data.sources import archive as archives
 from pandacat.evaluation.predictions import labels_and_probabilities
 from pandacat.labels import LABELS
-from pandacat.models.classifier import load_classifier
+from pandacat.models.loading import load_classifier
 
 STAGES = ("fetch_photos", "preprocess", "predict_pretrained", "fine_tune")
 ONE_VIEW = {"crops": "center", "augmented_copies": 1}

@@ -12,7 +12,7 @@ import numpy as np
 from pandacat.core import paths
 from pandacat.core.parallel import core_count, ordered_map
 from pandacat.models import pretrained
-from pandacat.models.classifier import load_classifier
+from pandacat.models.loading import load_classifier
 
 BACKBONE = "efficientnet_lite0"
 MATRIX_SIDE = 4096

@@ -68,8 +68,8 @@ def duplicates(folder: Path) -> Callable[[], object]:
 def frozen_pass(folder: Path) -> Callable[[], object]:
     """Return the work of keeping the features of one crop of each photo."""
     from pandacat.core import paths
-    from pandacat.models.classifier import load_classifier
     from pandacat.models.embed import extract_features
+    from pandacat.models.loading import load_classifier
 
     classifier = load_classifier("pretrained", models=paths.MODELS)
     target = folder / "features"

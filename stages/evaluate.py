@@ -22,19 +22,20 @@ def main() -> None:
     with tracked_stage("evaluate", chosen) as tracked:
         classifiers = compare.load_networks(paths.MODELS)
         ours = load_model(paths.MODELS / compare.NETWORKS[compare.OURS])
-        kept = read_features(paths.FEATURES)
+        stored = read_features(paths.FEATURES)
         known = compare.in_distribution_features(
-            classifiers[compare.OURS], photo_folder=paths.PHOTOS, kept=kept
+            classifiers[compare.OURS], photo_folder=paths.PHOTOS, stored=stored
         )
         seen = {
-            "test": compare.extract_split(classifiers, "test", photo_folder=paths.PHOTOS, kept=kept)
+            "test": compare.extract_split(
+                classifiers, "test", photo_folder=paths.PHOTOS, stored=stored
+            )
         }
         if chosen.field_test:
             seen["field_test"] = extract_field_test(
                 classifiers,
                 find(chosen.field_test, "evaluate.field_test"),
-                settings.photos.folders,
-                settings.preprocess,
+                settings,
                 photo_folder=paths.PHOTOS,
             )
         found = {

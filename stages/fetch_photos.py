@@ -12,12 +12,12 @@ from pandacat.tracking.journal import tracked_stage
 
 def main() -> None:
     """Write the archive, its provenance, and the number of files by label."""
-    photos = load_config().photos
-    with tracked_stage("fetch_photos", photos) as tracked:
-        origin = fetching.fetch(photos, paths.ARCHIVE)
+    config = load_config()
+    with tracked_stage("fetch_photos", config.photos) as tracked:
+        origin = fetching.fetch(config, paths.ARCHIVE)
         provenance.write(paths.PROVENANCE, origin)
 
-        found = index_archive(paths.ARCHIVE, photos.folders)
+        found = index_archive(paths.ARCHIVE, config.label_of_folder)
         write_json(paths.METRICS / "fetch_photos.json", found.counts())
         tracked.log_metrics(found.counts())
         tracked.log_artifact(paths.PROVENANCE)

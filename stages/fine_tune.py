@@ -8,9 +8,9 @@ from pandacat.core.files import write_json, write_text
 from pandacat.core.stage import run
 from pandacat.data import provenance, store
 from pandacat.data.features import read_features
-from pandacat.labels import LABELS
-from pandacat.models.classifier import Classifier, pool_crops, softmax
+from pandacat.models.classifier import Classifier
 from pandacat.models.embed import split_features
+from pandacat.models.probabilities import pool_crops, softmax
 from pandacat.models.saved import SavedModel, load_model, save_model
 from pandacat.tracking.journal import tracked_stage
 from pandacat.training import fine_tune
@@ -25,25 +25,25 @@ def main() -> None:
     settings = load_config()
     chosen = settings.fine_tune
     index = store.read_index(paths.PHOTOS)
-    untouched = load_model(paths.MODELS / "pretrained")
+    pretrained = load_model(paths.MODELS / "pretrained")
     kept = read_features(paths.FEATURES)
     if chosen.strategy == "head":
-        data = fine_tune.from_features(index, kept)
+        data = fine_tune.from_features(index, kept, pretrained.description)
     else:
-        data = fine_tune.from_pictures(paths.PHOTOS, untouched.description.input_px)
-    key = checkpoint_key(asdict(chosen), [data.train, data.validation], start=untouched.sha256)
+        data = fine_tune.from_pictures(paths.PHOTOS, pretrained.description)
+    key = checkpoint_key(asdict(chosen), [data.train, data.validation], start=pretrained.sha256)
     checkpoint = Checkpoint(paths.CHECKPOINTS, NAME, key)
 
     with tracked_stage(NAME, chosen) as tracked:
         tensors, history = fine_tune.fine_tune(
-            untouched,
+            pretrained,
             data,
             chosen,
             checkpoint=checkpoint,
             on_epoch=lambda epoch: tracked.log_metrics(epoch.metrics, step=epoch.epoch),
         )
         description = replace(
-            untouched.description,
+            pretrained.description,
             crops=settings.predict_pretrained.crops,
             trained_on=store.dataset_fingerprint(index),
             title=provenance.read(paths.PHOTOS / "provenance.json").title,
@@ -52,17 +52,19 @@ def main() -> None:
         seen = split_features(
             "validation",
             classifier,
-            crop=description.crops,
+            crops=description.crops,
             photo_folder=paths.PHOTOS,
-            kept=kept,
+            stored=kept,
         )
-        classes = store.split_labels(index, "validation")
+        classes = store.split_labels(index, "validation", description.labels)
         logits = pool_crops(classifier.log_probabilities(seen))
         temperature = fit_temperature(logits, classes)
-        promise = fit_conformal_thresholds(softmax(logits / temperature), classes, chosen.coverage)
+        conformal = fit_conformal_thresholds(
+            softmax(logits / temperature), classes, chosen.coverage, description.labels
+        )
         save_model(
             paths.MODELS / "fine-tuned",
-            replace(description, temperature=temperature, conformal=promise),
+            replace(description, temperature=temperature, conformal=conformal),
             tensors,
         )
         metrics = {
@@ -71,7 +73,7 @@ def main() -> None:
             "start": history.epochs[0].metrics,
             "best": history.epochs[history.best_epoch].metrics,
             "temperature": temperature,
-            "thresholds": dict(zip(LABELS[:2], promise.thresholds, strict=True)),
+            "thresholds": dict(zip(description.labels, conformal.thresholds, strict=False)),
         }
         write_json(paths.METRICS / f"{NAME}.json", metrics)
         write_text(paths.PLOTS / f"{NAME}.csv", history.curves())

@@ -45,6 +45,7 @@ def main() -> None:
                 folder / "augmentations.png",
                 panda,
                 digits[0],
+                copies=settings.predict_pretrained.augmented_copies,
                 of_photos=settings.train_scratch.photos.augment,
                 of_digits=settings.train_scratch.mnist.augment,
                 drawn=drawn,

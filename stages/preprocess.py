@@ -17,8 +17,7 @@ def main() -> None:
             paths.ARCHIVE,
             provenance.read(paths.PROVENANCE),
             paths.PHOTOS,
-            settings.photos.folders,
-            settings.preprocess,
+            settings,
             exclusions=read_exclusions(paths.EXCLUSIONS),
         )
         write_json(paths.METRICS / "preprocess.json", summary)

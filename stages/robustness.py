@@ -18,7 +18,7 @@ def main() -> None:
         before = read_table(paths.PREDICTIONS / "test.csv")
         corrupted = robustness.predict_corrupted(classifiers, paths.PHOTOS, chosen)
         recompressed = robustness.predict_recompressed(
-            classifiers, paths.ARCHIVE, paths.PHOTOS, settings.preprocess, chosen
+            classifiers, paths.ARCHIVE, paths.PHOTOS, settings.preprocess.image_spec, chosen
         )
         write_table(paths.PREDICTIONS / "corrupted.csv", corrupted)
         write_table(paths.PREDICTIONS / "recompressed.csv", recompressed)

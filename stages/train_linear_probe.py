@@ -1,4 +1,4 @@
-"""The usual recipe, to compare with: two outputs on frozen features, and no "neither"."""
+"""The linear probe: a logistic regression on frozen features, to compare with."""
 
 import numpy as np
 
@@ -8,18 +8,19 @@ from pandacat.data import provenance, store
 from pandacat.data.features import read_features
 from pandacat.models.saved import load_model, save_model
 from pandacat.tracking.journal import tracked_stage
-from pandacat.training import linear_probe
+from pandacat.training.linear_probe import train_linear_probe
 
 
 def main() -> None:
     """Write the network as a model."""
     index = store.read_index(paths.PHOTOS)
-    kept = read_features(paths.FEATURES)
+    features = read_features(paths.FEATURES)
+    pretrained = load_model(paths.MODELS / "pretrained")
     with tracked_stage("train_linear_probe", {}):
-        model = linear_probe.train(
-            load_model(paths.MODELS / "pretrained"),
-            kept.centers[np.flatnonzero(index.split == "train")],
-            store.split_labels(index, "train"),
+        model = train_linear_probe(
+            pretrained,
+            features.centers[np.flatnonzero(index.split == "train")],
+            store.split_labels(index, "train", pretrained.description.labels),
             trained_on=store.dataset_fingerprint(index),
             title=provenance.read(paths.PHOTOS / "provenance.json").title,
         )

@@ -51,7 +51,12 @@ def main(dataset: str = "") -> None:
             "multiply_adds": scratch.multiply_adds(network),
         }
         model = paths.MODELS / f"scratch-{dataset}"
-        save_scratch(model, network, data, image_px=settings.preprocess.image_px)
+        save_scratch(
+            model,
+            network,
+            data,
+            image=None if dataset == "mnist" else settings.preprocess.image_spec,
+        )
         write_json(metrics_file, metrics)
         write_text(curves_file, history.curves())
         tracked.log_metrics(metrics)

@@ -11,6 +11,9 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
+PROBABILITY_COLUMNS = ["p_panda", "p_cat", "p_other"]
+"""Of a table of predictions with the default labels."""
+
 ELSEWHERE = {
     "panda": ["panda.jpg"],
     "cat": ["cat.jpg", "cat_chelsea.jpg"],
@@ -41,7 +44,8 @@ def small_params() -> dict[str, object]:
     content["photos"]["sample"]["photos_per_class"] = 12
     content["preprocess"] |= {"min_photos_per_label": 5, "image_px": 200}
     content["train_scratch"]["photos"] |= {"input_px": 32, "epochs": 2}
-    content["predict_pretrained"] |= {"crops": "center", "augmented_copies": 1}
+    content["predict_pretrained"] |= {"crops": "center"}
+    content["predict_pretrained"]["augmented_copies"]["count"] = 1
     content["fine_tune"] |= {"steps": 2}
     content["evaluate"] |= {"field_test": "elsewhere"}
     content["robustness"] |= {"photos": 1, "severities": [1, 5]}
@@ -91,6 +95,8 @@ def make_unopenable(top: Path) -> None:
 
 
 def write_params(folder: Path, content: dict[str, object]) -> None:
-    """Write `params.yaml`."""
+    """Write `params.yaml`, its keys in their order."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.sort_base_mapping_type_on_output = False
     with (folder / "params.yaml").open("w") as stream:
-        YAML(typ="safe", pure=True).dump(content, stream)
+        yaml.dump(content, stream)

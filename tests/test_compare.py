@@ -6,16 +6,16 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import EXAMPLES
+from conftest import EXAMPLES, PROBABILITY_COLUMNS
 from PIL import Image
 
 from pandacat.config.loading import parse_config
 from pandacat.core.errors import PandacatError
 from pandacat.evaluation.compare import InDistribution, compare_networks, compare_open_set_scores
 from pandacat.evaluation.field_test import extract_field_test
-from pandacat.evaluation.predictions import PROBABILITY_COLUMNS
 from pandacat.labels import IMAGENET_CLASS_COUNT, IMAGENET_CLASSES, LABELS
-from pandacat.models.classifier import extract_image_features, load_classifier
+from pandacat.models.classifier import extract_image_features
+from pandacat.models.loading import load_classifier
 from pandacat.models.saved import SavedModel
 
 PANDA, CAT, OTHER = np.eye(3) * 0.7 + 0.1

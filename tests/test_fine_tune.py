@@ -16,7 +16,8 @@ from pandacat.data.features import read_features
 from pandacat.labels import IMAGENET_CLASSES
 from pandacat.metrics.accuracy import log_losses
 from pandacat.models import pretrained
-from pandacat.models.classifier import load_classifier, softmax
+from pandacat.models.loading import load_classifier
+from pandacat.models.probabilities import softmax
 from pandacat.models.saved import SavedModel, load_model
 from pandacat.training import fine_tune
 from pandacat.training.calibration import fit_conformal_thresholds, fit_temperature

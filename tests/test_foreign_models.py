@@ -16,7 +16,8 @@ from safetensors.numpy import load_file, save_file
 
 from pandacat.app.cli import main
 from pandacat.core.errors import PandacatError
-from pandacat.models.classifier import Classifier, load_classifier, predict_image
+from pandacat.models.classifier import Classifier, predict_image
+from pandacat.models.loading import load_classifier
 from pandacat.models.saved import DESCRIPTION, WEIGHTS, load_model, save_model
 
 

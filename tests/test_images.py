@@ -10,7 +10,7 @@ import pytest
 from conftest import EXAMPLES
 from PIL import Image, ImageCms
 
-from pandacat.data.images import UnreadablePhotoError, load_image, perceptual_hash
+from pandacat.data.images import UnreadablePhotoError, decode_photo, perceptual_hash
 
 READ = {"image_px": 96, "max_megapixels": 1.0}
 
@@ -55,7 +55,7 @@ def sides_are_red_and_blue(image: Image.Image) -> bool:
 def test_a_picture_keeps_its_colors_in_every_format_and_mode(
     form: str, change: Callable[[Image.Image], Image.Image]
 ) -> None:
-    photo = load_image(saved_as(change(halves()), form), **READ)
+    photo = decode_photo(saved_as(change(halves()), form), **READ)
     assert photo.image.mode == "RGB"
     assert sides_are_red_and_blue(photo.image)
     assert (photo.width_px, photo.height_px) == (160, 120)
@@ -77,19 +77,19 @@ def test_a_turned_photo_comes_upright(orientation: int) -> None:
     stored = upright.transpose(undo) if undo is not None else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
-    photo = load_image(saved_as(stored, "JPEG", exif=exif, quality=95), **READ)
+    photo = decode_photo(saved_as(stored, "JPEG", exif=exif, quality=95), **READ)
     assert (photo.width_px, photo.height_px) == (160, 120)
     assert sides_are_red_and_blue(photo.image)
 
 
 def test_transparency_is_laid_on_white() -> None:
     image = Image.new("RGBA", (100, 100), (0, 0, 0, 0))
-    assert load_image(saved_as(image, "PNG"), **READ).image.getpixel((5, 5)) == (255, 255, 255)
+    assert decode_photo(saved_as(image, "PNG"), **READ).image.getpixel((5, 5)) == (255, 255, 255)
 
 
 def test_sixteen_bit_gray_keeps_its_shades() -> None:
     shades = np.linspace(0, 65535, 100, dtype=np.uint16)[None].repeat(100, axis=0)
-    read = np.asarray(load_image(saved_as(Image.fromarray(shades), "PNG"), **READ).image)
+    read = np.asarray(decode_photo(saved_as(Image.fromarray(shades), "PNG"), **READ).image)
     assert read[50, 2, 0] < 12
     assert read[50, -3, 0] > 243
     assert abs(int(read[50, 48, 0]) - 127) < 6
@@ -98,7 +98,7 @@ def test_sixteen_bit_gray_keeps_its_shades() -> None:
 @pytest.mark.parametrize("white", [1.0, 255.0, 65535.0, 100_000.0])
 def test_gray_in_floating_point_keeps_its_shades_whatever_is_white(white: float) -> None:
     shades = np.linspace(0, white, 100, dtype=np.float32)[None].repeat(100, axis=0)
-    read = np.asarray(load_image(saved_as(Image.fromarray(shades), "TIFF"), **READ).image)
+    read = np.asarray(decode_photo(saved_as(Image.fromarray(shades), "TIFF"), **READ).image)
     assert read[50, 2, 0] < 12
     assert read[50, -3, 0] > 243
     assert abs(int(read[50, 48, 0]) - 127) < 6
@@ -117,7 +117,7 @@ def test_sixteen_bit_colors_keep_their_shades() -> None:
     data = (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
     )
-    assert load_image(data, **READ).image.getpixel((40, 40)) == (0xC8, 0x10, 0)
+    assert decode_photo(data, **READ).image.getpixel((40, 40)) == (0xC8, 0x10, 0)
 
 
 def test_colors_are_read_as_the_profile_means_them() -> None:
@@ -127,13 +127,13 @@ def test_colors_are_read_as_the_profile_means_them() -> None:
     exchanged = exchanged.replace("sRGB".encode("utf-16-be"), "odd ".encode("utf-16-be"))
     exchanged = exchanged.replace(b"sRGB", b"odd ")
     for form in ("JPEG", "PNG", "TIFF"):
-        image = load_image(saved_as(halves(), form, icc_profile=exchanged), **READ).image
+        image = decode_photo(saved_as(halves(), form, icc_profile=exchanged), **READ).image
         assert sides_are_red_and_blue(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
-        useless = load_image(saved_as(halves(), form, icc_profile=srgb[:200]), **READ).image
+        useless = decode_photo(saved_as(halves(), form, icc_profile=srgb[:200]), **READ).image
         assert sides_are_red_and_blue(useless)
     for mode in ("RGBA", "P"):
         data = saved_as(halves().convert(mode), "PNG", icc_profile=exchanged)
-        image = load_image(data, **READ).image
+        image = decode_photo(data, **READ).image
         assert sides_are_red_and_blue(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
 
 
@@ -141,19 +141,19 @@ def test_of_a_palette_what_is_transparent_turns_white() -> None:
     image = Image.new("P", (100, 100), 0)
     image.putpalette([0, 0, 0, 200, 16, 0])
     image.paste(1, (0, 0, 50, 100))
-    read = load_image(saved_as(image, "PNG", transparency=0), **READ).image
+    read = decode_photo(saved_as(image, "PNG", transparency=0), **READ).image
     assert (read.getpixel((20, 50)), read.getpixel((80, 50))) == ((200, 16, 0), (255, 255, 255))
 
 
 def test_of_an_animation_the_first_frame_is_taken() -> None:
     frames = [Image.new("RGB", (100, 100), color) for color in ("red", "blue")]
     data = saved_as(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert is_red(load_image(data, **READ).image.getpixel((50, 50)))
+    assert is_red(decode_photo(data, **READ).image.getpixel((50, 50)))
 
 
 def test_a_large_photo_is_shrunk_to_the_shorter_side_and_a_small_one_is_left() -> None:
-    assert load_image(saved_as(halves((800, 400)), "JPEG"), **READ).image.size == (192, 96)
-    assert load_image(saved_as(halves((60, 32)), "PNG"), **READ).image.size == (60, 32)
+    assert decode_photo(saved_as(halves((800, 400)), "JPEG"), **READ).image.size == (192, 96)
+    assert decode_photo(saved_as(halves((60, 32)), "PNG"), **READ).image.size == (60, 32)
 
 
 @pytest.mark.parametrize(
@@ -171,19 +171,19 @@ def test_a_large_photo_is_shrunk_to_the_shorter_side_and_a_small_one_is_left() -
 )
 def test_what_is_no_whole_picture_is_refused_with_a_reason(data: bytes, reason: str) -> None:
     with pytest.raises(UnreadablePhotoError, match=reason):
-        load_image(data, **READ)
+        decode_photo(data, **READ)
 
 
 def test_a_truncated_photo_is_refused_even_where_nothing_has_to_be_changed() -> None:
     whole = saved_as(halves((90, 80)), "JPEG", quality=95)
     with pytest.raises(UnreadablePhotoError, match="damaged"):
-        load_image(whole[: len(whole) // 2], **READ)
+        decode_photo(whole[: len(whole) // 2], **READ)
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_unpacked() -> None:
     bomb = saved_as(Image.new("1", (15_000, 15_000)), "PNG")
     with pytest.raises(UnreadablePhotoError, match="megapixels"):
-        load_image(bomb, **READ)
+        decode_photo(bomb, **READ)
 
 
 def test_damaged_real_photos_give_a_picture_or_a_reason_and_nothing_else() -> None:
@@ -195,7 +195,7 @@ def test_damaged_real_photos_give_a_picture_or_a_reason_and_nothing_else() -> No
             data[place] = generator.integers(256)
         cut = int(generator.integers(1, len(data)))
         try:
-            image = load_image(bytes(data[:cut] if number % 3 == 0 else data), **READ).image
+            image = decode_photo(bytes(data[:cut] if number % 3 == 0 else data), **READ).image
         except UnreadablePhotoError:
             continue
         assert image.mode == "RGB"

@@ -43,10 +43,10 @@ def test_a_process_started_meanwhile_never_hears_it() -> None:
 TWO_NETWORKS_COME_AND_GO = """
 import signal, sys
 from pathlib import Path
-from pandacat.classifier import open_model
+from pandacat.models.loading import load_classifier
 
 names = ("pretrained", "scratch-photos")
-networks = [open_model(name, models=Path(sys.argv[1]), engine="openvino") for name in names]
+networks = [load_classifier(name, models=Path(sys.argv[1]), engine="openvino") for name in names]
 while networks:
     networks.pop(0)
 try:

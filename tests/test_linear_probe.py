@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pandacat.labels import IMAGENET_CLASS_COUNT, LABELS
-from pandacat.models.classifier import group_log_probabilities, softmax
+from pandacat.models.probabilities import softmax
 from pandacat.models.saved import Description, SavedModel
 from pandacat.training import linear_probe
 

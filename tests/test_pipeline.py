@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, run_stage, write_params
+from conftest import PROBABILITY_COLUMNS, ROOT, run_stage, write_params
 
 from pandacat.core.tables import read_table
 from pandacat.data import store
 from pandacat.data.features import read_features
-from pandacat.evaluation.predictions import PROBABILITY_COLUMNS
 from pandacat.labels import LABELS
-from pandacat.models.classifier import load_classifier
+from pandacat.models.loading import load_classifier
 from pandacat.models.saved import load_model
 
 PROBABILITIES = PROBABILITY_COLUMNS

@@ -7,10 +7,11 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import PROBABILITY_COLUMNS
 from PIL import Image
 
 from pandacat.evaluation import corruptions
-from pandacat.evaluation.predictions import PROBABILITY_COLUMNS, labels_and_probabilities
+from pandacat.evaluation.predictions import labels_and_probabilities
 from pandacat.evaluation.shortcuts import TOGETHER, Finding
 from pandacat.labels import LABELS
 from pandacat.metrics.accuracy import headline

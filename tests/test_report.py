@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import PROBABILITY_COLUMNS
 from PIL import Image
 from ruamel.yaml import YAML
 
 from pandacat.config.loading import load_config
-from pandacat.evaluation.predictions import PROBABILITY_COLUMNS
 from pandacat.evaluation.shortcuts import Finding
 from pandacat.metrics.intervals import Interval
 from pandacat.models.saved import ConformalThresholds

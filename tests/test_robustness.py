@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import PROBABILITY_COLUMNS
 from PIL import Image
 
 from pandacat.config import schema
@@ -14,10 +15,9 @@ from pandacat.data import store
 from pandacat.data.images import encode_jpeg
 from pandacat.evaluation import robustness
 from pandacat.evaluation.corruptions import CORRUPTIONS
-from pandacat.evaluation.predictions import PROBABILITY_COLUMNS
 from pandacat.evaluation.shortcuts import header_properties
 from pandacat.labels import LABELS
-from pandacat.models.classifier import load_classifier
+from pandacat.models.loading import load_classifier
 
 LABEL_OF = pd.Series(["cat"] * 12 + ["panda"] * 6 + ["other"] * 6)
 PANDA, CAT, OTHER = np.eye(3) * 0.7 + 0.1

@@ -1,24 +1,79 @@
-"""The three answers, and the ImageNet classes that mean the first two."""
+"""Labels: what is told apart, and the ImageNet classes that mean it.
 
-from typing import Literal
+A run has one or more in-distribution labels, such as panda and cat, and `other`, which is
+everything else. They are chosen in `params.yaml` and travel with tables (the columns `p_…`) and
+saved models, always in the same order, `other` last.
+"""
 
-Label = Literal["panda", "cat", "other"]
+from collections.abc import Sequence
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
 
-LABELS: tuple[Label, ...] = ("panda", "cat", "other")
-"""Order of every probability vector and confusion matrix. `other` is everything that is neither."""
+OTHER = "other"
+"""The last label: everything that is none of the in-distribution labels."""
 
 IMAGENET_CLASS_COUNT = 1000
 
-IMAGENET_CLASSES: dict[Label, tuple[int, ...]] = {
+LabelClasses = tuple[tuple[int, ...], ...]
+"""For each in-distribution label, the rows of a head that mean it. All other rows mean `other`."""
+
+
+@cache
+def imagenet_names() -> tuple[str, ...]:
+    """Return the names of the 1,000 classes of ILSVRC-2012, in the order of their indices."""
+    text = files("pandacat").joinpath("imagenet_classes.txt").read_text(encoding="utf-8")
+    return tuple(text.splitlines())
+
+
+def imagenet_class(name: str | int) -> int:
+    """Return the index of an ImageNet class that is given by its name or index.
+
+    Raises:
+        ValueError: there is no such class; the text suggests others.
+
+    Example:
+        >>> imagenet_class("giant panda")
+        388
+    """
+    if isinstance(name, int):
+        if 0 <= name < IMAGENET_CLASS_COUNT:
+            return name
+        raise ValueError(f"ImageNet has classes 0 to {IMAGENET_CLASS_COUNT - 1}, not {name}")
+    names = [known.lower() for known in imagenet_names()]
+    wanted = name.lower()
+    if wanted in names:
+        return names.index(wanted)
+    near = [known for known in names if wanted in known.split()]
+    near = near or get_close_matches(wanted, names, n=3)
+    hint = f"; is {' or '.join(near[:5])} meant?" if near else "."
+    raise ValueError(f"ImageNet has no class {name!r}{hint} For an animal that it lacks, write []")
+
+
+def label_groups(label_classes: LabelClasses, class_count: int) -> list[list[int]]:
+    """Return, for each label and `other` last, the rows of a head with `class_count` rows."""
+    groups = [sorted(classes) for classes in label_classes]
+    taken = {row for group in groups for row in group}
+    return [*groups, [row for row in range(class_count) if row not in taken]]
+
+
+def listed(labels: Sequence[str], conjunction: str = "or") -> str:
+    """Return labels as part of a sentence: `panda, cat or fox`; underscores become spaces."""
+    *first, last = (label.replace("_", " ") for label in labels)
+    return f"{', '.join(first)} {conjunction} {last}" if first else last
+
+
+LABELS: tuple[str, ...] = ("panda", "cat", "other")
+Label = str
+IMAGENET_CLASSES: dict[str, tuple[int, ...]] = {
     "panda": (388,),
     "cat": (281, 282, 283, 284, 285),
 }
-"""ILSVRC-2012 indices: giant panda; tabby, tiger, Persian, Siamese and Egyptian cat."""
 
 
 def label_of_imagenet_class() -> list[int]:
     """Return, for each of the 1,000 ImageNet classes, the index in `LABELS` that it belongs to."""
-    indices = [LABELS.index("other")] * IMAGENET_CLASS_COUNT
+    indices = [2] * IMAGENET_CLASS_COUNT
     for label, classes in IMAGENET_CLASSES.items():
         for index in classes:
             indices[index] = LABELS.index(label)

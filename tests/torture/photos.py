@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from drawn_animals import draw
-from pandacat.data.images import UnreadablePhotoError, encode_jpeg, load_image, perceptual_hash
+from pandacat.data.images import UnreadablePhotoError, decode_photo, encode_jpeg, perceptual_hash
 from torture.damage import damaged
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -27,7 +27,7 @@ def mutant(number: int) -> bytes:
 def examine(data: bytes) -> str:
     """Read it as `preprocess` does: an RGB picture or a reason, nothing else."""
     try:
-        photo = load_image(data, image_px=SIDE_PX, max_megapixels=100)
+        photo = decode_photo(data, image_px=SIDE_PX, max_megapixels=100)
     except UnreadablePhotoError as error:
         if not str(error).strip():
             raise AssertionError("refused without a reason") from None

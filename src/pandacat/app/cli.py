@@ -113,7 +113,7 @@ def _sync(_: argparse.Namespace) -> int:
 def _predict(options: argparse.Namespace) -> int:
     from pandacat.app import output
     from pandacat.app.inputs import find_photos, read_file
-    from pandacat.models.classifier import load_classifier
+    from pandacat.models.loading import load_classifier
 
     place = output.table_path(options.output) if options.output else None
     paths = find_photos(options.paths)

@@ -41,11 +41,13 @@ def print_lines(verdicts: Iterable[Prediction], *, prediction_sets: bool) -> Non
     print(f"{what:{width}}{'panda':>7}{'cat':>8}{'other':>8}   photo")
     for verdict in verdicts:
         if verdict.probabilities is None:
-            line = f"{UNREADABLE:{width + 23}}   {printable(verdict.name)}: {verdict.reason}"
+            line = f"{UNREADABLE:{width + 23}}   {printable(verdict.path)}: {verdict.reason}"
         else:
-            shares = "".join(f"{probability:8.1%}" for probability in verdict.probabilities)
+            shares = "".join(
+                f"{probability:8.1%}" for probability in verdict.probabilities.values()
+            )
             said = verdict.prediction_set if prediction_sets else verdict.label
-            line = f"{said:{width - 1}}{shares}   {printable(verdict.name)}"
+            line = f"{said:{width - 1}}{shares}   {printable(verdict.path)}"
         encoding = sys.stdout.encoding or "utf-8"
         tqdm.write(line.encode(encoding, "backslashreplace").decode(encoding))
 
@@ -61,8 +63,12 @@ def write_csv(path: Path, verdicts: Iterable[Prediction], *, prediction_sets: bo
         writer.writerow(("path", "label", *(f"p_{label}" for label in LABELS), *extra))
         for verdict in verdicts:
             if verdict.probabilities is None:
-                print(f"{printable(verdict.name)}: {verdict.reason}", file=sys.stderr)
-            row = (verdict.name, verdict.label or UNREADABLE, *(verdict.probabilities or ("",) * 3))
+                print(f"{printable(verdict.path)}: {verdict.reason}", file=sys.stderr)
+            row = (
+                verdict.path,
+                verdict.label or UNREADABLE,
+                *(verdict.probabilities.values() if verdict.probabilities else ("",) * 3),
+            )
             writer.writerow(
                 (*row, verdict.prediction_set or UNREADABLE) if prediction_sets else row
             )
@@ -73,11 +79,11 @@ def write_json_list(path: Path, verdicts: Iterable[Prediction], *, prediction_se
     with path.open("w", encoding="utf-8", errors="surrogateescape") as stream:
         separator = "[\n"
         for verdict in verdicts:
-            row: dict[str, object] = {"path": verdict.name, "label": verdict.label or UNREADABLE}
+            row: dict[str, object] = {"path": verdict.path, "label": verdict.label or UNREADABLE}
             if verdict.probabilities is None:
                 row["reason"] = verdict.reason
             else:
-                row |= {f"p_{k}": p for k, p in zip(LABELS, verdict.probabilities, strict=True)}
+                row |= {f"p_{label}": p for label, p in verdict.probabilities.items()}
             if prediction_sets:
                 row["prediction_set"] = verdict.prediction_set or UNREADABLE
             stream.write(f"{separator}  {json.dumps(row, ensure_ascii=False)}")

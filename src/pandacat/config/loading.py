@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,12 @@ def load_config(path: Path = PARAMS_FILE) -> Config:
         reason = _cut(" ".join(str(error).split()), 500)
         raise PandacatError(f"{path} is not readable as YAML: {reason}") from None
     return parse_config(content, name=str(path))
+
+
+def default_config() -> Config:
+    """Return the parameters that the package brings along: `params.yaml` as it was installed."""
+    with as_file(files("pandacat.config") / "default_params.yaml") as path:
+        return load_config(path)
 
 
 def parse_config(content: object, name: str = "params.yaml") -> Config:

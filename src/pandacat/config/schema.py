@@ -12,15 +12,37 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
+from pandacat.labels import OTHER, LabelClasses, imagenet_class
+
+
+def _unreserved(label: str) -> str:
+    if label in (OTHER, "all"):
+        raise ValueError(f"{label} has a meaning of its own and can't name an animal")
+    return label
+
+
+def rising(bounds: tuple[float, float]) -> tuple[float, float]:
+    """Return a range as it is; refuse one from high to low."""
+    if bounds[0] > bounds[1]:
+        raise ValueError("needs the smaller number first")
+    return bounds
+
+
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 PlaceName = Annotated[str, Field(min_length=1)]
 FolderName = Annotated[str, Field(pattern=r"^[^/\\]+$")]
+LabelName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$"), AfterValidator(_unreserved)]
 LearningRate = Annotated[float, Field(gt=0, le=1000)]
 Channels = Annotated[int, Field(ge=1, le=4096)]
 Depth = Annotated[int, Field(ge=1, le=100)]
 Scale = Annotated[float, Field(ge=0.01, le=100)]
+Area = Annotated[float, Field(gt=0, le=1)]
+Factor = Annotated[float, Field(ge=0, le=10)]
+JpegQuality = Annotated[int, Field(ge=1, le=100)]
+Range = Annotated[tuple[Scale, Scale], AfterValidator(rising)]
+ImageNetClass = Annotated[int | str, AfterValidator(imagenet_class)]
 
 
 def _owner_and_name(dataset: str) -> str:
@@ -54,12 +76,13 @@ def folded(folder: str) -> str:
 
 
 @dataclass(frozen=True, config=_checked)
-class FolderParams:
-    """Names of the folders whose photos get each label, compared as `folded`."""
+class LabelParams:
+    """One of the animals that are told apart."""
 
-    panda: tuple[FolderName, ...]
-    cat: tuple[FolderName, ...]
-    other: tuple[FolderName, ...]
+    folders: Annotated[tuple[FolderName, ...], Field(min_length=1)]
+    """Names of the folders whose photos get the label, compared as `folded`."""
+    imagenet: tuple[ImageNetClass, ...]
+    """Indices of the ImageNet classes that mean it, given by name or index; may be empty."""
 
 
 @dataclass(frozen=True, config=_checked)
@@ -71,31 +94,34 @@ class PhotosParams:
     kaggle: KaggleParams
     archive: PlaceName | None
     """A zip file or a folder, one sub-folder per class at any depth."""
-    folders: FolderParams
 
     def __post_init__(self) -> None:
-        """Refuse a source without its place, and a folder name with two labels."""
+        """Refuse a source without its place."""
         if self.source == "archive" and not self.archive:
             raise ValueError("source archive needs photos.archive, the path to a zip or a folder")
-        names = [
-            name
-            for label in (self.folders.panda, self.folders.cat, self.folders.other)
-            for name in {*map(folded, label)}
-        ]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"photos.folders has a name for two labels: {', '.join(twice)}")
 
 
 @dataclass(frozen=True, config=_checked)
-class PreprocessParams:
-    """From files as they came to verified, normalized, split photos."""
+class ImageSpec:
+    """How the bytes of a photo become the pixels that networks see, in training and ever after."""
 
     image_px: Annotated[int, Field(ge=64, le=4096)]
-    """Shorter side of the kept copy; smaller photos keep their size."""
+    """Shorter side after shrinking; smaller photos keep their size."""
     jpeg_quality: Annotated[int, Field(ge=50, le=100)]
+    """At which every photo is recompressed, so that none keeps the traces of its own file."""
     max_megapixels: Annotated[float, Field(gt=0, le=178)]
-    """Larger photos are quarantined unread; Pillow refuses more than 178 million pixels anyway."""
+    """Larger photos are not read; Pillow refuses more than 178 million pixels anyway."""
+
+    @property
+    def image_spec(self) -> "ImageSpec":
+        """These fields alone, as a saved model keeps them."""
+        return ImageSpec(self.image_px, self.jpeg_quality, self.max_megapixels)
+
+
+@dataclass(frozen=True, config=_checked)
+class PreprocessParams(ImageSpec):
+    """From files as they came to verified, normalized, split photos."""
+
     near_duplicate_bits: Annotated[int, Field(ge=0, le=32)]
     """Photos whose 128-bit fingerprints differ in at most so many bits share a group."""
     validation_share: Share
@@ -116,7 +142,7 @@ class AugmentParams:
 
     rotation_degrees: Annotated[float, Field(ge=0, le=180)]
     """Turned by up to so much either way."""
-    scale: tuple[Scale, Scale]
+    scale: Range
     """Enlarged by a factor between these two; 1 is as it is."""
     aspect: Annotated[float, Field(ge=0, le=1)]
     """Width against height, by a factor of up to 1 + aspect either way."""
@@ -132,11 +158,6 @@ class AugmentParams:
     """Brightness, contrast and saturation changed by up to this share each."""
     random_erasing: Annotated[float, Field(ge=0, le=1)]
     """A gray rectangle over it, with sides of up to this share of the picture's."""
-
-    def __post_init__(self) -> None:
-        """Refuse a scale from high to low."""
-        if self.scale[0] > self.scale[1]:
-            raise ValueError("scale needs the smaller factor first")
 
 
 @dataclass(frozen=True, config=_checked)
@@ -187,6 +208,29 @@ class TrainScratchParams:
 
 
 @dataclass(frozen=True, config=_checked)
+class AugmentedCopiesParams:
+    """Copies of each training photo as it might also have come, whose features are kept."""
+
+    count: Annotated[int, Field(ge=0, le=64)]
+    """Of each training photo, besides its center."""
+    area: Annotated[tuple[Area, Area], AfterValidator(rising)]
+    """Share of the photo's area that is cut out."""
+    aspect: Annotated[float, Field(ge=0, le=2)]
+    """Width against height, by a factor of up to exp(aspect) either way."""
+    coarseness: Annotated[float, Field(ge=1, le=64)]
+    """Reduced to a resolution up to so many times lower, and enlarged again."""
+    flip: Annotated[float, Field(ge=0, le=1)]
+    """Share of the copies that are mirrored."""
+    brightness: Annotated[float, Field(ge=0, le=3)]
+    """By a factor of up to exp(brightness) either way."""
+    contrast: Annotated[float, Field(ge=0, le=3)]
+    """By a factor of up to exp(contrast) either way."""
+    saturation: Annotated[tuple[Factor, Factor], AfterValidator(rising)]
+    jpeg_quality: Annotated[tuple[JpegQuality, JpegQuality], AfterValidator(rising)]
+    """Recompressed at a quality between these two."""
+
+
+@dataclass(frozen=True, config=_checked)
 class PredictPretrainedParams:
     """The ImageNet network as it is, and the features it gives the next stages."""
 
@@ -195,8 +239,7 @@ class PredictPretrainedParams:
     engine: Literal["auto", "openvino", "torch"]
     crops: Literal["center", "two_scales"]
     """What the fine-tuned network sees of each photo; the untouched network sees the center."""
-    augmented_copies: Annotated[int, Field(ge=0, le=64)]
-    """Of each training photo, besides its center."""
+    augmented_copies: AugmentedCopiesParams
     seed: Seed
 
 
@@ -251,7 +294,8 @@ class EvaluateParams:
     """How the networks are measured."""
 
     field_test: PlaceName | None
-    """Labeled photos from elsewhere: a zip or folder, with `photos.folders`; never trained on."""
+    """Labeled photos from other sources: a zip or folder, its sub-folders named as those of the
+    archive; never trained on."""
     mistakes_shown: Count
     seed: Seed
 
@@ -279,6 +323,10 @@ class RobustnessParams:
 class Config:
     """All of `params.yaml`."""
 
+    labels: Annotated[dict[LabelName, LabelParams], Field(min_length=1, max_length=50)]
+    """The animals that are told apart, in the order of all tables and probabilities."""
+    other: tuple[FolderName, ...]
+    """Names of the folders of what is none of them."""
     photos: PhotosParams
     preprocess: PreprocessParams
     train_scratch: TrainScratchParams
@@ -289,3 +337,32 @@ class Config:
     robustness: RobustnessParams
     gate: tuple[GateRule, ...]
     """The first rule that matches a figure counts."""
+
+    def __post_init__(self) -> None:
+        """Refuse a folder name or an ImageNet class with two labels."""
+        names = [name for folders in self._folders().values() for name in {*map(folded, folders)}]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"a folder name has two labels: {', '.join(twice)}")
+        classes = [index for indices in self.label_classes for index in {*indices}]
+        if shared := sorted({index for index in classes if classes.count(index) > 1}):
+            raise ValueError(f"an ImageNet class has two labels: {', '.join(map(str, shared))}")
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The in-distribution labels in order, and `other` last."""
+        return (*self.labels, OTHER)
+
+    @property
+    def label_classes(self) -> LabelClasses:
+        """For each in-distribution label, the indices of the ImageNet classes that mean it."""
+        return tuple(tuple(sorted(label.imagenet)) for label in self.labels.values())  # type: ignore[arg-type, type-var]
+
+    @property
+    def label_of_folder(self) -> dict[str, str]:
+        """The label of each folder name, `folded`."""
+        return {
+            folded(name): label for label, folders in self._folders().items() for name in folders
+        }
+
+    def _folders(self) -> dict[str, tuple[str, ...]]:
+        return {name: label.folders for name, label in self.labels.items()} | {OTHER: self.other}

@@ -1,4 +1,4 @@
-"""One photo: from bytes that anybody may have sent to upright RGB pixels, or a reason why not."""
+"""From the bytes of a photo, which anybody may have sent, to the pixels that networks see."""
 
 import hashlib
 import io
@@ -8,6 +8,8 @@ from functools import cache
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
+
+from pandacat.config.schema import ImageSpec
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -35,7 +37,7 @@ class UnreadablePhotoError(Exception):
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo as it was read."""
+    """A decoded photo."""
 
     image: Image.Image
     """Upright, mode RGB, shorter side at most the size asked for."""
@@ -46,7 +48,27 @@ class Photo:
     """Of the file as it came, in Pillow's terms."""
 
 
-def load_image(data: bytes, *, image_px: int, max_megapixels: float) -> Photo:
+def load_image(data: bytes, spec: ImageSpec) -> Image.Image:
+    """Return the RGB pixels of a photo as networks see them, shorter side at most `spec.image_px`.
+
+    This is the one way from bytes to pixels, in training, evaluation and prediction alike.
+
+    Raises:
+        UnreadablePhotoError: as `decode_photo` does.
+    """
+    return decode_jpeg(standardize(data, spec)[1])
+
+
+def standardize(data: bytes, spec: ImageSpec) -> tuple[Photo, bytes]:
+    """Return a photo as `decode_photo` does, and the JPEG that stands for it from then on.
+
+    Recompression takes from each file what its own compression would tell of its label.
+    """
+    photo = decode_photo(data, image_px=spec.image_px, max_megapixels=spec.max_megapixels)
+    return photo, encode_jpeg(photo.image, spec.jpeg_quality)
+
+
+def decode_photo(data: bytes, *, image_px: int, max_megapixels: float) -> Photo:
     """Return the photo in `data`, shrunk so that its shorter side is at most `image_px`.
 
     EXIF rotation and color profiles are applied, transparency is laid on white, 16-bit gray is

@@ -3,7 +3,7 @@
 import csv
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 import pandas as pd
 from tqdm import tqdm
 
-from pandacat.config.schema import FolderParams, PreprocessParams
+from pandacat.config.schema import Config, PreprocessParams
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
 from pandacat.core.parallel import ordered_map
@@ -19,14 +19,13 @@ from pandacat.data import provenance, splits, store
 from pandacat.data.duplicates import group_near_duplicates
 from pandacat.data.images import (
     UnreadablePhotoError,
-    encode_jpeg,
-    load_image,
     perceptual_hash,
     sha256_hex,
+    standardize,
 )
 from pandacat.data.provenance import Provenance
 from pandacat.data.sources import archive as archives
-from pandacat.labels import LABELS
+from pandacat.labels import OTHER
 
 QUARANTINE, PROVENANCE = "quarantine.csv", "provenance.json"
 
@@ -51,8 +50,7 @@ def preprocess(
     archive: Path,
     origin: Provenance,
     target: Path,
-    folders: FolderParams,
-    params: PreprocessParams,
+    config: Config,
     *,
     exclusions: Mapping[str, str],
 ) -> dict[str, Any]:
@@ -70,7 +68,7 @@ def preprocess(
     rejected: list[dict[str, str]] = []
 
     def keep(rows: store.RowBuffer) -> Iterator[tuple[str, bytes]]:
-        for row, jpeg in _read_all(archive, folders, params, exclusions):
+        for row, jpeg in _read_all(archive, config, exclusions):
             if isinstance(row, Row):
                 rows.append(vars(row))
                 yield row.name, jpeg
@@ -84,12 +82,13 @@ def preprocess(
         quarantine = pd.DataFrame(rejected, columns=["name", "label", "reason"])
         quarantine.to_csv(aside / QUARANTINE, index=False, lineterminator="\n")
         found = rows.table()
-        _require_enough(found, quarantine, params.min_photos_per_label)
-        index = _grouped_and_split(found, params)
+        _require_enough(found, quarantine, config)
+        index = _grouped_and_split(found, config.preprocess)
         _require_all_splits(index)
         store.write_index(aside, index)
+        store.write_labels(aside, config.label_names)
         provenance.write(aside / PROVENANCE, origin)
-    return _summary(index, quarantine)
+    return _summary(index, quarantine, config.label_names)
 
 
 def read_exclusions(path: Path) -> dict[str, str]:
@@ -125,8 +124,7 @@ def read_exclusions(path: Path) -> dict[str, str]:
 
 def _read_all(
     archive: Path,
-    folders: FolderParams,
-    params: PreprocessParams,
+    config: Config,
     exclusions: Mapping[str, str],
 ) -> Iterator[tuple[Row | dict[str, str], bytes]]:
     def read(entry: archives.Entry) -> tuple[Row | dict[str, str], bytes]:
@@ -135,7 +133,7 @@ def _read_all(
             return {"name": entry.name, "label": entry.label, "reason": reason}, b""
         try:
             data = reader.read(entry.name)
-            photo = load_image(data, image_px=params.image_px, max_megapixels=params.max_megapixels)
+            photo, jpeg = standardize(data, config.preprocess)
         except (archives.EntryError, UnreadablePhotoError) as error:
             return {"name": entry.name, "label": entry.label, "reason": str(error)}, b""
         fingerprint, mirrored = perceptual_hash(photo.image)
@@ -150,10 +148,10 @@ def _read_all(
             fingerprint=fingerprint,
             mirrored_fingerprint=mirrored,
         )
-        return row, encode_jpeg(photo.image, params.jpeg_quality)
+        return row, jpeg
 
     with archives.open_archive(archive) as reader:
-        entries = reader.photos(folders)
+        entries = reader.photos(config.label_of_folder)
         _tell_of_strangers(exclusions.keys() - {entry.name for entry in entries})
         results = ordered_map(read, entries)
         yield from tqdm(results, total=len(entries), desc="preprocess", unit="photo", disable=None)
@@ -169,12 +167,13 @@ def _tell_of_strangers(excluded: Set[str]) -> None:
         )
 
 
-def _require_enough(found: pd.DataFrame, quarantine: pd.DataFrame, least: int) -> None:
-    for label in LABELS:
+def _require_enough(found: pd.DataFrame, quarantine: pd.DataFrame, config: Config) -> None:
+    least = config.preprocess.min_photos_per_label
+    for label in config.label_names:
         kept = int((found["label"] == label).sum())
         lost = Counter(quarantine["reason"][quarantine["label"] == label])
         there = kept + lost.total()
-        if kept < least and (there or label != "other"):
+        if kept < least and (there or label != OTHER):
             reasons = "; ".join(f"{count}: {reason}" for reason, count in lost.most_common(3))
             raise PandacatError(
                 f"Only {kept} of {there} photos of {label} can be used, and {least} are needed"
@@ -212,7 +211,9 @@ def _require_all_splits(index: pd.DataFrame) -> None:
                 )
 
 
-def _summary(index: pd.DataFrame, quarantine: pd.DataFrame) -> dict[str, Any]:
+def _summary(
+    index: pd.DataFrame, quarantine: pd.DataFrame, labels: Sequence[str]
+) -> dict[str, Any]:
     counts = index.groupby(["split", "label"]).size()
     return {
         "photos": len(index),
@@ -220,7 +221,7 @@ def _summary(index: pd.DataFrame, quarantine: pd.DataFrame) -> dict[str, Any]:
         "groups": int(index.group.nunique()),
         "near_duplicates": len(index) - int(index.group.nunique()),
         **{
-            split: {label: int(counts.get((split, label), 0)) for label in LABELS}
+            split: {label: int(counts.get((split, label), 0)) for label in labels}
             for split in splits.SPLITS
         },
     }

@@ -1,7 +1,7 @@
 """Processed photos on disk: an index of what is known of each, and shards of their JPEG bytes."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pandacat.core.files import reading
+from pandacat.core.files import read_json, reading, write_json
 from pandacat.core.parallel import ordered_map
 from pandacat.data import store
 from pandacat.data.crops import cut_crops
 from pandacat.data.images import decode_jpeg
-from pandacat.labels import LABELS
 
-INDEX = "index.parquet"
+INDEX, LABELS = "index.parquet", "labels.json"
 SHARD_BYTES = 64 << 20
 ROW_GROUP = 256
 _SCHEMA = pa.schema([("name", pa.string()), ("jpeg", pa.binary())])
@@ -94,6 +93,17 @@ def read_index(folder: Path) -> pd.DataFrame:
         return pq.read_table(folder / INDEX).to_pandas()
 
 
+def write_labels(folder: Path, labels: Sequence[str]) -> None:
+    """Write the labels in the order in which they are counted from 0."""
+    write_json(folder / LABELS, list(labels))
+
+
+def read_labels(folder: Path) -> tuple[str, ...]:
+    """Return the labels in the order in which they are counted from 0, `other` last."""
+    with reading(folder / LABELS):
+        return tuple(map(str, read_json(folder / LABELS)))
+
+
 def iter_jpegs(folder: Path, names: Iterable[str] | None = None) -> Iterator[tuple[str, bytes]]:
     """Yield (name, JPEG bytes) in the order of the index; with `names`, of these photos only.
 
@@ -118,8 +128,8 @@ def dataset_fingerprint(index: pd.DataFrame) -> str:
 def load_squares(folder: Path, split: str, input_px: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the middle square of each photo of a split, and the labels.
 
-    They are `(N, 3, input_px, input_px) uint8` and `(N,) int64` indices into `LABELS`, in the order
-    of the index.
+    They are `(N, 3, input_px, input_px) uint8` and `(N,) int64` indices into the labels, in the
+    order of the index.
     """
     index = read_index(folder)
     chosen = index[index.split == split]
@@ -130,12 +140,12 @@ def load_squares(folder: Path, split: str, input_px: int) -> tuple[np.ndarray, n
 
     for row, pixels in enumerate(ordered_map(square, iter_jpegs(folder, chosen.name))):
         images[row] = pixels.transpose(2, 0, 1)
-    return images, split_labels(index, split)
+    return images, split_labels(index, split, read_labels(folder))
 
 
-def split_labels(index: pd.DataFrame, split: str) -> np.ndarray:
-    """Return the labels of a split's photos as indices into `LABELS`, `(N,) int64`."""
-    return index.label[index.split == split].map(LABELS.index).to_numpy(np.int64, copy=True)
+def split_labels(index: pd.DataFrame, split: str, labels: Sequence[str]) -> np.ndarray:
+    """Return the labels of a split's photos as indices into `labels`, `(N,) int64`."""
+    return index.label[index.split == split].map(labels.index).to_numpy(np.int64, copy=True)
 
 
 def load_images(photo_folder: Path, names: Iterable[str]) -> dict[str, Image.Image]:

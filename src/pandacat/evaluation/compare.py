@@ -20,8 +20,9 @@ from pandacat.metrics import calibration, open_set
 from pandacat.metrics.accuracy import log_losses, right_between_two
 from pandacat.metrics.intervals import Interval
 from pandacat.metrics.paired import mcnemar, paired_difference
-from pandacat.models.classifier import Classifier, by_backbone, load_classifier
+from pandacat.models.classifier import Classifier, by_backbone
 from pandacat.models.embed import split_features
+from pandacat.models.loading import load_classifier
 from pandacat.models.saved import SavedModel
 
 NETWORKS = {
@@ -114,7 +115,7 @@ def load_networks(models: Path) -> dict[str, Classifier]:
 
 
 def extract_split(
-    classifiers: Classifiers, split: str, *, photo_folder: Path, kept: Features
+    classifiers: Classifiers, split: str, *, photo_folder: Path, stored: Features
 ) -> ExtractedPhotos:
     """Return the photos of a split as the networks see them."""
     index = store.read_index(photo_folder)
@@ -124,9 +125,9 @@ def extract_split(
             key: split_features(
                 split,
                 classifier,
-                crop=classifier.description.crops,
+                crops=classifier.description.crops,
                 photo_folder=photo_folder,
-                kept=kept,
+                stored=stored,
             )
             for key, classifier in by_backbone(classifiers.values()).items()
         },
@@ -137,9 +138,9 @@ def predict(classifiers: Classifiers, seen: ExtractedPhotos) -> pd.DataFrame:
     """Return what each network says of each photo: `predictions`' columns, and `network`."""
     return pd.concat(
         [
-            prediction_table(seen.index, classifier.probabilities(seen.by(classifier))).assign(
-                network=name
-            )
+            prediction_table(
+                seen.index, classifier.probabilities(seen.by(classifier)), classifier.labels
+            ).assign(network=name)
             for name, classifier in classifiers.items()
         ],
         ignore_index=True,
@@ -213,12 +214,14 @@ class InDistribution:
 
 
 def in_distribution_features(
-    classifier: Classifier, *, photo_folder: Path, kept: Features
+    classifier: Classifier, *, photo_folder: Path, stored: Features
 ) -> InDistribution:
     """Return the training photos of pandas and cats: what the backbone makes of their centers."""
     index = store.read_index(photo_folder)
-    seen = split_features("train", classifier, crop="center", photo_folder=photo_folder, kept=kept)
-    labels = store.split_labels(index, "train")
+    seen = split_features(
+        "train", classifier, crops="center", photo_folder=photo_folder, stored=stored
+    )
+    labels = store.split_labels(index, "train", LABELS)
     known = labels != LABELS.index("other")
     return InDistribution(seen[known, 0], labels[known])
 

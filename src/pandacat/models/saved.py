@@ -11,12 +11,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as packed
 
+from pandacat.config.schema import ImageSpec
 from pandacat.core.errors import MODEL_AGAIN, PandacatError
 from pandacat.core.files import atomic_write, sha256_of, write_json
 from pandacat.data.crops import CropScheme
+from pandacat.labels import LabelClasses
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
-FORMAT = 2
+FORMAT = 3
 
 _OTHER_TYPES = (TypeError, AttributeError, KeyError)
 """What `load_file` raises of numbers that numpy has no type for, such as bfloat16."""
@@ -26,12 +28,12 @@ Threshold = Annotated[float, Field(ge=0, le=1)]
 
 @checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ConformalThresholds:
-    """How many pandas and cats an answer names; see `measure.conformal`."""
+    """Which labels a prediction set holds; see `metrics.conformal`."""
 
     coverage: Annotated[float, Field(gt=0, lt=1)]
-    """Of the pandas, and of the cats, among photos like those of the validation split."""
-    thresholds: tuple[Threshold, Threshold]
-    """An answer names panda, or cat, where its probability is at least this."""
+    """Share of each label's photos whose set holds it, among photos like the validation split."""
+    thresholds: tuple[Threshold, ...]
+    """For each in-distribution label, the probability from which it is in the set."""
 
 
 @checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -42,13 +44,16 @@ class Description:
     """Our own network, or one that was trained on ImageNet (adapted or not)."""
     backbone: str
     """For `pretrained`: its name, as in `params.yaml`; for `scratch`: `scratch`."""
-    labels: tuple[str, ...]
+    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    """In the order of all probabilities; of models for photos `other` is the last."""
+    label_classes: LabelClasses
+    """Of `pretrained`: for each label but `other`, the rows of the head that mean it."""
     crops: CropScheme
     input_px: Annotated[int, Field(ge=8, le=2048)]
     temperature: Annotated[float, Field(ge=1e-3, le=1e3)]
     """By which logits are divided, so that probabilities mean what they say."""
-    image_px: Annotated[int, Field(ge=8, le=8192)]
-    """Shorter side to which photos are shrunk before crops are cut."""
+    image: ImageSpec | None
+    """How bytes become pixels; `None` of models that are not for photos."""
     trained_on: Annotated[str, Field(pattern="^([0-9a-f]{64}|ImageNet)$")]
     """SHA-256 that identifies the training photos; `ImageNet` where it was not trained here."""
     title: str

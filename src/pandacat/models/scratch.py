@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
@@ -194,6 +195,15 @@ class ScratchBackbone(nn.Module):
         """Return logits (N, classes) for `images` (N, S, S, 3) uint8."""
         logits: Tensor = self.network(images.permute(0, 3, 1, 2).float() / 255)
         return logits
+
+
+def restore(architecture: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> ScratchBackbone:
+    """Return a saved network as the engines take it; raises as `from_state` does."""
+    state = {
+        name.removeprefix("backbone."): torch.from_numpy(values.copy())
+        for name, values in tensors.items()
+    }
+    return ScratchBackbone(from_state(architecture, state))
 
 
 def multiply_adds(network: ScratchNetwork) -> int:

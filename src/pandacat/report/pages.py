@@ -24,7 +24,6 @@ from pandacat.data.crops import crop_count
 from pandacat.data.provenance import Provenance
 from pandacat.evaluation import shortcuts
 from pandacat.evaluation.predictions import (
-    PROBABILITY_COLUMNS,
     is_correct,
     labels_and_probabilities,
     predicted_labels,
@@ -313,7 +312,7 @@ def _surest(facts: Facts) -> str:
     wrong = judged[(judged.network == OURS) & ~is_correct(judged)]
     if wrong.empty:
         return "that no mistake was seen here does not mean that it makes none."
-    sure = wrong[PROBABILITY_COLUMNS].max(axis=1).max()
+    sure = labels_and_probabilities(wrong)[1].max()
     return f"of its surest mistake here it was {percent(sure)} sure."
 
 

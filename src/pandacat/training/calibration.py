@@ -1,13 +1,13 @@
 """Temperature and conformal thresholds, fitted on the validation split."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from pandacat.core.console import print_status
-from pandacat.labels import LABELS
 from pandacat.metrics import conformal
 from pandacat.models.saved import ConformalThresholds
 
@@ -31,20 +31,31 @@ def fit_temperature(logits: np.ndarray, classes: np.ndarray) -> float:
 
 
 def fit_conformal_thresholds(
-    probabilities: np.ndarray, classes: np.ndarray, coverage: float
+    probabilities: np.ndarray, classes: np.ndarray, coverage: float, labels: Sequence[str]
 ) -> ConformalThresholds:
-    """Return from which probability on panda, and cat, is to be named, so that `coverage` of each
-    get their name, among photos like the validation photos given: `(N, 3)` and `(N,)`.
+    """Return the probability of each in-distribution label from which prediction sets hold it.
 
-    Where these are too few for it, the user is told.
+    The sets of at least `coverage` of its photos then do, among photos like those of the validation
+    split. A label with too few of these is in every set, and the user is warned.
+
+    Args:
+        probabilities: `(N, K + 1)` of the validation photos.
+        classes: `(N,)`, indices of their labels.
+        coverage: above 0 and below 1.
+        labels: `other` last.
     """
-    known = classes != LABELS.index("other")
-    panda, cat = conformal.calibrate_by_label(probabilities[known, :2], classes[known], coverage)
-    if not (panda and cat):
-        there = np.bincount(classes[known], minlength=2)
-        print_status(
-            f"fine_tune.coverage {coverage:g} needs {math.ceil(1 / (1 - coverage) - 1e-9) - 1} "
-            f"validation photos of panda, and as many of cat; there are {there[0]} and {there[1]}. "
-            "Answers name what has too few on every photo: lower it, or add photos."
-        )
-    return ConformalThresholds(coverage, (float(panda), float(cat)))
+    *names, _ = labels
+    known = classes < len(names)
+    thresholds = conformal.calibrate_by_label(
+        probabilities[known, : len(names)], classes[known], coverage
+    )
+    needed = math.ceil(1 / (1 - coverage) - 1e-9) - 1
+    for name, threshold, count in zip(
+        names, thresholds, np.bincount(classes[known], minlength=len(names)), strict=True
+    ):
+        if not threshold:
+            print_status(
+                f"fine_tune.coverage {coverage:g} needs {needed} validation photos of {name}, and "
+                f"there are {count}: every prediction set holds {name}. Lower it, or add photos."
+            )
+    return ConformalThresholds(coverage, tuple(map(float, thresholds)))

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from pandacat.config.schema import FineTuneParams
 from pandacat.data import augment, store
 from pandacat.data.features import Features
-from pandacat.labels import LABELS, label_of_imagenet_class
+from pandacat.labels import LabelClasses, label_groups
 from pandacat.models import pretrained
-from pandacat.models.pretrained import Backbone, group_log_probabilities, pool_crops
-from pandacat.models.saved import SavedModel
+from pandacat.models.pretrained import Backbone, label_log_probabilities, pool_crops
+from pandacat.models.saved import Description, SavedModel
 from pandacat.training.batches import Batch, Examples, ShuffledBatches, generator_for
 from pandacat.training.checkpoint import Checkpoint
 from pandacat.training.device import make_deterministic, pick_compute
@@ -40,28 +40,33 @@ class Data:
     else pictures `(M, 3, H, W) uint8`."""
     validation: Examples
     """Features `(N, V, D)`, else pictures `(N, 1, 3, H, W)`."""
+    label_classes: LabelClasses
+    """For each label but `other`, the rows of the head that mean it."""
 
 
-def from_features(index: pd.DataFrame, features: Features) -> Data:
-    """Return what the frozen backbone makes of the photos."""
+def from_features(index: pd.DataFrame, features: Features, description: Description) -> Data:
+    """Return the features of the photos, whose labels are those of the described model."""
 
     def examples(split: str, inputs: np.ndarray) -> Examples:
-        return Examples(*map(torch.from_numpy, (inputs, store.split_labels(index, split))))
+        labels = store.split_labels(index, split, description.labels)
+        return Examples(*map(torch.from_numpy, (inputs, labels)))
 
     centers = features.centers[np.flatnonzero(index.split == "train"), None]
     return Data(
         examples("train", np.concatenate([centers, features.copies], axis=1)),
         examples("validation", np.array(features.validation_crops)),
+        description.label_classes,
     )
 
 
-def from_pictures(folder: Path, input_px: int) -> Data:
-    """Return the middle squares of the photos."""
+def from_pictures(folder: Path, description: Description) -> Data:
+    """Return the middle squares of the photos, of the size that the described model takes."""
     train, validation = (
-        Examples(*map(torch.from_numpy, store.load_squares(folder, split, input_px)))
+        Examples(*map(torch.from_numpy, store.load_squares(folder, split, description.input_px)))
         for split in ("train", "validation")
     )
-    return Data(train, Examples(validation.inputs[:, None], validation.classes))
+    validation = Examples(validation.inputs[:, None], validation.classes)
+    return Data(train, validation, description.label_classes)
 
 
 class MovedHead(nn.Module):
@@ -100,15 +105,17 @@ class MovedHead(nn.Module):
 
 @torch.inference_mode()
 def classes_seen_in_other(head: nn.Linear, data: Data) -> Tensor:
-    """Return `(1000,) bool`: the classes of other animals that the training photos show.
+    """Return `(C,) bool`: the classes that mean `other` and appear among its training photos.
 
-    These are the most probable ones of a photo labeled other, or of a augmented copy of one.
+    They are the most probable class of a photo labeled other, or of an augmented copy of one.
     """
-    other = LABELS.index("other")
-    seen = data.train.inputs[data.train.classes == other]
-    shown = torch.zeros(head.out_features, dtype=torch.bool)
-    shown[head(seen).argmax(dim=-1).flatten()] = True
-    return shown & (torch.tensor(label_of_imagenet_class()) == other)
+    other = len(data.label_classes)
+    inputs = data.train.inputs[data.train.classes == other]
+    appears = torch.zeros(head.out_features, dtype=torch.bool)
+    appears[head(inputs).argmax(dim=-1).flatten()] = True
+    means_other = torch.zeros(head.out_features, dtype=torch.bool)
+    means_other[label_groups(data.label_classes, head.out_features)[-1]] = True
+    return appears & means_other
 
 
 class WholeNetwork(nn.Module):
@@ -192,7 +199,8 @@ def fine_tune(
     learner.to(compute.device)
     trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     start = [parameter.detach().clone() for parameter in trained]
-    counts = torch.bincount(train.classes, minlength=len(LABELS)).clamp(min=1)
+    label_count = len(data.label_classes) + 1
+    counts = torch.bincount(train.classes, minlength=label_count).clamp(min=1)
     weights = (len(train) / (counts.count_nonzero() * counts)).to(compute.device)
 
     def batches(epoch: int) -> ShuffledBatches:
@@ -209,9 +217,9 @@ def fine_tune(
 
     def loss(learner: nn.Module, batch: Batch) -> Tensor:
         inputs, classes = batch
-        answers = group_log_probabilities(learner(inputs).float())
-        answers = answers.reshape(len(classes), -1, len(LABELS))
-        right = answers[range(len(classes)), :, classes]
+        outputs = label_log_probabilities(learner(inputs).float(), data.label_classes)
+        outputs = outputs.reshape(len(classes), -1, label_count)
+        right = outputs[range(len(classes)), :, classes]
         own, copies = right[:, 0], right[:, 1:]
         if copies.shape[1]:
             own = (own + copies.mean(dim=1)) / 2
@@ -221,7 +229,7 @@ def fine_tune(
         return -(own * weights[classes]).mean() + params.l2_sp * distance
 
     def validate(learner: nn.Module) -> dict[str, float]:
-        logits = pool_crops(predicted(learner, validation.inputs, compute.device))
+        logits = pool_crops(predicted(learner, data, compute.device))
         right = logits.argmax(dim=1) == validation.classes
         return {
             "validation_loss": float(nn.functional.cross_entropy(logits, validation.classes)),
@@ -249,11 +257,12 @@ def fine_tune(
 
 
 @torch.inference_mode()
-def predicted(learner: nn.Module, inputs: Tensor, device: torch.device) -> Tensor:
-    """Return `(N, V, 3)` log-probabilities for the crops of N photos."""
+def predicted(learner: nn.Module, data: Data, device: torch.device) -> Tensor:
+    """Return `(N, V, K + 1)` log-probabilities for the crops of the validation photos."""
     parts = []
-    for some in inputs.split(64):
+    for some in data.validation.inputs.split(64):
         flat = some.flatten(0, 1).to(device)
         flat = flat.float() / 255 if flat.dtype == torch.uint8 else flat
-        parts.append(group_log_probabilities(learner(flat)).unflatten(0, some.shape[:2]).cpu())
+        outputs = label_log_probabilities(learner(flat), data.label_classes)
+        parts.append(outputs.unflatten(0, some.shape[:2]).cpu())
     return torch.cat(parts)

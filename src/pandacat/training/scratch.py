@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from pandacat.config.schema import ScratchParams
+from pandacat.config.schema import ImageSpec, ScratchParams
 from pandacat.data import augment, provenance, store
 from pandacat.data.sources import mnist
-from pandacat.labels import LABELS
 from pandacat.metrics.intervals import wilson
 from pandacat.models import scratch
 from pandacat.models.saved import Description, save_model
@@ -70,7 +69,7 @@ def photo_data(folder: Path, input_px: int) -> ScratchData:
     }
     fingerprint = store.dataset_fingerprint(store.read_index(folder))
     title = provenance.read(folder / "provenance.json").title
-    return ScratchData(title, fingerprint, LABELS, splits)
+    return ScratchData(title, fingerprint, store.read_labels(folder), splits)
 
 
 def train_scratch(
@@ -148,17 +147,18 @@ def train_scratch(
 
 
 def save_scratch(
-    folder: Path, network: ScratchNetwork, data: ScratchData, *, image_px: int
+    folder: Path, network: ScratchNetwork, data: ScratchData, *, image: ImageSpec | None
 ) -> None:
-    """Write the network as a saved model, for photos shrunk to `image_px` before they are cut."""
+    """Write the network as a saved model, for photos that become pixels as `image` says."""
     description = Description(
         kind="scratch",
         backbone="scratch",
         labels=data.labels,
+        label_classes=(),
         crops="square",
         input_px=network.spec.input_px,
         temperature=1.0,
-        image_px=image_px,
+        image=image,
         trained_on=data.fingerprint,
         title=data.title,
         architecture=asdict(network.spec),

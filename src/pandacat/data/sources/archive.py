@@ -12,17 +12,17 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from pandacat.config.schema import FolderParams, folded
+from pandacat.config.schema import folded
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
-from pandacat.labels import LABELS, Label
+from pandacat.labels import OTHER
 
 LARGEST_FILE_BYTES = 256 << 20
 """Larger files inside an archive are not read."""
@@ -32,8 +32,6 @@ LARGEST_RATIO = 250
 
 HARMLESS_FILE_BYTES = 1 << 20
 """...unless they stay this small."""
-
-NEEDED_LABELS: tuple[Label, ...] = ("panda", "cat")
 
 TOP = "(top)"
 """What the place above all folders is called."""
@@ -67,7 +65,7 @@ class Entry:
 
     name: str
     """As in the archive; unique there."""
-    label: Label
+    label: str
     size_bytes: int
     """Unpacked, as the archive says."""
 
@@ -78,6 +76,8 @@ class ArchiveIndex:
 
     photos: tuple[Entry, ...]
     """Sorted by name."""
+    labels: tuple[str, ...]
+    """Those that photos may have, `other` last."""
     unlabeled: dict[str, int]
     """How many files lie in each folder that stands for no label; most first."""
     nested_archives: int
@@ -89,7 +89,7 @@ class ArchiveIndex:
         """Return the number of files by label, and of the others by the reason to ignore them."""
         labels = Counter(entry.label for entry in self.photos)
         return {
-            "files": {label: labels[label] for label in LABELS},
+            "files": {label: labels[label] for label in self.labels},
             "ignored": {
                 "unlabeled": sum(self.unlabeled.values()),
                 "nested_archives": self.nested_archives,
@@ -105,7 +105,7 @@ class ArchiveIndex:
         for reason, count in ignored.items():
             lines.append(f"ignored: {count} {reason.replace('_', ' ')}")
         if self.unlabeled:
-            lines.append(f"no label in photos.folders for: {_listed(self.unlabeled)}")
+            lines.append(f"folders without a label in params.yaml: {_listed(self.unlabeled)}")
         return "\n".join(lines)
 
 
@@ -115,9 +115,9 @@ class Reader:
     def __init__(self, opened: zipfile.ZipFile) -> None:
         self._zip = opened
 
-    def photos(self, folders: FolderParams) -> tuple[Entry, ...]:
-        """Return the labeled files, sorted by name; raises as `survey` does."""
-        return _index(self._zip, folders, NEEDED_LABELS).photos
+    def photos(self, label_of_folder: Mapping[str, str]) -> tuple[Entry, ...]:
+        """Return the labeled files, sorted by name; raises as `index_archive` does."""
+        return _index(self._zip, label_of_folder).photos
 
     def read(self, name: str) -> bytes:
         """Return the unpacked bytes of the file `name`.
@@ -152,10 +152,10 @@ def open_archive(archive: Path) -> Iterator[Reader]:
         yield Reader(opened)
 
 
-def index_archive(
-    archive: Path, folders: FolderParams, *, needed: Sequence[Label] = NEEDED_LABELS
-) -> ArchiveIndex:
+def index_archive(archive: Path, label_of_folder: Mapping[str, str]) -> ArchiveIndex:
     """Sort the files of an archive by label, and those without one by reason.
+
+    `label_of_folder` gives the label for each name of a folder, `folded`.
 
     A file has the label of the nearest folder above it whose name stands for one. Upper and lower
     case, and the two ways to write an accented letter in Unicode, are the same.
@@ -165,18 +165,17 @@ def index_archive(
             out of it, a name used twice, files that share their bytes), or lacks a needed label.
     """
     with _opened(archive) as opened:
-        return _index(opened, folders, needed)
+        return _index(opened, label_of_folder)
 
 
-def _index(opened: zipfile.ZipFile, folders: FolderParams, needed: Sequence[Label]) -> ArchiveIndex:
+def _index(opened: zipfile.ZipFile, label_of_folder: Mapping[str, str]) -> ArchiveIndex:
     files = [info for info in opened.infolist() if not info.filename.endswith(("/", "\\"))]
     _refuse_deceit(files)
-    label_of = {folded(name): label for label in LABELS for name in getattr(folders, label)}
 
     @cache
-    def look_up(folder: str) -> tuple[Label | None, bool]:
+    def look_up(folder: str) -> tuple[str | None, bool]:
         parents = _parts(folder)
-        labels = (label_of.get(folded(parent)) for parent in reversed(parents))
+        labels = (label_of_folder.get(folded(parent)) for parent in reversed(parents))
         return next(filter(None, labels), None), any(map(_is_hidden, parents))
 
     photos: list[Entry] = []
@@ -197,12 +196,16 @@ def _index(opened: zipfile.ZipFile, folders: FolderParams, needed: Sequence[Labe
             photos.append(Entry(info.filename, label, info.file_size))
     found = ArchiveIndex(
         photos=tuple(sorted(photos, key=lambda entry: entry.name)),
+        labels=(
+            *(label for label in dict.fromkeys(label_of_folder.values()) if label != OTHER),
+            OTHER,
+        ),
         unlabeled=dict(sorted(unlabeled.items(), key=lambda item: (-item[1], item[0]))),
         nested_archives=nested_archives,
         links=links,
         hidden=hidden,
     )
-    _refuse_lack(found, needed)
+    _refuse_lack(found)
     return found
 
 
@@ -332,15 +335,15 @@ def _refusal(reason: str) -> PandacatError:
     )
 
 
-def _refuse_lack(found: ArchiveIndex, needed: Sequence[Label]) -> None:
+def _refuse_lack(found: ArchiveIndex) -> None:
     labels = Counter(entry.label for entry in found.photos)
-    missing = [label for label in needed if not labels[label]]
+    missing = [label for label in found.labels if label != OTHER and not labels[label]]
     if not missing:
         return
     folders = Counter(found.unlabeled)
     folders.update(_folder_and_name(entry.name)[0] for entry in found.photos)
     what = f"its folders with files are: {_listed(dict(folders))}" if folders else "it has no files"
-    keys = " and ".join(f"photos.folders.{label}" for label in missing)
+    keys = " and ".join(f"labels.{label}.folders" for label in missing)
     steps = []
     if found.nested_archives:
         steps.append(f"It holds {found.nested_archives} archives, which are not opened: unpack it.")

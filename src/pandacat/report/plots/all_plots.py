@@ -1,5 +1,6 @@
 """All figures of one run of the pipeline, from what its stages left."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +9,15 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from pandacat.config.schema import AugmentParams
+from pandacat.config.schema import AugmentedCopiesParams, AugmentParams
 from pandacat.core.tables import read_table
 from pandacat.data import augment, store
+from pandacat.data.augmented_copies import augmented_copies
 from pandacat.data.crops import cut_crops
 from pandacat.data.store import load_images
 from pandacat.evaluation import grad_cam
 from pandacat.evaluation.predictions import by_network, predicted_labels
-from pandacat.labels import LABELS
 from pandacat.models import pretrained, scratch
-from pandacat.models.embed import augmented_copies
 from pandacat.models.saved import SavedModel
 from pandacat.models.scratch import ScratchNetwork
 from pandacat.report.plots import accuracy, network_internals, photos, reliability, training_curves
@@ -39,6 +39,7 @@ def what_training_sees(
     panda: Image.Image,
     digit: np.ndarray,
     *,
+    copies: AugmentedCopiesParams,
     of_photos: AugmentParams,
     of_digits: AugmentParams,
     drawn: bool,
@@ -50,7 +51,7 @@ def what_training_sees(
         Changes(
             "for fine-tuning: another part, other light, coarser, saved again",
             panda,
-            list(augmented_copies(panda, 224, COPIES_SHOWN, rng)),
+            list(augmented_copies(panda, 224, replace(copies, count=COPIES_SHOWN), rng)),
         ),
         Changes("for our own network", square, _copies(square, of_photos)),
         Changes(
@@ -145,8 +146,14 @@ def what_speaks_for_it(
     chosen = photos.right_and_wrong(judged[judged.network == network], 5)
     images = load_images(photo_folder, chosen.path)
     heats = {
-        name: grad_cam.grad_cam(restored, images[name], LABELS[verdict], model.description.crops)
-        for name, verdict in zip(chosen.path, predicted_labels(chosen), strict=True)
+        name: grad_cam.grad_cam(
+            restored,
+            images[name],
+            prediction,
+            model.description.crops,
+            model.description.label_classes,
+        )
+        for name, prediction in zip(chosen.path, predicted_labels(chosen), strict=True)
     }
     photos.grad_cam(folder / "grad_cam.png", chosen, images, heats, network=network, drawn=drawn)
 

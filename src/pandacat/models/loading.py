@@ -1,0 +1,93 @@
+"""Find a model by its name, and make the pretrained one where it is not there yet."""
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import platformdirs
+
+from pandacat.config.loading import default_config
+from pandacat.config.schema import ImageSpec
+from pandacat.core.errors import PandacatError
+from pandacat.labels import OTHER, LabelClasses
+from pandacat.models.classifier import Classifier
+from pandacat.models.engine import EngineName
+from pandacat.models.saved import FORMAT, Description, SavedModel, load_model, save_model
+
+PRETRAINED = "pretrained"
+
+
+def load_classifier(name: str, *, models: Path, engine: EngineName = "auto") -> Classifier:
+    """Return the model called `name` in the folder `models`, or in the folder `name` itself.
+
+    `pretrained` needs no training: where the pipeline hasn't left it in `models`, it is made from
+    the installed weights and kept in the user's cache folder.
+
+    Raises:
+        PandacatError: there is no such model, or it can't be used.
+    """
+    if not name:
+        raise PandacatError("--model is empty: name a model, or leave it out.")
+    if (models / name).is_dir():
+        return Classifier(load_model(models / name), engine)
+    if name == PRETRAINED:
+        return Classifier(_default_pretrained(), engine)
+    if Path(name).is_dir():
+        return Classifier(load_model(Path(name)), engine)
+    known = sorted({PRETRAINED, *(path.name for path in models.glob("*") if _is_for_photos(path))})
+    raise PandacatError(
+        f"There is no model called {name} in {models.absolute()}. There is: {', '.join(known)}. "
+        "In the project's folder, `dvc repro` trains the others; --models names another folder."
+    )
+
+
+def _is_for_photos(model: Path) -> bool:
+    try:
+        return load_model(model).description.labels[-1] == OTHER
+    except (PandacatError, OSError):
+        return False
+
+
+def _default_pretrained() -> SavedModel:
+    """Return the pretrained network of the default parameters, from the cache where it can be."""
+    config = default_config()
+    backbone, spec = config.predict_pretrained.backbone, config.preprocess.image_spec
+    parts = [FORMAT, backbone, config.label_names, config.label_classes, asdict(spec)]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+    folder = platformdirs.user_cache_path("pandacat") / f"pretrained-{key}"
+    with suppress(PandacatError, OSError):
+        return load_model(folder)
+    model = imagenet_model(
+        backbone, labels=config.label_names, label_classes=config.label_classes, image=spec
+    )
+    with suppress(OSError):  # without a cache the next start makes it again
+        save_model(folder, model.description, model.tensors)
+    return model
+
+
+def imagenet_model(
+    backbone: str, *, labels: tuple[str, ...], label_classes: LabelClasses, image: ImageSpec
+) -> SavedModel:
+    """Return the network as it was trained on ImageNet: one center crop, nothing calibrated.
+
+    A label without an ImageNet class is never predicted until its row is added to the head.
+    """
+    from pandacat.models import pretrained
+
+    network = pretrained.load(backbone)
+    description = Description(
+        kind="pretrained",
+        backbone=backbone,
+        labels=labels,
+        label_classes=label_classes,
+        crops="center",
+        input_px=network.input_px,
+        temperature=1.0,
+        image=image,
+        trained_on="ImageNet",
+        title="ImageNet (ILSVRC-2012)",
+        architecture={},
+    )
+    return SavedModel(description, network.tensors())
