@@ -68,7 +68,7 @@ def test_answers_have_a_column_where_asked_for(workspace: Path, folder: Path) ->
     assert main(arguments) == 1
     answers = {row["label"]: row["prediction_set"] for row in rows(folder / "out.csv")}
     assert answers.pop("unreadable") == "unreadable"
-    assert set(answers.values()) <= {"panda", "cat", "panda or cat", "neither"}
+    assert set(answers.values()) <= {"panda", "cat", "panda or cat", "other"}
 
 
 def test_one_line_per_photo_on_the_terminal(
@@ -76,7 +76,7 @@ def test_one_line_per_photo_on_the_terminal(
 ) -> None:
     assert main(["predict", "photos/pan*.jpg", "photos/cat.jpg", "--model", "pretrained"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["verdict", "panda", "cat"]
+    assert [line.split()[0] for line in lines] == ["label", "panda", "cat"]
 
 
 def test_an_unreadable_file_gets_a_line_with_the_reason_and_the_rest_go_on(

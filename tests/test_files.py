@@ -79,7 +79,7 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
-def test_a_damaged_file_is_named_with_what_makes_it_anew(tmp_path: Path) -> None:
+def test_a_damaged_file_is_named_with_the_command_that_writes_it(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text('{"a": ')
     with pytest.raises(PandacatError, match=r"metrics\.json is damaged: `dvc repro`"):
         files.read_json(tmp_path / "metrics.json")
@@ -94,8 +94,8 @@ def test_what_a_killed_process_wrote_aside_goes_with_the_next_write(tmp_path: Pa
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from pandacat.files import written_aside\n"
-        "with written_aside(Path(sys.argv[1])) as outer, written_aside(outer) as inner:\n"
+        "from pandacat.core.files import atomic_write\n"
+        "with atomic_write(Path(sys.argv[1])) as outer, atomic_write(outer) as inner:\n"
         "    outer.write_text('half'); inner.write_text('half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
