@@ -10,7 +10,7 @@ from pandacat.tracking.journal import tracked_stage
 
 COUNTED = (
     "two_class_accuracy",
-    "three_class_accuracy",
+    "accuracy",
     "roc_auc",
     "log_loss",
     "calibration_error",

@@ -26,7 +26,7 @@ def main() -> None:
         cells = robustness.accuracies(corrupted, ["corruption", "severity"])
         write_table(paths.PLOTS / "corruptions.csv", cells)
         curves = robustness.curves(before, corrupted).pivot(
-            index="severity", columns="network", values="three_class_accuracy"
+            index="severity", columns="network", values="accuracy"
         )
         write_table(paths.PLOTS / "robustness.csv", curves.reset_index())
         write_table(

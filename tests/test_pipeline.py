@@ -118,7 +118,7 @@ def test_figures_agree_with_the_predictions(workspace: Path) -> None:
     for name, table in judged.groupby("network"):
         verdicts = table[PROBABILITIES].to_numpy().argmax(axis=1)
         right = (verdicts == table.label.map(LABELS.index)).mean()
-        figure = metrics(workspace, "evaluate")["test"][name]["three_class_accuracy"]
+        figure = metrics(workspace, "evaluate")["test"][name]["accuracy"]
         assert figure["value"] == pytest.approx(right)
         assert figure["low"] <= figure["value"] <= figure["high"]
 

@@ -149,7 +149,7 @@ def open_set_scores(path: Path) -> None:
 def accuracies(by: str, values: Sequence[object]) -> pd.DataFrame:
     rows = [(network, value) for network in NETWORKS for value in values]
     table = pd.DataFrame(rows, columns=["network", by])
-    for measure, share in (("two_class_accuracy", 0.9), ("three_class_accuracy", 0.7)):
+    for measure, share in (("two_class_accuracy", 0.9), ("accuracy", 0.7)):
         bounds = {measure: share, f"{measure}_low": share - 0.1, f"{measure}_high": share + 0.05}
         table = table.assign(**bounds)
     return table

@@ -37,7 +37,7 @@ def place(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "metrics/train_scratch_mnist.json").write_text(json.dumps(digits))
     measured = json.loads((folder / "metrics/evaluate.json").read_text())
     robustness = {
-        name: {"corrupted": {"three_class_accuracy": SHARE}, "changed_when_recompressed": SHARE}
+        name: {"corrupted": {"accuracy": SHARE}, "changed_when_recompressed": SHARE}
         for name in measured["test"]
     }
     (folder / "metrics/robustness.json").write_text(json.dumps({"test": robustness}))
@@ -48,7 +48,7 @@ def place(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "corruption": kind,
                 "severity": 3,
                 "photos": 4,
-                "three_class_accuracy": accuracy,
+                "accuracy": accuracy,
             }
             for name in measured["test"]
             for kind, accuracy in (("fog", 0.75), ("shot_noise", 0.25))
@@ -136,14 +136,14 @@ def test_figures_come_from_what_was_measured(facts: Facts, page: Callable[[Facts
     told = page(facts)
     for where, networks in facts.measured.items():
         changed = json.loads(json.dumps(facts.measured))
-        changed[where]["fine_tuned"]["three_class_accuracy"] = {
+        changed[where]["fine_tuned"]["accuracy"] = {
             "value": 0.1234,
             "low": 0.1111,
             "high": 0.1357,
         }
         assert "12.3 %" not in told
         assert "12.3 %" in page(replace(facts, measured=changed))
-        share = networks["pretrained"]["three_class_accuracy"]["value"]
+        share = networks["pretrained"]["accuracy"]["value"]
         assert templating.percent(share) in told
 
 
@@ -270,11 +270,11 @@ def test_fine_tuning_is_called_better_only_where_that_is_sure(
     measured = json.loads(json.dumps(facts.measured))
     for name, figure in (("pretrained", untouched), ("fine_tuned", ours)):
         share = dict(zip(("value", "low", "high"), figure, strict=True))
-        measured["test"][name]["three_class_accuracy"] = share
+        measured["test"][name]["accuracy"] = share
     measured["test"]["pretrained"].pop("fine_tuned_difference", None)
     if difference:
         share = {"value": 0.05, "low": difference[0], "high": difference[1]}
-        measured["test"]["pretrained"]["fine_tuned_difference"] = {"three_class_accuracy": share}
+        measured["test"]["pretrained"]["fine_tuned_difference"] = {"accuracy": share}
     sentences = pages.summary(replace(facts, measured=measured))
     assert verdict in next(text for text in sentences if text.startswith("Before fine-tuning"))
 
@@ -293,7 +293,7 @@ def test_the_card_opens_with_metadata_that_hubs_can_read(facts: Facts) -> None:
     assert told["pipeline_tag"] == "image-classification"
     results = told["model-index"][0]["results"]
     assert [result["dataset"]["split"] for result in results] == ["test", "field_test"]
-    found = facts.ours["test"]["three_class_accuracy"]["value"]
+    found = facts.ours["test"]["accuracy"]["value"]
     assert results[0]["metrics"][0]["value"] == pytest.approx(found, abs=1e-4)
     assert body.startswith("\n# Panda, cat, or neither\n")
 

@@ -84,7 +84,7 @@ def test_accuracies_by_hand_and_several_versions_of_a_photo_count_once():
 
     (row,) = robustness.accuracies(pd.concat([one, two]), []).to_dict("records")
 
-    assert (row["two_class_accuracy"], row["three_class_accuracy"]) == pytest.approx((1 / 2, 1 / 3))
+    assert (row["two_class_accuracy"], row["accuracy"]) == pytest.approx((1 / 2, 1 / 3))
     alone = robustness.accuracies(one, []).iloc[0]
     assert row["photos"] == 3
     assert row["two_class_accuracy_low"] == alone.two_class_accuracy_low
@@ -93,7 +93,7 @@ def test_accuracies_by_hand_and_several_versions_of_a_photo_count_once():
 def test_what_others_alone_can_not_tell_is_left_open():
     found = robustness.accuracies(table({"a": [CAT]}, ["other"], severity=3), ["severity"]).iloc[0]
 
-    assert found.three_class_accuracy == 0
+    assert found.accuracy == 0
     assert np.isnan(found.two_class_accuracy)
 
 
@@ -176,8 +176,8 @@ def test_the_figures_are_those_of_the_tables(workspace):
     figures = json.loads((workspace / "metrics/robustness.json").read_text())["test"]
     cells = pd.read_csv(workspace / "plots/corruptions.csv")
     for network, rows in cells.groupby("network"):
-        mean = np.average(rows.three_class_accuracy, weights=rows.photos)
-        found = figures[network]["corrupted"]["three_class_accuracy"]
+        mean = np.average(rows.accuracy, weights=rows.photos)
+        found = figures[network]["corrupted"]["accuracy"]
         assert found["value"] == pytest.approx(mean, abs=1e-5)
         assert found["low"] <= found["value"] <= found["high"]
     flips = pd.read_csv(workspace / "plots/changed_predictions.csv")

@@ -167,7 +167,7 @@ def compare_networks(judged: pd.DataFrame, *, seed: int) -> pd.DataFrame:
                 right_between_two(labels, theirs),
                 labels[known],
             ),
-            "three_class_accuracy": (
+            "accuracy": (
                 ours.argmax(axis=1) == labels,
                 theirs.argmax(axis=1) == labels,
                 labels,

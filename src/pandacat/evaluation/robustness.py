@@ -28,7 +28,7 @@ from pandacat.models.classifier import predict_image
 
 Item = TypeVar("Item")
 
-MEASURES = ("two_class_accuracy", "three_class_accuracy")
+MEASURES = ("two_class_accuracy", "accuracy")
 UNKNOWN = Interval(np.nan, np.nan, np.nan)
 QUALITIES = range(1, 101)
 FULL_SIZE_PX = 1 << 20

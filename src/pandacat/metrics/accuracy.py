@@ -121,7 +121,7 @@ def headline(
 
     Returns:
         `photos` (count by label), `confusion` (counts by label, then verdict), and, each as value,
-        low and high: `two_class_accuracy`, `three_class_accuracy`, `roc_auc` of panda against cat,
+        low and high: `two_class_accuracy`, `accuracy`, `roc_auc` of panda against cat,
         `log_loss`, and `per_class`, by label `precision`, `recall` and `f1`.
     """
     counts = confusion(labels, verdicts) if len(labels) else np.zeros((3, 3), int)
@@ -130,7 +130,7 @@ def headline(
     if len(right):
         figures["two_class_accuracy"] = asdict(accuracy(right))
     if len(labels):
-        figures["three_class_accuracy"] = asdict(accuracy(np.asarray(labels == verdicts)))
+        figures["accuracy"] = asdict(accuracy(np.asarray(labels == verdicts)))
         losses = log_losses(labels, probabilities)
         loss = bootstrap(lambda photos: float(losses[photos].mean()), labels, seed)
         figures["log_loss"] = asdict(loss)

@@ -193,7 +193,7 @@ def summary(facts: Facts) -> list[str]:
     for where, figures in facts.ours.items():
         told.append(
             f"Of {_photo_count(figures)} {PLACES[where]}, the fine-tuned network names "
-            f"{interval(figures['three_class_accuracy'])} rightly as panda, cat or neither."
+            f"{interval(figures['accuracy'])} rightly as panda, cat or neither."
             + _two_class(figures)
         )
     told += [_against_untouched(where, networks) for where, networks in facts.measured.items()]
@@ -216,8 +216,8 @@ def _two_class(figures: Mapping[str, Any]) -> str:
 
 def _against_untouched(where: str, networks: Mapping[str, Any]) -> str:
     """Return how fine-tuning changed the three-class accuracy, and whether that is sure."""
-    before, now = (networks[name]["three_class_accuracy"] for name in (UNTOUCHED, OURS))
-    paired = networks[UNTOUCHED].get(f"{OURS}_difference", {}).get("three_class_accuracy")
+    before, now = (networks[name]["accuracy"] for name in (UNTOUCHED, OURS))
+    paired = networks[UNTOUCHED].get(f"{OURS}_difference", {}).get("accuracy")
     if paired:
         surely = paired["low"] > 0 or paired["high"] < 0
     else:
@@ -319,7 +319,7 @@ def _surest(facts: Facts) -> str:
 def hardest_corruptions(corrupted: pd.DataFrame, shown: int = 3) -> list[str]:
     """Return the corruptions that cost our network most, with its accuracy: `fog (5 of 9)`."""
     ours = corrupted[corrupted.network == OURS]
-    tried = ours.assign(right=ours.three_class_accuracy * ours.photos).groupby("corruption")
+    tried = ours.assign(right=ours.accuracy * ours.photos).groupby("corruption")
     sums = tried[["right", "photos"]].sum()
     hardest = (sums.right / sums.photos).nsmallest(shown).index
     return [

@@ -38,7 +38,7 @@ from pandacat.labels import LABELS
 if TYPE_CHECKING:
     import pandas as pd
 
-_OF_PHOTOS = ("two_class_accuracy", "three_class_accuracy", "log_loss", "calibration_error")
+_OF_PHOTOS = ("two_class_accuracy", "accuracy", "log_loss", "calibration_error")
 _PROBABILITIES = [f"p_{label}" for label in LABELS]
 _ROUNDED = 1e-4
 """How far a figure may be from that of its photos, whose probabilities have six decimals."""
@@ -320,7 +320,7 @@ def _scores(figures: Figures, network: str, name: str) -> "pd.Series[Any] | None
     if name == "two_class_accuracy":
         known = rows["label"].isin(("panda", "cat")).to_numpy()
         return pd.Series(right_between_two(labels, probabilities), index[known])
-    if name == "three_class_accuracy":
+    if name == "accuracy":
         return pd.Series(probabilities.argmax(axis=1) == labels, index)
     if name == "log_loss":
         return pd.Series(log_losses(labels, probabilities), index)
@@ -341,7 +341,7 @@ def detectable_drops(now: Figures) -> list[str]:
     sentences = []
     if now.predictions is not None:
         network = str(now.predictions["network"].iat[0])
-        for name in ("two_class_accuracy", "three_class_accuracy"):
+        for name in ("two_class_accuracy", "accuracy"):
             scores = _scores(now, network, name)
             if scores is not None and len(scores):
                 sentences.append(

@@ -34,7 +34,7 @@ _QUESTIONS: dict[Question, tuple[str, str, str]] = {
 
 ACCURACIES = {
     "two_class_accuracy": "panda or cat?",
-    "three_class_accuracy": "panda, cat or other?",
+    "accuracy": "panda, cat or other?",
 }
 
 

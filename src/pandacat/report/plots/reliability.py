@@ -155,7 +155,7 @@ def robustness(
     Args:
         path: of the PNG.
         by_severity: over all corruptions, `network`, `severity` (0 is the photo as it is), and for
-            each of `two_class_accuracy` and `three_class_accuracy` the value and its bounds
+            each of `two_class_accuracy` and `accuracy` the value and its bounds
             `…_low` and `…_high`; severities rising.
         by_corruption: the same over all severities, with `corruption` instead of `severity`.
         title: what it is.
