@@ -74,7 +74,7 @@ def test_weights_of_a_type_that_is_not_ours_are_refused(model: Path, kind: str) 
     refused(model, "can't be used")
 
 
-def test_weights_whose_answer_is_no_number_are_refused(model: Path) -> None:
+def test_weights_whose_logits_are_no_numbers_are_refused(model: Path) -> None:
     tensors = load_file(model / WEIGHTS)
     tensors["backbone.head.weight"][:] = 3e38
     tensors["backbone.head.bias"][:] = [3e38, -3e38, 3e38]
@@ -103,10 +103,10 @@ def test_weights_that_are_not_all_those_of_the_network_are_refused(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"labels": ["cat", "panda", "other"]},
+        {"labels": ["panda", "cat", "fox", "other"]},
         {"labels": ["panda", "cat"]},
         {"input_px": 10**7},
-        {"image_px": 0},
+        {"image": {"image_px": 0, "jpeg_quality": 92, "max_megapixels": 178}},
         {"temperature": 0.0},
         {"temperature": -1.0},
         {"temperature": 1e-320},
@@ -152,7 +152,7 @@ def test_a_backbone_is_a_name_and_no_address(workspace: Path, tmp_path: Path, na
     refused(model, "is none of")
 
 
-def test_a_header_that_promises_terabytes_is_refused(model: Path) -> None:
+def test_a_header_that_claims_terabytes_is_refused(model: Path) -> None:
     header = json.dumps(
         {"backbone.head.bias": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}
     ).encode()
@@ -160,10 +160,10 @@ def test_a_header_that_promises_terabytes_is_refused(model: Path) -> None:
     refused(model, "can't be used")
 
 
-def test_a_model_that_lies_about_its_trunk_does_not_change_what_another_says(
+def test_a_model_that_lies_about_its_backbone_does_not_change_what_another_predicts(
     workspace: Path, tmp_path: Path
 ) -> None:
-    """The fast engine keeps backbones by what they are; the same weights may be meant otherwise."""
+    """The fast engine caches backbones by weights and shape; a description may claim another."""
     honest = load_classifier("pretrained", models=workspace / "models")
     image = Image.open(EXAMPLES / "cat.jpg").convert("RGB")
     before = predict_image(image, [honest])[0]
@@ -185,7 +185,7 @@ def test_the_models_on_offer_are_those_that_know_animals(workspace: Path, tmp_pa
         load_classifier("nobody", models=tmp_path)
 
 
-def test_everybody_may_read_a_model_whom_the_user_lets(model: Path, tmp_path: Path) -> None:
+def test_a_saved_model_has_the_permissions_of_the_umask(model: Path, tmp_path: Path) -> None:
     whole = load_model(model)
     before = os.umask(0o022)
     try:

@@ -18,7 +18,7 @@ from pandacat.models import pretrained
         ("torchvision/mobilenet_v3_small", 1024),
     ],
 )
-def test_a_backbone_is_cut_into_trunk_and_head(name: str, width: int) -> None:
+def test_a_network_is_cut_into_backbone_and_head(name: str, width: int) -> None:
     network = pretrained.blank(name)
     images = torch.randint(0, 256, (2, network.input_px, network.input_px, 3), dtype=torch.uint8)
     with torch.inference_mode():
@@ -35,13 +35,13 @@ def test_a_network_comes_back_from_its_tensors() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet18", "timm/", "hub/resnet18", ""])
-def test_a_name_without_a_known_library_is_a_sentence(name: str) -> None:
+def test_a_name_without_a_known_library_is_explained(name: str) -> None:
     with pytest.raises(PandacatError, match="is none of"):
         pretrained.load(name)
 
 
 @pytest.mark.parametrize("name", ["timm/no_such_network", "torchvision/no_such_network"])
-def test_an_unknown_network_is_a_sentence(name: str) -> None:
+def test_an_unknown_network_is_explained(name: str) -> None:
     with pytest.raises(PandacatError, match="could not be loaded"):
         pretrained.load(name)
 

@@ -143,7 +143,7 @@ def test_multiply_adds_are_those_of_the_convolutions_and_the_head() -> None:
     assert scratch.multiply_adds(scratch.build(SPEC, seed=1)) == convolutions + 6 * 3
 
 
-def test_a_saved_network_comes_back_with_the_same_answers(tmp_path: Path) -> None:
+def test_a_saved_network_comes_back_with_the_same_logits(tmp_path: Path) -> None:
     data = bar_data()
     network, _ = train_scratch(recipe(epochs=1), data)
     save_scratch(tmp_path / "model", network, data, image=None)
@@ -157,11 +157,11 @@ def test_a_saved_network_comes_back_with_the_same_answers(tmp_path: Path) -> Non
     assert torch.equal(restored(images / 255), network(images / 255))
 
 
-def test_the_trunk_takes_photos_as_bytes() -> None:
+def test_the_backbone_takes_photos_as_bytes() -> None:
     network = scratch.build(SPEC, seed=1).eval()
     images = (pictures() * 255).byte()
-    answers = ScratchBackbone(network)(images.permute(0, 2, 3, 1))
-    assert torch.allclose(answers, network(images.float() / 255), atol=1e-6)
+    logits = ScratchBackbone(network)(images.permute(0, 2, 3, 1))
+    assert torch.allclose(logits, network(images.float() / 255), atol=1e-6)
 
 
 @pytest.mark.parametrize("fault", ["missing weights", "other shape", "no shape"])
@@ -201,8 +201,8 @@ def test_flipping_mirrors_about_every_other_picture() -> None:
         torch.allclose(new, old.flip(2), atol=1e-5)
         for new, old in zip(changed, images, strict=True)
     ]
-    kept = [torch.allclose(new, old, atol=1e-5) for new, old in zip(changed, images, strict=True)]
-    assert sum(mirrored) + sum(kept) == 60
+    same = [torch.allclose(new, old, atol=1e-5) for new, old in zip(changed, images, strict=True)]
+    assert sum(mirrored) + sum(same) == 60
     assert 15 < sum(mirrored) < 45
 
 

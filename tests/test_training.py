@@ -205,7 +205,7 @@ def test_the_key_of_a_checkpoint_changes_with_all_that_it_depends_on(tmp_path: P
     code.write_text("one")
 
     def key(params: dict[str, int], examples: Examples, start: str = "") -> str:
-        return checkpoint_key(params, examples, start=start, package=tmp_path)
+        return checkpoint_key(params, [examples], start=start, package=tmp_path)
 
     examples = points(8)
     other_inputs = Examples(examples.inputs.nextafter(torch.tensor(9.0)), examples.classes)
@@ -238,11 +238,11 @@ def test_the_best_epoch_wins_and_on_a_tie_the_earlier() -> None:
 
 
 def test_a_network_that_only_gets_worse_stays_as_it_came() -> None:
-    network, untouched = small_network(), small_network()
+    network, start = small_network(), small_network()
     history = trained(network, validate=scripted(0.1, 0.2, 0.3, 0.4, 0.5), include_epoch_zero=True)
     assert history.best_epoch == 0
     assert history.epochs[0].train_loss is None
-    assert_same_bits(network, untouched)
+    assert_same_bits(network, start)
 
 
 def test_it_stops_after_so_many_epochs_without_gain() -> None:
