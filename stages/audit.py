@@ -35,8 +35,8 @@ def main() -> None:
             folder.mkdir()
             found.write_tables(folder)
             for name, findings, which in (
-                ("shortcuts_as_it_came", found.as_it_came, "the files as they came"),
-                ("shortcuts_as_kept", found.as_kept, "the copies that are learned from"),
+                ("shortcuts_original", found.original, "the files as they came"),
+                ("shortcuts_preprocessed", found.preprocessed, "the copies that are learned from"),
             ):
                 title = f"What gives the label away: {which}"
                 reliability.shortcuts(

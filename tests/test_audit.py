@@ -104,7 +104,7 @@ def audit_of_files(folder: Path, origin: Provenance) -> audit.Audit:
 
 
 def test_a_planted_shortcut_is_found_and_ranked_first(found: audit.Audit) -> None:
-    best = found.as_it_came[0]
+    best = found.original[0]
     assert best.property in ("quantization", "together")
     assert best.balanced_accuracy.value > 0.95
     assert any("JPEG quantization" in warning for warning in found.warnings)
@@ -112,11 +112,11 @@ def test_a_planted_shortcut_is_found_and_ranked_first(found: audit.Audit) -> Non
 
 def test_in_the_drawn_sample_no_shortcut_surely_beats_chance(drawn: Path) -> None:
     found = audit_of_files(drawn, replace(ORIGIN, source="sample"))
-    for findings in (found.as_it_came, found.as_kept):
+    for findings in (found.original, found.preprocessed):
         assert len(findings) == 3 * (len(shortcuts.IN_WORDS) + 1)
         for share in (finding.balanced_accuracy for finding in findings):
             assert share.low <= shortcuts.CHANCE <= share.high
-    shared = [finding for finding in found.as_it_came if finding.property in SAME_IN_A_SHOT]
+    shared = [finding for finding in found.original if finding.property in SAME_IN_A_SHOT]
     assert {finding.balanced_accuracy.value for finding in shared} == {shortcuts.CHANCE}
     assert found.warnings == []
     assert "Nothing that was measured" in audit_page(found, "drawn")
@@ -135,7 +135,7 @@ def test_in_a_copy_with_one_class_at_low_quality_that_is_ranked_first_and_warned
                 jpeg = saved_at(Image.open(io.BytesIO(jpeg)), 20)
             unfair.writestr(name, jpeg)
     found = audit_of_files(tmp_path, ORIGIN)
-    best = found.as_it_came[0]
+    best = found.original[0]
     assert best.property == "quantization"
     assert "cat" in (best.first, best.second)
     assert best.balanced_accuracy.value == 1
@@ -145,7 +145,7 @@ def test_in_a_copy_with_one_class_at_low_quality_that_is_ranked_first_and_warned
 
 
 def test_what_is_learned_from_has_lost_the_quantization(found: audit.Audit) -> None:
-    (kept,) = (finding for finding in found.as_kept if finding.property == "quantization")
+    (kept,) = (finding for finding in found.preprocessed if finding.property == "quantization")
     assert kept.balanced_accuracy.low <= 0.5 <= kept.balanced_accuracy.high
 
 
@@ -165,7 +165,7 @@ def test_the_tables_hold_every_finding(found: audit.Audit, tmp_path: Path) -> No
     table = pd.read_csv(tmp_path / "shortcuts.csv")
     again = shortcuts.findings_in(table)
     assert shortcuts.warnings(again) == found.warnings
-    assert len(table) == len(found.as_it_came)
+    assert len(table) == len(found.original)
     assert (
         pd.read_csv(tmp_path / "label_issues.csv").path.tolist() == found.label_issues.path.tolist()
     )

@@ -27,9 +27,9 @@ from pandacat.metrics.arrays import IntArray
 class Audit:
     """Shortcuts, label issues and duplicates of one data set."""
 
-    as_it_came: list[Finding]
+    original: list[Finding]
     """How well properties of the files tell the labels apart, best first."""
-    as_kept: list[Finding]
+    preprocessed: list[Finding]
     """The same for the copies that the networks get to see."""
     label_issues: pd.DataFrame
     """`path`, `label`, `suggested`, `reason`, …: the photos most likely mislabeled, or none."""
@@ -39,7 +39,7 @@ class Audit:
     @property
     def warnings(self) -> list[str]:
         """A sentence for each property of the files that gives a label away."""
-        return shortcuts.warnings(self.as_it_came)
+        return shortcuts.warnings(self.original)
 
     @property
     def conflicts(self) -> pd.DataFrame:
@@ -53,7 +53,10 @@ class Audit:
             "warnings": len(self.warnings),
             "strongest_shortcut": {
                 name: asdict(findings[0].balanced_accuracy)
-                for name, findings in (("as_it_came", self.as_it_came), ("as_kept", self.as_kept))
+                for name, findings in (
+                    ("original", self.original),
+                    ("preprocessed", self.preprocessed),
+                )
                 if findings
             },
             "photos_in_duplicate_groups": len(self.duplicates),
@@ -62,9 +65,9 @@ class Audit:
 
     def write_tables(self, folder: Path) -> None:
         """Write `shortcuts.csv`, `label_issues.csv` and `duplicates.csv`."""
-        came, kept = (shortcuts.table_of(found) for found in (self.as_it_came, self.as_kept))
+        came, kept = (shortcuts.table_of(found) for found in (self.original, self.preprocessed))
         tables = {
-            "shortcuts": came.merge(kept, on=shortcuts.NAMES, suffixes=("", "_as_kept")),
+            "shortcuts": came.merge(kept, on=shortcuts.NAMES, suffixes=("", "_preprocessed")),
             "label_issues": self.label_issues,
             "duplicates": self.duplicates,
         }

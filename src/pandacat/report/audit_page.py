@@ -10,18 +10,18 @@ SHORTCUTS_SHOWN = 10
 
 def audit_page(found: Audit, title: str) -> str:
     """Return the audit as a page of Markdown, for someone who does not know DVC."""
-    kept = {(other.property, other.first, other.second): other for other in found.as_kept}
+    kept = {(other.property, other.first, other.second): other for other in found.preprocessed}
     return templating.render(
         "audit.md",
         found=found,
         title=title,
         notable=shortcuts.NOTABLE,
         worse_than_chance=any(
-            finding.balanced_accuracy.high < shortcuts.CHANCE for finding in found.as_it_came
+            finding.balanced_accuracy.high < shortcuts.CHANCE for finding in found.original
         ),
         strongest=[
             (finding, kept[finding.property, finding.first, finding.second])
-            for finding in found.as_it_came[:SHORTCUTS_SHOWN]
+            for finding in found.original[:SHORTCUTS_SHOWN]
         ],
         groups=found.duplicates.group.nunique(),
         conflicts=found.conflicts.group.nunique(),
