@@ -1,6 +1,7 @@
-"""`pandacat predict`: photos in, verdicts out."""
+"""`pandacat predict`: photos in, predictions out."""
 
 import csv
+import doctest
 import io
 import json
 import os
@@ -11,10 +12,13 @@ from pathlib import Path
 
 import platformdirs
 import pytest
-from conftest import EXAMPLES, make_unopenable
+from conftest import EXAMPLES, ROOT, make_unopenable
 
+import pandacat
+from pandacat.app import output
 from pandacat.app.cli import main
 from pandacat.app.inputs import find_photos
+from pandacat.models.classifier import Prediction
 
 CATS, PANDAS = {"cat.jpg", "cat_chelsea.jpg"}, {"panda.jpg"}
 
@@ -31,7 +35,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_the_untouched_network_names_the_examples(folder: Path) -> None:
+def test_the_pretrained_network_names_the_examples(folder: Path) -> None:
     assert main(["predict", "photos", "--model", "pretrained", "--output", "out.csv"]) == 0
     table = rows(folder / "out.csv")
     assert list(table[0]) == ["path", "label", "p_panda", "p_cat", "p_other"]
@@ -48,12 +52,12 @@ def test_a_trained_model_is_chosen_by_name(workspace: Path, folder: Path) -> Non
     models = str(workspace / "models")
     for name in ("fine-tuned", "scratch-photos"):
         arguments = ["predict", "photos/cat.jpg", "--models", models, "--model", name]
-        assert main([*arguments, "--output", "out.json"]) == 0
-        (row,) = json.loads((folder / "out.json").read_text())
+        assert main([*arguments, "--output", f"{name}.json"]) == 0
+        (row,) = json.loads((folder / f"{name}.json").read_text())
         assert row["path"] == "photos/cat.jpg"
 
 
-def test_answers_have_a_column_where_asked_for(workspace: Path, folder: Path) -> None:
+def test_prediction_sets_have_a_column_where_asked_for(workspace: Path, folder: Path) -> None:
     models = str(workspace / "models")
     (folder / "photos/cat_empty.jpg").touch()
     arguments = [
@@ -66,9 +70,9 @@ def test_answers_have_a_column_where_asked_for(workspace: Path, folder: Path) ->
         "out.csv",
     ]
     assert main(arguments) == 1
-    answers = {row["label"]: row["prediction_set"] for row in rows(folder / "out.csv")}
-    assert answers.pop("unreadable") == "unreadable"
-    assert set(answers.values()) <= {"panda", "cat", "panda or cat", "other"}
+    sets = {row["label"]: row["prediction_set"] for row in rows(folder / "out.csv")}
+    assert sets.pop("unreadable") == "unreadable"
+    assert set(sets.values()) <= {"panda", "cat", "panda or cat", "other"}
 
 
 def test_one_line_per_photo_on_the_terminal(
@@ -77,6 +81,71 @@ def test_one_line_per_photo_on_the_terminal(
     assert main(["predict", "photos/pan*.jpg", "photos/cat.jpg", "--model", "pretrained"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["label", "panda", "cat"]
+
+
+def of_three_labels() -> list[Prediction]:
+    probabilities = {"giant_panda": 0.25, "red_fox": 0.5, "wild_boar": 0.125, "other": 0.125}
+    return [
+        Prediction("a.jpg", probabilities, prediction_set="giant panda or red fox"),
+        Prediction("b.jpg", None, "not a picture"),
+    ]
+
+
+def test_columns_are_those_of_the_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = of_three_labels()
+    assert first.probabilities
+    labels = tuple(first.probabilities)
+    output.print_lines([first, second], labels, prediction_sets=False)
+    head, line, unreadable = capsys.readouterr().out.splitlines()
+    assert head.split() == ["label", *labels, "photo"]
+    assert line.split() == ["red_fox", "25.0%", "50.0%", "12.5%", "12.5%", "a.jpg"]
+    ends = [head.index(label) + len(label) for label in labels]
+    assert [line[end - 1] for end in ends] == ["%"] * 4
+    assert head.index("photo") == line.index("a.jpg") == unreadable.index("b.jpg")
+
+    output.print_lines([first, second], labels, prediction_sets=True)
+    head, line, unreadable = capsys.readouterr().out.splitlines()
+    assert head.startswith("set ")
+    assert line.startswith("giant panda or red fox ")
+    assert head.index("photo") == line.index("a.jpg") == unreadable.index("b.jpg")
+
+    output.write_csv(tmp_path / "out.csv", [first, second], labels, prediction_sets=True)
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert lines == [
+        "path,label,p_giant_panda,p_red_fox,p_wild_boar,p_other,prediction_set",
+        "a.jpg,red_fox,0.25,0.5,0.125,0.125,giant panda or red fox",
+        "b.jpg,unreadable,,,,,unreadable",
+    ]
+
+
+def test_without_a_fine_tuned_model_the_pretrained_one_is_used_and_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "photos/panda.jpg"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[1].startswith("panda")
+    assert "No fine-tuned model in" in captured.err
+    assert "--model pretrained" in captured.err
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"pandacat {pandacat.__version__}\n"
+
+
+def test_the_example_of_load_does_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert doctest.testmod(pandacat) == doctest.TestResults(failed=0, attempted=2)
+
+
+def test_importing_the_package_loads_nothing_else() -> None:
+    """So that `import pandacat` costs no time, and works without the packages of the pipeline."""
+    code = "import sys, pandacat; print([m for m in sys.modules if m.startswith('pandacat.')])"
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "[]\n"
 
 
 def test_an_unreadable_file_gets_a_line_with_the_reason_and_the_rest_go_on(
@@ -101,7 +170,7 @@ def test_an_unreadable_file_has_a_row_in_the_table(folder: Path) -> None:
     assert json.loads((folder / "out.json").read_text())[0]["reason"].startswith("not a picture")
 
 
-def test_hidden_folders_are_passed_over_and_nothing_is_judged_twice(folder: Path) -> None:
+def test_hidden_folders_are_left_out_and_no_photo_is_listed_twice(folder: Path) -> None:
     (folder / "photos/.venv").mkdir()
     shutil.copy(EXAMPLES / "cat.jpg", folder / "photos/.venv")
     assert len(find_photos(["photos", "photos/cat.jpg"])) == 11
@@ -116,7 +185,7 @@ def test_a_file_without_end_is_unreadable_and_takes_no_more_memory_than_a_photo(
     assert "photos/cat.jpg" in out
 
 
-def test_nobody_waits_for_a_pipe_that_lies_among_photos(folder: Path) -> None:
+def test_a_pipe_among_photos_is_left_out(folder: Path) -> None:
     os.mkfifo(folder / "photos/pipe.jpg")
     (folder / "photos/gone.jpg").symlink_to("nowhere.jpg")
     found = find_photos(["photos"])
@@ -143,7 +212,7 @@ def test_a_folder_that_cannot_be_opened_has_its_line(
     assert "1 of 12 files could not be read" in captured.err
 
 
-def test_one_photo_spelled_in_two_ways_is_judged_once(folder: Path) -> None:
+def test_one_photo_spelled_in_two_ways_is_listed_once(folder: Path) -> None:
     whole = str(folder / "photos/cat.jpg")
     assert find_photos(["./photos/cat.jpg", "photos//cat.jpg", whole]) == ["./photos/cat.jpg"]
 
@@ -190,8 +259,8 @@ def test_a_folder_is_never_replaced_by_a_table(folder: Path) -> None:
 def test_a_name_that_is_no_text_has_its_row(folder: Path) -> None:
     odd = os.fsdecode(b"photos/caf\xe9.jpg")
     shutil.copy(EXAMPLES / "cat.jpg", odd)
-    for output in ([], ["--output", "out.csv"], ["--output", "out.json"]):
-        assert main(["predict", odd, "--model", "pretrained", *output]) == 0
+    for table in ([], ["--output", "out.csv"], ["--output", "out.json"]):
+        assert main(["predict", odd, "--model", "pretrained", *table]) == 0
     assert b"caf\xe9.jpg,cat" in (folder / "out.csv").read_bytes()
 
 
@@ -214,7 +283,7 @@ def test_where_streams_are_closed_the_table_is_written(
     assert len((folder / "out.csv").read_text().splitlines()) == 2
 
 
-@pytest.mark.parametrize("name", ["model.json", "verdicts.csv"])
+@pytest.mark.parametrize("name", ["model.json", "table.csv"])
 def test_no_table_gets_into_a_model(
     workspace: Path, folder: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
@@ -227,28 +296,27 @@ def test_no_table_gets_into_a_model(
 
 
 @pytest.mark.parametrize("name", ["mine.csv", "mine.json"])
-def test_only_a_table_of_verdicts_is_replaced(
+def test_an_existing_file_is_replaced_with_force_only(
     folder: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     arguments = ["predict", "photos/cat.jpg", "--model", "pretrained", "--output", name]
-    (folder / name).write_text("path,reason\n")
-    assert main(arguments) == 1
-    assert "no table of verdicts, so it is not replaced" in capsys.readouterr().err
-    assert (folder / name).read_text() == "path,reason\n"
-    (folder / name).write_text("")
     assert main(arguments) == 0
     first = (folder / name).read_bytes()
-    assert main(arguments) == 0
+    (folder / name).write_text("mine")
+    assert main(arguments) == 1
+    assert f"--output {name} exists: --force replaces it" in capsys.readouterr().err
+    assert (folder / name).read_text() == "mine"
+    assert main([*arguments, "--force"]) == 0
     assert (folder / name).read_bytes() == first
 
 
-def test_no_table_is_written_where_a_stage_would_remove_it(
+def test_no_table_is_written_among_the_outputs_of_the_pipeline(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for place in ("data/photos/out.csv", "plots/tables/out.csv"):
+    for place in ("data/photos/out.csv", "plots/tables/out.csv", "metrics/headline.json"):
         arguments = ["predict", "photos/cat.jpg", "--model", "pretrained", "--output", place]
-        assert main(arguments) == 1
-        assert "is among what the pipeline makes" in capsys.readouterr().err
+        assert main([*arguments, "--force"]) == 1
+        assert "is among the pipeline's outputs" in capsys.readouterr().err
         assert not (folder / place).exists()
 
 
@@ -263,9 +331,9 @@ def test_a_folder_called_pretrained_is_not_taken_for_the_network(
 def test_a_table_goes_where_a_link_leads(folder: Path) -> None:
     (folder / "far").mkdir()
     (folder / "out.csv").symlink_to("far/out.csv")
-    for _ in range(2):
+    for force in ([], ["--force"]):
         arguments = ["predict", "photos/cat.jpg", "--model", "pretrained", "--output", "out.csv"]
-        assert main(arguments) == 0
+        assert main([*arguments, *force]) == 0
     assert (folder / "out.csv").is_symlink()
     assert len(rows(folder / "far/out.csv")) == 1
 
@@ -282,7 +350,7 @@ def test_without_a_cache_folder_the_network_is_made_each_time(
         assert "It can't be kept, so the next start does it again" in captured.err
 
 
-def test_a_damaged_copy_of_the_network_in_the_cache_is_made_anew(
+def test_a_damaged_copy_of_the_network_in_the_cache_is_replaced(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
@@ -291,15 +359,15 @@ def test_a_damaged_copy_of_the_network_in_the_cache_is_made_anew(
     first = (folder / "out.csv").read_bytes()
     (weights,) = (folder / "cache").rglob("weights.safetensors")
     weights.write_bytes(b"damaged")
-    assert main(arguments) == 0
+    assert main([*arguments, "--force"]) == 0
     assert (folder / "out.csv").read_bytes() == first
     (converted,) = (folder / "cache").rglob("*.xml")
     converted.write_text("damaged")
-    assert main(arguments) == 0
+    assert main([*arguments, "--force"]) == 0
     assert (folder / "out.csv").read_bytes() == first
 
 
-def test_nobody_is_told_of_it(folder: Path) -> None:
+def test_no_usage_report_is_sent(folder: Path) -> None:
     """OpenVINO's reports of use keep an account in the home folder, and go out from there."""
     home = folder / "home"
     home.mkdir()
@@ -329,7 +397,7 @@ def test_nobody_is_told_of_it(folder: Path) -> None:
         (["photos", "--model", "half"], "The model in half lacks model.json. Make it again"),
         (["empty"], "No photos in empty"),
         ([""], "One of the paths is empty"),
-        (["photos", "--model", "pretrained", "--prediction-sets"], "was not calibrated"),
+        (["photos", "--model", "pretrained", "--prediction-sets"], "is not calibrated"),
     ],
 )
 def test_what_cannot_work_is_a_sentence(

@@ -1,19 +1,19 @@
-"""The regression gate: what it lets pass, what it catches, and what it can't judge."""
+"""The regression gate: what passes, what fails, and what can't be compared."""
 
-import argparse
 import json
 import math
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
+from pandacat.app import cli
 from pandacat.core import paths
-from pandacat.evaluation.gate import command
 
 RULES = [
-    {"metric": "test.*_accuracy", "better": "higher", "tolerance": 0.002, "floor": 0.5},
+    {"metric": "test.*accuracy", "better": "higher", "tolerance": 0.002, "floor": 0.5},
     {"metric": "test.*.log_loss", "better": "lower", "tolerance": 0.01},
     {"metric": "test.*.calibration_error", "better": "lower", "tolerance": 0.01},
     {"metric": "speed", "better": "higher", "tolerance": 1, "ceiling": 100},
@@ -36,10 +36,10 @@ def git(*arguments):
     subprocess.run(["git", *who, *arguments], check=True, capture_output=True)
 
 
-def write(figures, wrong=None, fingerprint="a" * 64):
+def write(metrics, wrong=None, fingerprint="a" * 64):
     """Write the headline; or, where `wrong` is a set of photos, predictions and their headline.
 
-    Each rule of `RULES` has its figures.
+    Each rule of `RULES` has a metric that it matches.
     """
     Path("metrics").mkdir(exist_ok=True)
     if wrong is not None:
@@ -54,24 +54,22 @@ def write(figures, wrong=None, fingerprint="a" * 64):
             "log_loss": -share * math.log(0.2) - (1 - share) * math.log(0.8),
             "calibration_error": abs(1 - share - 0.8),
         }
-        figures = {"test": {"ours": ours}}
+        metrics = {"test": {"ours": ours}}
     else:
         theirs = {"two_class_accuracy": 0.9, "log_loss": 0.3, "calibration_error": 0.1}
-        figures = {**figures, "test": {**figures.get("test", {}), "theirs": theirs}}
+        metrics = {**metrics, "test": {**metrics.get("test", {}), "theirs": theirs}}
     data = {"source": "sample", "fingerprint": fingerprint}
-    content = {"data": data, "speed": 50, **figures}
+    content = {"data": data, "speed": 50, **metrics}
     paths.HEADLINE.write_text(json.dumps(content))
 
 
 def commit():
     git("add", ".")
-    git("commit", "--quiet", "--message", "figures")
+    git("commit", "--quiet", "--message", "metrics")
 
 
 def run(*arguments):
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return command.run(parser.parse_args(arguments))
+    return cli.main(["gate", *arguments])
 
 
 def compare(before, after):
@@ -86,8 +84,8 @@ def line_of(name, capsys):
 
 
 def accuracy(value, low=None, high=None):
-    figure = value if low is None else {"value": value, "low": low, "high": high}
-    return {"test": {"ours": {"two_class_accuracy": figure}}}
+    metric = value if low is None else {"value": value, "low": low, "high": high}
+    return {"test": {"ours": {"two_class_accuracy": metric}}}
 
 
 def test_a_drop_beyond_the_tolerance_fails(project, capsys):
@@ -141,14 +139,14 @@ def test_photos_in_another_order_are_the_same_photos(project, capsys):
     assert "-0.0250" in line_of("two_class_accuracy", capsys)
 
 
-def test_the_smallest_visible_drop_is_told(project, capsys):
+def test_the_smallest_detectable_drop_is_printed(project, capsys):
     write({}, wrong=set())
     commit()
     run()
     assert f"these {PHOTOS} photos can show: {6 / PHOTOS:.4f}" in capsys.readouterr().out
 
 
-def test_predictions_that_do_not_give_the_figure_are_not_used(project):
+def test_predictions_that_do_not_give_the_metric_are_not_used(project):
     write({}, wrong=set())
     commit()
     write(accuracy(0.98))
@@ -164,7 +162,7 @@ def test_intervals_far_apart_make_one(project):
 
 
 @pytest.mark.parametrize(("newly_wrong", "outcome"), [(2, "no clear change"), (20, "regression")])
-def test_a_log_loss_is_judged_photo_by_photo(project, capsys, newly_wrong, outcome):
+def test_a_log_loss_is_compared_photo_by_photo(project, capsys, newly_wrong, outcome):
     write({}, wrong=set())
     commit()
     write({}, wrong=set(range(newly_wrong)))
@@ -173,7 +171,7 @@ def test_a_log_loss_is_judged_photo_by_photo(project, capsys, newly_wrong, outco
 
 
 @pytest.mark.parametrize(("newly_wrong", "outcome"), [(5, "no clear change"), (60, "regression")])
-def test_a_calibration_error_is_judged_photo_by_photo(project, capsys, newly_wrong, outcome):
+def test_a_calibration_error_is_compared_photo_by_photo(project, capsys, newly_wrong, outcome):
     write({}, wrong=set(range(40)))
     commit()
     write({}, wrong=set(range(40 + newly_wrong)))
@@ -182,26 +180,26 @@ def test_a_calibration_error_is_judged_photo_by_photo(project, capsys, newly_wro
     assert row.endswith(outcome)
 
 
-def test_a_figure_that_vanished_fails(project, capsys):
+def test_a_missing_metric_fails(project, capsys):
     assert compare(accuracy(0.9), {}) == 1
-    assert "vanished" in capsys.readouterr().out
+    assert "missing" in capsys.readouterr().out
 
 
-def test_a_new_figure_passes(project):
+def test_a_new_metric_passes(project):
     assert compare({}, accuracy(0.9)) == 0
 
 
-def test_figures_without_a_rule_are_left_alone(project, capsys):
+def test_metrics_without_a_rule_are_ignored(project, capsys):
     assert compare({**accuracy(0.9), "photos": 70}, {**accuracy(0.9), "photos": 60}) == 0
     assert "photos " not in capsys.readouterr().out.partition("\n\n")[0]
 
 
 @pytest.mark.parametrize(
-    ("figures", "outcome"),
+    ("metrics", "outcome"),
     [(accuracy(0.4), "below floor"), ({"speed": 101}, "above ceiling")],
 )
-def test_a_broken_bound_fails_even_without_a_baseline(project, capsys, figures, outcome):
-    write(figures)
+def test_a_broken_bound_fails_even_without_a_baseline(project, capsys, metrics, outcome):
+    write(metrics)
     assert run() == 1
     assert outcome in capsys.readouterr().out
 
@@ -209,23 +207,23 @@ def test_a_broken_bound_fails_even_without_a_baseline(project, capsys, figures, 
 def test_an_unknown_revision_cannot_be_compared(project, capsys):
     write(accuracy(0.9))
     assert run("--against", "nowhere") == 2
-    assert "no Git revision nowhere" in capsys.readouterr().out
+    assert "no Git revision 'nowhere'" in capsys.readouterr().out
 
 
-def test_no_revision_at_all_is_told(project, capsys):
+def test_an_empty_revision_cannot_be_compared(project, capsys):
     write(accuracy(0.9))
     assert run("--against", "") == 2
-    assert "No revision to compare with" in capsys.readouterr().out
+    assert "There is no Git revision '' here" in capsys.readouterr().out
 
 
-def test_a_revision_without_figures_cannot_be_compared(project, capsys):
+def test_a_revision_without_metrics_cannot_be_compared(project, capsys):
     commit()
     write(accuracy(0.9))
     assert run() == 2
     assert "main has no metrics/headline.json" in capsys.readouterr().out
 
 
-def test_figures_of_other_data_are_not_compared(project, capsys):
+def test_metrics_of_other_data_are_not_compared(project, capsys):
     write(accuracy(0.9), fingerprint="a" * 64)
     commit()
     write(accuracy(0.8), fingerprint="b" * 64)
@@ -245,7 +243,7 @@ def test_figures_of_other_data_are_not_compared(project, capsys):
         '{"a": {"value": 1e999, "low": 0, "high": 1}}',
     ],
 )
-def test_an_unreadable_file_is_said_to_be_so(project, capsys, content):
+def test_an_unreadable_headline_is_named(project, capsys, content):
     write(accuracy(0.9))
     commit()
     paths.HEADLINE.write_text(content)
@@ -262,14 +260,14 @@ def test_an_unreadable_file_is_said_to_be_so(project, capsys, content):
         "path,label,network,p_panda,p_cat,p_other\n",
     ],
 )
-def test_unreadable_predictions_are_said_to_be_so(project, capsys, content):
+def test_unreadable_predictions_are_named(project, capsys, content):
     write(accuracy(0.9))
     paths.TEST_PREDICTIONS.write_text(content)
     assert run() == 2
     assert "is not readable" in capsys.readouterr().err
 
 
-def test_without_a_pipeline_run_there_is_nothing_to_judge(project, capsys):
+def test_without_a_pipeline_run_there_is_nothing_to_compare(project, capsys):
     assert run() == 2
     assert "run `dvc repro` first" in capsys.readouterr().err
 
@@ -278,37 +276,35 @@ def test_outside_a_repository_nothing_can_be_compared(project, monkeypatch, caps
     write(accuracy(0.9))
     monkeypatch.setenv("GIT_DIR", str(project / "none"))
     assert run() == 2
-    assert (
-        "can't be asked for the figures of a revision (fatal: not a git" in capsys.readouterr().out
-    )
+    assert "Git can't read this repository (fatal: not a git" in capsys.readouterr().out
 
 
-def test_a_rule_that_guards_nothing_fails(project, capsys):
+def test_a_rule_that_matches_no_metric_fails(project, capsys):
     settings = YAML(typ="safe").load(Path("params.yaml"))
     misspelt = {"metric": "test.*.acuracy", "better": "higher", "tolerance": 0}
     Path("params.yaml").write_text(json.dumps({**settings, "gate": [*RULES, misspelt]}))
     assert compare(accuracy(0.9), accuracy(0.9)) == 1
-    assert "No figure is called test.*.acuracy: mend the rule" in capsys.readouterr().out
+    assert "No metric is called test.*.acuracy: correct the rule" in capsys.readouterr().out
 
 
-def test_it_is_told_where_photos_could_not_be_compared_one_by_one(project, capsys):
+def test_a_note_says_where_photos_could_not_be_compared_one_by_one(project, capsys):
     write({}, wrong={3})
     commit()
     *rows, _ = paths.TEST_PREDICTIONS.read_text().splitlines()
     paths.TEST_PREDICTIONS.write_text("\n".join(rows) + "\n")
     assert run() == 0
     assert (
-        "3 figures are compared by their intervals, not photo by photo (test.ours."
+        "3 metrics are compared by their intervals, not photo by photo (test.ours."
         in capsys.readouterr().out
     )
 
 
-def test_rules_that_match_nothing_at_all_judge_nothing(project, capsys):
+def test_where_no_rule_matches_nothing_is_compared(project, capsys):
     write({})
     paths.HEADLINE.write_text('{"photos": 1}')
     commit()
     assert run() == 2
-    assert "no rule" in capsys.readouterr().err
+    assert "no rule under `gate` matches a metric" in capsys.readouterr().err
 
 
 def test_the_pull_request_gets_a_table_with_failures_in_bold(project):
@@ -321,15 +317,78 @@ def test_the_pull_request_gets_a_table_with_failures_in_bold(project):
     assert "**regression**" in table
 
 
-def test_a_file_that_is_no_table_of_the_gates_is_not_replaced(project, capsys):
+def test_an_existing_file_is_replaced_with_force_only(project, capsys):
     write(accuracy(0.9))
     commit()
-    run("--markdown", "gate.md")
-    assert run("--markdown", "gate.md") == 0
-    before = Path("params.yaml").read_bytes()
-    assert run("--markdown", "params.yaml") == 2
-    assert "params.yaml: this file is no table of the gate's" in capsys.readouterr().err
-    assert Path("params.yaml").read_bytes() == before
+    Path("gate.md").write_text("mine")
+    assert run("--markdown", "gate.md") == 2
+    assert "--markdown gate.md exists: --force replaces it" in capsys.readouterr().err
+    assert Path("gate.md").read_text() == "mine"
+    assert run("--markdown", "gate.md", "--force") == 0
+    assert Path("gate.md").read_text().startswith("| metric ")
+
+
+def test_no_table_replaces_an_output_of_the_pipeline(project, capsys):
+    write(accuracy(0.9))
+    commit()
+    before = paths.HEADLINE.read_bytes()
+    assert run("--markdown", str(paths.HEADLINE), "--force") == 2
+    assert "is among the pipeline's outputs" in capsys.readouterr().err
+    assert paths.HEADLINE.read_bytes() == before
+
+
+def test_a_device_is_written_to_without_force(project):
+    write(accuracy(0.9))
+    commit()
+    with Path("out.txt").open("w") as stream:
+        command = [sys.executable, "-m", "pandacat", "gate", "--markdown", "/dev/stdout"]
+        subprocess.run(command, stdout=stream, check=True)
+    assert "| metric " in Path("out.txt").read_text()
+
+
+def test_a_table_that_cannot_be_written_is_no_regression(project, capsys):
+    write(accuracy(0.9))
+    commit()
+    Path("file").touch()
+    assert run("--markdown", "file/gate.md") == 2
+    captured = capsys.readouterr()
+    assert "all 5 metrics pass" in captured.out
+    assert captured.err.startswith("Gate: --markdown: ")
+    assert "file: File exists. " in captured.err
+
+
+LABELS = ("giant_panda", "red_fox", "wild_boar")
+
+
+def write_three_labels(wrong):
+    """Write predictions for three in-distribution labels, and their headline."""
+    rows = [f"path,label,network,{','.join(f'p_{label}' for label in (*LABELS, 'other'))}"]
+    for photo in range(PHOTOS):
+        values = "0.1,0.1,0.7,0.1" if photo in wrong else "0.1,0.7,0.1,0.1"
+        rows.append(f"{photo}.jpg,red_fox,ours,{values}")
+    Path("metrics").mkdir(exist_ok=True)
+    paths.TEST_PREDICTIONS.write_text("\n".join(rows) + "\n")
+    share = len(wrong) / PHOTOS
+    ours = {
+        "accuracy": 1 - share,
+        "log_loss": -share * math.log(0.1) - (1 - share) * math.log(0.7),
+        "calibration_error": abs(1 - share - 0.7),
+    }
+    content = {"data": {"source": "archive"}, "speed": 50, "test": {"ours": ours}}
+    paths.HEADLINE.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(("newly_wrong", "outcome"), [(5, "no clear change"), (6, "regression")])
+def test_labels_come_from_the_predictions(project, capsys, newly_wrong, outcome):
+    write_three_labels(set())
+    commit()
+    write_three_labels(set(range(newly_wrong)))
+    run()
+    out = capsys.readouterr().out
+    (row,) = (line for line in out.splitlines() if line.startswith("test.ours.accuracy"))
+    assert row.rstrip().endswith(outcome)
+    assert "Smallest drop in accuracy" in out
+    assert "two_class_accuracy" not in out
 
 
 def test_rounding_in_the_predictions_does_not_make_the_comparison_coarse(project, capsys):
@@ -342,9 +401,9 @@ def test_rounding_in_the_predictions_does_not_make_the_comparison_coarse(project
     assert "photo by photo" not in capsys.readouterr().out
 
 
-def test_a_table_that_can_not_be_written_is_no_regression(project, capsys):
+def test_a_folder_in_place_of_the_table_is_no_regression(project, capsys):
     write(accuracy(0.9))
     commit()
     Path("gate.md").mkdir()
     assert run("--markdown", "gate.md") == 2
-    assert "Gate: --markdown: gate.md is a folder" in capsys.readouterr().err
+    assert "Gate: --markdown gate.md is a folder" in capsys.readouterr().err

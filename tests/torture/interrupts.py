@@ -1,4 +1,4 @@
-"""Ctrl-C at random moments: not a word too many, nothing half-written, nothing left lying about."""
+"""Ctrl-C at random moments: no traceback, nothing half-written, nothing left over."""
 
 import random
 import signal
@@ -11,7 +11,7 @@ from torture.report import Row
 
 TIMES_EACH = 5
 PYTHON_STARTS_SECONDS = 0.3
-"""Until then it is Python's own start that is interrupted, and Python that tells of it."""
+"""Until then it is Python's own start that is interrupted, and Python reports it."""
 
 
 def interrupted_stages(disturbed: Project, undisturbed: Project) -> Row:
@@ -42,7 +42,7 @@ def interrupted_stages(disturbed: Project, undisturbed: Project) -> Row:
 def interrupted_predictions(undisturbed: Project, photos: Path) -> Row:
     """Press Ctrl-C while `pandacat predict` writes a table."""
     generator = random.Random("interrupts predict")
-    table = undisturbed.folder / "verdicts.csv"
+    table = undisturbed.folder / "predictions.csv"
     program = Path(sys.executable).with_name("pandacat")
     predict = [str(program), "predict", str(photos), "--output", str(table)]
 

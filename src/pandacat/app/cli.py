@@ -1,27 +1,28 @@
-"""The `pandacat` command."""
+"""The `pandacat` command: its options and exit codes."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
-from pandacat.core import paths
-from pandacat.core.errors import PandacatError, sentence_of
-from pandacat.core.files import atomic_write
+from pandacat import __version__
+from pandacat.core.errors import sentence_of
 from pandacat.core.interrupts import raise_at_ctrl_c
-from pandacat.evaluation.gate import command
-from pandacat.tracking.journal import JOURNALS, project_root, sync
+from pandacat.core.paths import MODELS
 
 EXAMPLES = """\
 examples:
-  pandacat predict examples/                        a folder and those in it; no links to others
-  pandacat predict holiday.jpg 'zoo/*.png'          files and patterns
-  pandacat predict photos/ --output verdicts.csv    as a table: path,label,p_panda,p_cat,p_other
-  pandacat predict photos/ --model pretrained       the untouched network; needs no training
-  pandacat predict photos/ --prediction-sets                panda, cat, "panda or cat" or neither
+  pandacat predict examples/                      a folder and its sub-folders
+  pandacat predict holiday.jpg 'zoo/*.png'        files and patterns
+  pandacat predict photos/ --output table.csv     as a table: path,label,p_panda,p_cat,p_other
+  pandacat predict photos/ --model pretrained     the ImageNet network, which needs no training
+  pandacat predict photos/ --prediction-sets      panda, cat, "panda or cat", or other
 """
+SETS = """name all animals that can't be ruled out; on photos like those trained on, the set holds
+the right one for 95%% of each animal's photos (params.yaml: fine_tune.coverage)"""
+GATE = """Exit with 1 if a metric regressed by more than params.yaml and chance allow, with 2 if
+the metrics can't be compared."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _replace_closed_streams() -> None:
-    """Let what is said to a closed stream (`2>&-`) vanish, not end up in the file opened next."""
+    """Drop what is printed to a closed stream (`2>&-`), which the next file opened would get."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", errors="replace"))  # noqa: SIM115
@@ -51,87 +52,58 @@ def _replace_closed_streams() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="pandacat", description="Giant panda, cat, or neither? And how sure is that?"
+        prog="pandacat", description="Recognize animals in photos, with calibrated confidence."
     )
+    parser.add_argument("--version", action="version", version=f"pandacat {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
     predict = commands.add_parser(
         "predict",
-        help="say what is on photos",
-        description="Say for each photo whether a giant panda is on it, a cat, or neither.",
+        help="predict which animal is on photos",
+        description="Predict which animal is on photos (by default panda or cat), or other.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    predict.add_argument("paths", nargs="+", metavar="PATH", help="photo, folder or pattern")
-    predict.add_argument(
-        "--model",
-        default="fine-tuned",
-        metavar="NAME",
-        help="fine-tuned (default), pretrained, scratch-photos, or a model's folder",
-    )
-    predict.add_argument(
-        "--models",
-        type=Path,
-        default=paths.MODELS,
-        metavar="FOLDER",
-        help="where trained models lie (default: models)",
-    )
-    predict.add_argument(
-        "--output", type=Path, metavar="FILE", help="write a .csv or .json file instead of lines"
-    )
-    predict.add_argument(
-        "--prediction-sets",
-        action="store_true",
-        help="name every animal that can't be ruled out: 95 in 100 pandas, and as many cats, get "
-        "their name on photos like those trained on (params.yaml: fine_tune.coverage); others may "
-        "get one, too",
-    )
+    add = predict.add_argument
+    add("paths", nargs="+", metavar="PATH", help="photo, folder or pattern")
+    add("--model", metavar="NAME", help="fine-tuned (default), pretrained, or a model's folder")
+    add("--models", type=Path, default=MODELS, metavar="FOLDER", help="of models (default: models)")
+    add("--output", type=Path, metavar="FILE", help="write a .csv or .json file instead of lines")
+    add("--force", action="store_true", help="replace FILE if it exists")
+    add("--prediction-sets", action="store_true", help=SETS)
     predict.set_defaults(run=_predict)
 
-    compare = commands.add_parser(
-        "gate",
-        help="compare the figures with those of a Git revision",
-        description="Exit 1 where a figure got worse than params.yaml allows, 2 where none can be "
-        "compared.",
+    gate = commands.add_parser(
+        "gate", help="compare the metrics with those of a Git revision", description=GATE
     )
-    command.add_arguments(compare)
-    compare.set_defaults(run=command.run)
+    add = gate.add_argument
+    add("--against", default="main", metavar="REV", help="Git revision (default: main)")
+    add("--markdown", type=Path, metavar="FILE", help="write the table as Markdown, too")
+    add("--force", action="store_true", help="replace FILE if it exists")
+    gate.set_defaults(run=_gate)
 
-    track = commands.add_parser("tracking", help="what MLflow does not have yet")
-    actions = track.add_subparsers(required=True, metavar="ACTION")
+    tracking = commands.add_parser("tracking", help="runs that MLflow does not have yet")
+    actions = tracking.add_subparsers(required=True, metavar="ACTION")
     sync = actions.add_parser("sync", help="send the runs that could not be sent when they ran")
     sync.set_defaults(run=_sync)
     return parser
 
 
-def _sync(_: argparse.Namespace) -> int:
-    sent = sync()
-    waiting = project_root() / JOURNALS
-    print(f"{sent} runs sent." if sent else f"No run waits in {waiting}.")
-    return 0
-
-
 def _predict(options: argparse.Namespace) -> int:
-    from pandacat.app import output
-    from pandacat.app.inputs import find_photos, read_file
-    from pandacat.models.loading import load_classifier
+    from pandacat.app import predict
 
-    place = output.table_path(options.output) if options.output else None
-    paths = find_photos(options.paths)
-    classifier = load_classifier(options.model, models=options.models)
-    if options.prediction_sets and classifier.description.conformal is None:
-        raise PandacatError(
-            f"--prediction-sets: the model {options.model} was not calibrated for them; use the "
-            "fine-tuned one, which `dvc repro` trains."
-        )
-    found = output.Counted(
-        classifier.predict_many((path, partial(read_file, path)) for path in paths), len(paths)
-    )
-    if place:
-        write = output.WRITERS[options.output.suffix.lower()]
-        with atomic_write(place) as aside:
-            write(aside, found, prediction_sets=options.prediction_sets)
-    else:
-        output.print_lines(found, prediction_sets=options.prediction_sets)
-    if found.failed:
-        print(f"{found.failed} of {len(paths)} files could not be read.", file=sys.stderr)
-    return 1 if found.failed else 0
+    return predict.run(options)
+
+
+def _gate(options: argparse.Namespace) -> int:
+    from pandacat.app import gate
+
+    return gate.run(options)
+
+
+def _sync(_: argparse.Namespace) -> int:
+    from pandacat.tracking.journal import JOURNALS, project_root, sync
+
+    sent = sync()
+    print(f"{sent} runs sent." if sent else f"No runs are waiting in {project_root() / JOURNALS}.")
+    return 0

@@ -12,18 +12,17 @@ from pandacat.data.images import UnreadablePhotoError
 from pandacat.data.sources.archive import LARGEST_FILE_BYTES
 
 PHOTO_ENDINGS = {
-    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif",
-    ".avif", ".ppm",
-}  # fmt: skip
-"""What is taken from a folder; a file that is named is read whatever its ending."""
+    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic"),
+    *(".heif", ".avif", ".ppm"),
+}
+"""What is read from a folder; a file that is named is read whatever its ending."""
 
 
 def find_photos(paths: Sequence[str]) -> list[str]:
     """Return the files that the paths stand for: themselves, all photos in folders, patterns.
 
-    A file that is not there, or a folder that can't be opened, is returned as well, so that it gets
-    its line. What is named twice is returned once; hidden files and folders are passed over, and
-    links to folders are not followed.
+    A missing file, or a folder that can't be opened, is returned as well, so that it gets its line.
+    Each file is returned once. Hidden files, hidden folders and links to folders are left out.
 
     Raises:
         PandacatError: only empty folders were given, or an empty name.
@@ -33,7 +32,7 @@ def find_photos(paths: Sequence[str]) -> list[str]:
     found: dict[str, str] = {}
     for path in paths:
         try:
-            matches = _meant_by(path)
+            matches = _matches(path)
         except OSError:  # reading it says why
             matches = [path]
         for match in matches:
@@ -46,7 +45,7 @@ def find_photos(paths: Sequence[str]) -> list[str]:
     return list(found.values())
 
 
-def _meant_by(path: str) -> list[str]:
+def _matches(path: str) -> list[str]:
     if Path(path).is_dir():
         return [str(file) for file in sorted(_photos_below(Path(path)))]
     if Path(path).exists():
@@ -70,8 +69,8 @@ def read_file(path: str) -> bytes:
     """Return the bytes of a photo.
 
     Raises:
-        UnreadablePhotoError: there are more than any photo has, or no end of them; or it is a
-            named pipe, for which nobody may ever write.
+        UnreadablePhotoError: it is larger than any photo, or endless; or it is a named pipe, to
+            which nothing may ever be written.
     """
     if Path(path).is_fifo() and not path.startswith("/dev/"):
         raise UnreadablePhotoError("a named pipe: give a file")

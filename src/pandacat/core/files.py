@@ -24,7 +24,7 @@ def atomic_write(target: Path) -> Iterator[Path]:
     Raises:
         PandacatError: `target` is a folder, and what was written is a file; or it has no name.
     """
-    if _is_device(target):
+    if is_device(target):
         yield target
         return
     if not target.name:
@@ -47,7 +47,8 @@ def atomic_write(target: Path) -> Iterator[Path]:
         remove(old)
 
 
-def _is_device(path: Path) -> bool:
+def is_device(path: Path) -> bool:
+    """Return whether it is written to but never replaced, such as a pipe or `/dev/stdout`."""
     there = path.exists() and not (path.is_file() or path.is_dir())
     return there or path.parent == Path("/dev")  # whose links may lead to a file
 

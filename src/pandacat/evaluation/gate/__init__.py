@@ -1,1 +1,1 @@
-"""The regression gate."""
+"""The regression gate: compares the headline metrics with those of a Git revision."""

@@ -1,0 +1,116 @@
+"""`pandacat gate`: compare the metrics in the workspace with those of a Git revision."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import pandas as pd
+
+from pandacat.app.output import output_file
+from pandacat.config.loading import load_config
+from pandacat.core.errors import PandacatError, sentence_of
+from pandacat.core.files import write_text
+from pandacat.core.paths import TEST_PREDICTIONS
+from pandacat.evaluation.gate.comparison import RULE_ADVICE, Row, compare, photo_metric
+from pandacat.evaluation.gate.headline import Headline, read_revision, read_workspace
+from pandacat.evaluation.predictions import by_network, label_names
+from pandacat.labels import OTHER
+from pandacat.metrics.paired import smallest_detectable_drop
+
+PASSED, FAILED, NOT_COMPARABLE = 0, 1, 2
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare, print the table; return 0 (passed), 1 (a metric failed) or 2 (not comparable)."""
+    try:
+        file = options.markdown and output_file("--markdown", options.markdown, force=options.force)
+        current = read_workspace()
+        baseline, note = _baseline(options.against, current)
+        rows = compare(baseline, current, load_config().gate)
+    except Exception as error:  # whatever it is, no metric got worse
+        print(f"Gate: {sentence_of(error)}", file=sys.stderr)
+        return NOT_COMPARABLE
+    failures = sum(row.failed for row in rows)
+    if failures:
+        code, result = FAILED, f"{failures} of {len(rows)} metrics fail."
+    elif baseline is None:
+        code, result = NOT_COMPARABLE, "not compared; no metric breaks its floor or ceiling."
+    else:
+        code, result = PASSED, f"all {len(rows)} metrics pass."
+    notes = [note, *_detectable_drops(current), *_limitations(rows), f"Gate: {result}"]
+    print(_table(rows), "", *notes, sep="\n")
+    if file:
+        try:
+            write_text(file, "\n\n".join([_table(rows, markdown=True), *notes]) + "\n")
+        except Exception as error:
+            print(f"Gate: --markdown: {sentence_of(error)}", file=sys.stderr)
+            return code or NOT_COMPARABLE
+    return code
+
+
+def _baseline(against: str, current: Headline) -> tuple[Headline | None, str]:
+    """Return the metrics to compare with, if there are any, and a sentence about them."""
+    try:
+        return read_revision(against, current), f"Compared with {against}."
+    except PandacatError as error:
+        return None, str(error)
+
+
+def _detectable_drops(current: Headline) -> list[str]:
+    """Return a sentence for each accuracy: the smallest drop that this test set can show.
+
+    It is the drop at which the exact McNemar test reaches 95 % when no photo is newly right: six
+    photos. Where some are newly right, more must be newly wrong.
+    """
+    if current.predictions is None:
+        return []
+    photos = next(iter(by_network(current.predictions).values()))
+    counts = {"accuracy": len(photos)}
+    if len(label_names(photos)) == 3:
+        counts = {"two_class_accuracy": int((photos.label != OTHER).sum())} | counts
+    return [
+        f"Smallest drop in {name} that these {count} photos can show: "
+        f"{smallest_detectable_drop(count):.4f}."
+        for name, count in counts.items()
+        if count
+    ]
+
+
+def _limitations(rows: Sequence[Row]) -> list[str]:
+    """Return sentences about metrics of photos compared without these, and about unused rules."""
+    compared = [row for row in rows if row.change is not None and not row.paired]
+    coarse = [row.metric for row in compared if photo_metric(row.metric)]
+    some = ", ".join(coarse[:3]) + (", …" if len(coarse) > 3 else "")
+    unpaired = (
+        f"{len(coarse)} metrics are compared by their intervals, not photo by photo ({some}): "
+        f"{TEST_PREDICTIONS} is missing on one side, has other photos, or gives other values."
+    )
+    unused = [
+        f"No metric is called {row.metric}: {RULE_ADVICE}."
+        for row in rows
+        if row.outcome == "no such metric"
+    ]
+    return [unpaired, *unused] if coarse else unused
+
+
+def _table(rows: Sequence[Row], *, markdown: bool = False) -> str:
+    cells = [
+        (
+            row.metric,
+            *map(_number, (row.baseline, row.current)),
+            *(_number(value, "+") for value in (row.change, row.allowed)),
+            f"**{row.outcome}**" if markdown and row.failed else row.outcome,
+        )
+        for row in rows
+    ]
+    columns = ["metric", "baseline", "now", "change", "allowed", "outcome"]
+    return pd.DataFrame(cells, columns=columns).to_markdown(
+        index=False,
+        tablefmt="github" if markdown else "simple",
+        colalign=("left", *["right"] * 4, "left"),
+        disable_numparse=True,
+    )
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    return "–" if value is None else f"{value:{sign}.4f}"

@@ -1,0 +1,130 @@
+"""The headline metrics and the test predictions, from the workspace or from a Git revision.
+
+Both files lie in Git itself, so that a baseline needs no DVC remote and no second run.
+"""
+
+import io
+import json
+import math
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from pandacat.core.errors import PandacatError
+from pandacat.core.paths import HEADLINE, TEST_PREDICTIONS
+from pandacat.evaluation.predictions import label_names, labels_and_probabilities
+from pandacat.metrics.intervals import Interval
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The metrics of one run, and what they were measured on."""
+
+    metrics: Mapping[str, Interval]
+    """By dotted name; a metric without an interval has one of no width."""
+    data: Mapping[str, str]
+    """Which photos they were measured on: the texts under `data`."""
+    predictions: pd.DataFrame | None
+    """A row for each network and test photo; `None` where the file is missing."""
+
+
+def read_workspace() -> Headline:
+    """Return the metrics in the current folder.
+
+    Raises:
+        PandacatError: they are missing or not readable.
+    """
+    headline, predictions = (
+        path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+        for path in (HEADLINE, TEST_PREDICTIONS)
+    )
+    if headline is None:
+        raise PandacatError(f"There is no {HEADLINE}: run `dvc repro` first.")
+    return _parse(headline, predictions, str(HEADLINE))
+
+
+def read_revision(revision: str, current: Headline) -> Headline:
+    """Return the metrics that were committed in a Git revision, to compare `current` with.
+
+    Raises:
+        PandacatError: this is not a Git repository, there is no such revision, or it holds no
+            readable metrics, or those of other data.
+    """
+    commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", revision + "^{commit}")
+    if commit.stderr:
+        raise PandacatError(f"Git can't read this repository ({' '.join(commit.stderr.split())}).")
+    if commit.returncode:
+        raise PandacatError(
+            f"There is no Git revision {revision!r} here: fetch it (`git fetch origin {revision}`),"
+            " or name another one with --against."
+        )
+    headline, predictions = (
+        _git("show", f"{commit.stdout.strip()}:./{path.as_posix()}").stdout or None
+        for path in (HEADLINE, TEST_PREDICTIONS)
+    )
+    if headline is None:
+        raise PandacatError(
+            f"{revision} has no {HEADLINE} to compare with: commit the one that `dvc repro` "
+            "writes, or name another revision with --against."
+        )
+    baseline = _parse(headline, predictions, f"{HEADLINE} of {revision}")
+    if baseline.data != current.data:
+        there, here = (
+            ", ".join(f"{name} {text[:12]}" for name, text in side.data.items()) or "unknown"
+            for side in (baseline, current)
+        )
+        raise PandacatError(
+            f"{revision} was measured on other data ({there}) than the workspace ({here}): "
+            "metrics can only be compared on the same photos."
+        )
+    return baseline
+
+
+def _git(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = ["git", *arguments]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
+
+
+def _parse(headline: str, predictions: str | None, name: str) -> Headline:
+    try:
+        content = json.loads(headline)
+        metrics = dict(_metrics(content))
+        if not metrics:
+            raise ValueError("it holds no metrics")
+        data = {key: text for key, text in content.get("data", {}).items() if isinstance(text, str)}
+        table = None if predictions is None else _parse_predictions(predictions)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise PandacatError(
+            f"{name} is not readable, or {TEST_PREDICTIONS.name} beside it: "
+            f"{' '.join(str(error).split())}. `dvc repro` writes both again; if they belong to a "
+            "revision, name another one."
+        ) from None
+    return Headline(metrics, data, table)
+
+
+def _metrics(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Interval]]:
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and "value" not in value:
+            yield from _metrics(value, f"{name}.")
+        elif isinstance(value, Mapping | int | float):
+            parts = value if isinstance(value, Mapping) else dict.fromkeys(_PARTS, value)
+            if not all(math.isfinite(parts[part]) for part in _PARTS):
+                raise ValueError(f"{name} is not finite")
+            yield name, Interval(*(float(parts[part]) for part in _PARTS))
+
+
+_PARTS = ("value", "low", "high")
+
+
+def _parse_predictions(text: str) -> pd.DataFrame:
+    table = pd.read_csv(io.StringIO(text), keep_default_na=False)
+    if table.empty or not {"path", "network", "label"} <= set(table):
+        raise ValueError(f"{TEST_PREDICTIONS} has no rows, or lacks columns")
+    if unknown := sorted(set(table.label.astype(str)) - set(label_names(table))):
+        raise ValueError(f"{TEST_PREDICTIONS} has no column p_{unknown[0]}")
+    labels_and_probabilities(table)  # which are numbers
+    return table
