@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 from torture.trackers import server
 
+import pandacat
 from pandacat.core.errors import PandacatError
-from pandacat.tracking import journal as journal_module
-from pandacat.tracking.journal import (
-    JOURNALS,
+from pandacat.tracking.delivery import (
     MLFLOW_SETTINGS,
-    _create_database,
-    _deliver,
-    _finished,
-    _open_store,
-    _read,
+    create_database,
+    deliver,
+    finished_journals,
+    open_store,
+    read_journal,
     sync,
-    tracked_stage,
 )
+from pandacat.tracking.journal import JOURNALS, tracked_stage
+
+SOURCE = Path(pandacat.__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,7 @@ def project(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     for name, value in MLFLOW_SETTINGS.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv(
-        "PYTHONPATH", f"{Path(journal_module.__file__).parents[2]}:{Path(__file__).parent}"
-    )
+    monkeypatch.setenv("PYTHONPATH", f"{SOURCE}:{Path(__file__).parent}")
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -63,7 +62,7 @@ def journals(project):
 
 def runs_in(uri):
     """Return MLflow's client and all runs of the project."""
-    client, experiment = _open_store(uri)
+    client, experiment = open_store(uri)
     return client, client.search_runs([experiment])
 
 
@@ -133,8 +132,34 @@ def silent():
 
 @contextmanager
 def read_only():
-    _create_database(Path("locked.db").absolute())
+    create_database(Path("locked.db").absolute())
     yield f"sqlite:///file:{Path('locked.db').absolute()}?mode=ro&uri=true"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise ImportError('no such module')", "no such module"),
+        ("print('x' * 100_000); sys.stderr.write('x'); os.abort()", "x"),
+        ("sys.exit('no key for http://someone:secret@host')", "no key for http://host"),
+        ("os._exit(0)", "ended early"),
+        ("time.sleep(60)", "no answer within 1 seconds"),
+    ],
+)
+def test_an_mlflow_that_crashes_hangs_or_prints_costs_one_warning(
+    project, monkeypatch, capfd, code, reason
+):
+    (project / "fake").mkdir()
+    (project / "fake/mlflow.py").write_text(f"import os, sys, time\n{code}\n")
+    monkeypatch.setenv("PYTHONPATH", str(project / "fake"))
+    monkeypatch.setattr("pandacat.tracking.journal.SEND_SECONDS", 1 if "sleep" in code else 30)
+    stage()
+    output, warning = capfd.readouterr()
+    assert output == ""
+    assert warning.count("\n") == 1
+    assert f"{reason})" in warning
+    assert "secret" not in warning
+    assert len(journals(project)) == 1
 
 
 def test_stores_that_fail_cost_one_warning_each_and_get_the_runs_later(project, monkeypatch, capfd):
@@ -171,7 +196,7 @@ def test_sync_without_a_store_says_what_is_left(project, monkeypatch):
     assert len(journals(project)) == 2
 
 
-def test_a_folder_in_the_place_of_the_store_is_told_at_once(project, monkeypatch):
+def test_a_folder_in_the_place_of_the_store_is_reported_at_once(project, monkeypatch):
     monkeypatch.setenv("PANDACAT_TRACKING", "later")
     stage()
     (project / "mlflow.db").mkdir()
@@ -192,57 +217,65 @@ class Dying:
                 raise ConnectionError
             answer = getattr(self.client, name)(*args, **kwargs)
             if self.calls == 0:
-                raise ConnectionError  # done over there, but the answer got lost
+                raise ConnectionError  # the server did it, but the answer got lost
             return answer
 
         return call
 
+    def log_batch(self, run_id, **batch):
+        """Send a batch in parts, as MLflow does with a large one."""
+        for kind, entities in batch.items():
+            self.__getattr__("log_batch")(run_id, **{kind: entities})
+
 
 def test_a_run_cut_off_anywhere_is_completed_and_not_doubled(project, monkeypatch):
     monkeypatch.setenv("PANDACAT_TRACKING", "later")
-    client, experiment = _open_store(local_store(project))
-    for calls in range(1, 7):
+    client, experiment = open_store(local_store(project))
+    for calls in range(1, 8):
         stage()
         (journal,) = journals(project)
         with pytest.raises(ConnectionError):
-            _deliver(Dying(client, calls), experiment, journal)
-        _deliver(client, experiment, journal)
+            deliver(Dying(client, calls), experiment, journal)
+        deliver(client, experiment, journal)
         runs = client.search_runs([experiment])
         assert len(runs) == calls
         assert_whole(client, runs[0])
     stage()
-    _deliver(Dying(client, 7), experiment, journals(project)[0])
+    deliver(Dying(client, 8), experiment, journals(project)[0])
 
 
 def test_more_than_mlflow_takes_at_once_is_sent_in_parts(project, monkeypatch):
     monkeypatch.setenv("PANDACAT_TRACKING", "later")
     many = {f"p{number}": "x" * 7000 for number in range(130)}
     with tracked_stage("train", many) as run:
-        run.set_tags({"long": "y" * 9000, "odd/name?": "z"})
+        run.set_tags({"long": "y" * 9000, "odd/name?": "z", "n" * 300: "z"})
         for step in range(1200):
             run.log_metrics({"loss": step}, step=step)
-    client, experiment = _open_store(local_store(project))
-    _deliver(client, experiment, journals(project)[0])
+    client, experiment = open_store(local_store(project))
+    with pytest.raises(ConnectionError):
+        deliver(Dying(client, 5), experiment, journals(project)[0])
+    deliver(client, experiment, journals(project)[0])
     (sent,) = client.search_runs([experiment])
     assert len(sent.data.params) == 130
     assert len(client.get_metric_history(sent.info.run_id, "loss")) == 1200
     assert sent.data.tags["odd/name_"] == "z"
+    assert sent.data.tags["n" * 250] == "z"
 
 
 def test_a_stage_that_raises_is_logged_as_failed(project, monkeypatch):
     monkeypatch.setenv("PANDACAT_TRACKING", "later")
     with pytest.raises(ZeroDivisionError), tracked_stage("train", {}):
         _ = 1 / 0
-    client, experiment = _open_store(local_store(project))
-    _deliver(client, experiment, journals(project)[0])
+    client, experiment = open_store(local_store(project))
+    deliver(client, experiment, journals(project)[0])
     assert [run.info.status for run in client.search_runs([experiment])] == ["FAILED"]
 
 
 def test_a_killed_stage_is_sent_as_killed_and_a_living_one_left_alone(project, monkeypatch):
     script = (
         "import os, signal\n"
-        "from pandacat import tracking\n"
-        "with tracking.run('train', {}) as run:\n"
+        "from pandacat.tracking.journal import tracked_stage\n"
+        "with tracked_stage('train', {}) as run:\n"
         "    run.log_metrics({'loss': 1})\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -250,9 +283,9 @@ def test_a_killed_stage_is_sent_as_killed_and_a_living_one_left_alone(project, m
     (killed,) = journals(project)
     monkeypatch.setenv("PANDACAT_TRACKING", "later")
     with tracked_stage("train", {}):
-        assert _finished(project) == [killed]
-    client, experiment = _open_store(local_store(project))
-    _deliver(client, experiment, killed)
+        assert finished_journals() == [killed]
+    client, experiment = open_store(local_store(project))
+    deliver(client, experiment, killed)
     (run,) = client.search_runs([experiment])
     assert run.info.status == "KILLED"
     assert run.data.metrics["loss"] == 1
@@ -264,18 +297,18 @@ def test_a_damaged_line_in_a_journal_is_counted_and_the_rest_sent(project, monke
     (journal,) = journals(project)
     lines = (journal / "journal.jsonl").read_text().splitlines()
     lines[1:1] = [
-        *("}", "[]", "{}", '{"kind": "metrics", "time_ms": 1}'),
-        '{"kind": "metrics", "time_ms": 1, "step": 0, "values": {"loss": null}}',
-        '{"kind": "tags", "time_ms": 1, "values": {"a": 1}}',
+        *("}", "[]", "{}", '{"time_ms": 1, "metric": {}}'),
+        '{"time_ms": 1, "step": 0, "metrics": {"loss": null}}',
+        '{"time_ms": 1, "tags": {"a": 1}}',
     ]
-    (journal / "journal.jsonl").write_text("\n".join(lines) + '\n{"kind": "met')
+    (journal / "journal.jsonl").write_text("\n".join(lines) + '\n{"time_ms": 1, "met')
     assert sync() == 1
     client, (run,) = runs_in(local_store(project))
     assert_whole(client, run)
     assert run.data.tags["damaged_lines"] == "6"
 
 
-@pytest.mark.parametrize("text", ["[]\n", "\n", '{"kind": "end", "time_ms": 1, "status": "x"}'])
+@pytest.mark.parametrize("text", ["[]\n", "\n", '{"time_ms": 1, "status": "KILLED"}'])
 def test_a_journal_of_which_no_run_can_be_made_is_named_and_kept(project, monkeypatch, text):
     monkeypatch.setenv("PANDACAT_TRACKING", "later")
     stage()
@@ -313,8 +346,8 @@ def test_a_missing_artifact_costs_a_warning_and_the_rest_is_kept(project, monkey
         run.log_artifact(Path("nothing.csv"))
         run.log_metrics({"loss": 1})
     assert "nothing.csv" in capfd.readouterr().err
-    records, _ = _read(journals(project)[0])
-    assert any(record["kind"] == "metrics" for record in records)
+    records, _ = read_journal(journals(project)[0])
+    assert any("loss" in record.metrics for record in records)
 
 
 def test_four_stages_at_once_on_a_fresh_store_all_arrive(project):

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pandacat.tracking import journal
-from pandacat.tracking.journal import JOURNALS, MLFLOW_SETTINGS, _create_database, _open_store
+import pandacat
+from pandacat.tracking.delivery import MLFLOW_SETTINGS, create_database, open_store
+from pandacat.tracking.journal import JOURNALS
 from torture.report import Row
 
 NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -87,7 +88,7 @@ class FlakyProxy:
 def server(folder: Path, port: int) -> Iterator[Callable[[], None]]:
     """Run MLflow's own server on loopback; yield what kills it, as it is killed at the end."""
     store = folder / "server.db"
-    _create_database(store)
+    create_database(store)
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"),
@@ -128,8 +129,8 @@ def free_port() -> int:
 STAGE = """
 import sys
 from pathlib import Path
-from pandacat import tracking
-with tracking.run("train", {"epochs": 3, "number": int(sys.argv[1])}) as run:
+from pandacat.tracking.journal import tracked_stage
+with tracked_stage("train", {"epochs": 3, "number": int(sys.argv[1])}) as run:
     for epoch in (1, 2, 3):
         run.log_metrics({"loss": 1 / epoch}, step=epoch)
     Path(f"out-{sys.argv[1]}.csv").write_text("epoch,loss\\n" * 3)
@@ -191,7 +192,7 @@ def _environment(uri: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name != "PANDACAT_TRACKING"}
     settings = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "2"} | ({"MLFLOW_TRACKING_URI": uri} if uri else {})
     ceiling = {"GIT_CEILING_DIRECTORIES": "/"}
-    return {**kept, **settings, **ceiling, "PYTHONPATH": str(Path(journal.__file__).parents[2])}
+    return {**kept, **settings, **ceiling, "PYTHONPATH": str(Path(pandacat.__file__).parents[1])}
 
 
 def _stage(folder: Path, uri: str, number: int) -> subprocess.CompletedProcess[str]:
@@ -202,13 +203,13 @@ def _stage(folder: Path, uri: str, number: int) -> subprocess.CompletedProcess[s
 
 
 def _sync(folder: Path, uri: str) -> None:
-    code = "import sys; from pandacat.cli import main; sys.exit(main(['tracking', 'sync']))"
+    code = "import sys; from pandacat.app.cli import main; sys.exit(main(['tracking', 'sync']))"
     command = [sys.executable, "-c", code]
     subprocess.run(command, cwd=folder, env=_environment(uri), check=True, capture_output=True)
 
 
 def _require_each_once(uri: str, count: int) -> None:
-    client, experiment = _open_store(uri)
+    client, experiment = open_store(uri)
     runs = client.search_runs([experiment], max_results=1000)
     numbers = sorted(int(run.data.params["number"]) for run in runs)
     assert numbers == list(range(count)), numbers

@@ -102,7 +102,8 @@ def _gate(options: argparse.Namespace) -> int:
 
 
 def _sync(_: argparse.Namespace) -> int:
-    from pandacat.tracking.journal import JOURNALS, project_root, sync
+    from pandacat.tracking.delivery import sync
+    from pandacat.tracking.journal import JOURNALS, project_root
 
     sent = sync()
     print(f"{sent} runs sent." if sent else f"No runs are waiting in {project_root() / JOURNALS}.")

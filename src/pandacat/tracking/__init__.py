@@ -1,1 +1,1 @@
-"""Runs in MLflow, delivered from a journal on disk."""
+"""Runs in MLflow, delivered from journals on disk."""
