@@ -156,7 +156,7 @@ def test_an_unreadable_file_gets_a_line_with_the_reason_and_the_rest_go_on(
     assert main(["predict", *paths, "--model", "pretrained"]) == 1
     captured = capsys.readouterr()
     assert "bad.jpg: not a picture" in captured.out
-    assert "nowhere.jpg: No such file or directory. Look at the name" in captured.out
+    assert "nowhere.jpg: No such file or directory. Check the name" in captured.out
     assert "panda.jpg" in captured.out
     assert "2 of 3 files could not be read" in captured.err
 
@@ -269,7 +269,7 @@ def test_a_table_that_cannot_be_written_is_a_sentence(
 ) -> None:
     arguments = ["predict", "photos/cat.jpg", "--model", "pretrained"]
     assert main([*arguments, "--output", "photos/cat.jpg/out.csv"]) == 1
-    assert "photos/cat.jpg: File exists. A file lies where" in capsys.readouterr().err
+    assert "photos/cat.jpg: File exists. A file is where" in capsys.readouterr().err
 
 
 def test_where_streams_are_closed_the_table_is_written(
@@ -394,7 +394,7 @@ def test_no_usage_report_is_sent(folder: Path) -> None:
         (["photos", "--model", "nobody"], "no model called nobody"),
         (["photos", "--model", ""], "--model is empty"),
         (["photos", "--model", "photos"], "No model in photos"),
-        (["photos", "--model", "half"], "The model in half lacks model.json. Make it again"),
+        (["photos", "--model", "half"], "The model in half lacks model.json. Train it again"),
         (["empty"], "No photos in empty"),
         ([""], "One of the paths is empty"),
         (["photos", "--model", "pretrained", "--prediction-sets"], "is not calibrated"),

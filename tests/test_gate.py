@@ -353,7 +353,7 @@ def test_a_table_that_cannot_be_written_is_no_regression(project, capsys):
     assert run("--markdown", "file/gate.md") == 2
     captured = capsys.readouterr()
     assert "all 5 metrics pass" in captured.out
-    assert captured.err.startswith("Gate: --markdown: ")
+    assert captured.err.startswith("pandacat: --markdown: ")
     assert "file: File exists. " in captured.err
 
 
@@ -406,4 +406,4 @@ def test_a_folder_in_place_of_the_table_is_no_regression(project, capsys):
     commit()
     Path("gate.md").mkdir()
     assert run("--markdown", "gate.md") == 2
-    assert "Gate: --markdown gate.md is a folder" in capsys.readouterr().err
+    assert "pandacat: --markdown gate.md is a folder" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""How a stage ends when it can't go on."""
+"""How a stage fails."""
 
 import errno
 import subprocess
@@ -51,16 +51,19 @@ def test_an_error_for_the_user_is_a_sentence() -> None:
     [
         (
             OSError(errno.ENOSPC, "No space left on device", "data/photos"),
-            "data/photos: No space left on device. Make room",
+            "data/photos: No space left on device. Free disk space",
         ),
-        (PermissionError(errno.EACCES, "Permission denied"), "Permission denied. Give yourself"),
+        (PermissionError(errno.EACCES, "Permission denied"), "Permission denied. Change its"),
         (
             IsADirectoryError(errno.EISDIR, "Is a directory", "x"),
-            "x: Is a directory. A folder lies",
+            "x: Is a directory. A folder is",
         ),
         (OSError(errno.EFBIG, "File too large", "x"), "x: File too large. The system allows"),
-        (OSError(errno.ENOMEM, "Cannot allocate memory"), "Cannot allocate memory. Lower"),
-        (FileNotFoundError(errno.ENOENT, "No such file", "data/x"), "data/x is missing. `dvc"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "Cannot allocate memory. Reduce"),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file", "data/x"),
+            "data/x is missing. `dvc repro`",
+        ),
         (FileNotFoundError("data/x"), "data/x is missing. `dvc repro`"),
     ],
 )
@@ -90,18 +93,18 @@ def test_too_little_memory_is_a_sentence_with_the_next_step(error: Exception) ->
     assert "batch_size" in said
 
 
-def test_what_nobody_foresaw_is_told_in_short_and_its_traceback_kept(
+def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     said = str(failing_with(KeyError("label")).code)
-    assert said.startswith("error: KeyError: 'label' (test_stage.py, line ")
+    assert said.startswith("error: Unexpected error: KeyError: 'label' (test_stage.py, line ")
     assert "`dvc status`" in said
-    assert "report it, with .pandacat/traceback.txt" in said
+    assert said.endswith("this is a bug; please report it with .pandacat/traceback.txt.")
     assert "raise error" in (tmp_path / ".pandacat/traceback.txt").read_text()
 
 
-def test_where_no_traceback_can_be_kept_it_is_told(
+def test_a_traceback_that_cannot_be_written_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -114,4 +117,4 @@ def test_without_a_stage_a_sentence_says_how_one_is_run() -> None:
         [sys.executable, "-m", "pandacat.core.stage"], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 1
-    assert ended.stderr.startswith("error: no stage named. `sh stages/run NAME`")
+    assert ended.stderr.startswith("error: no stage given. `sh stages/run NAME`")

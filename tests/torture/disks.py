@@ -57,9 +57,9 @@ def _failed_well(stage: str, ended: Ended) -> int:
         return 0
     assert "Traceback" not in ended.output, f"{stage}: {ended.output[-2000:]}"
     said = ended.output.strip().splitlines()[-1]
-    assert re.fullmatch(r"error: .*(No space.* Make room|Read-only.* Give yourself).*\.", said), (
-        f"{stage}: {said}"
-    )
+    assert re.fullmatch(
+        r"error: .*(No space.* Free disk space|Read-only.* Change its).*\.", said
+    ), f"{stage}: {said}"
     return 1
 
 

@@ -1,4 +1,4 @@
-"""Damaged files between the stages: a sentence or a result, whatever lies where an input should."""
+"""Damaged files between the stages: a result or an error message, whatever an input holds."""
 
 import io
 import json
@@ -27,8 +27,7 @@ TIMES_EACH = 30
 
 SECONDS_EACH = 300
 MEMORY_BYTES = 4 << 30
-NOT_FORESEEN = "which nobody foresaw"
-IN_GENERAL = "told in general"
+UNEXPECTED = "Unexpected error"
 
 
 def damaged_inputs(disturbed: Project, undisturbed: Project) -> Row:
@@ -48,15 +47,15 @@ def damaged_inputs(disturbed: Project, undisturbed: Project) -> Row:
             original = (undisturbed.folder / path).read_bytes()
             (disturbed.folder / path).write_bytes(mutant(path, original, random.Random(case)))
             fates[found := fate(disturbed, stage, case, SECONDS_EACH)] += 1
-            assert found != "went on", f"{case}: took more than {SECONDS_EACH} seconds"
+            assert found != "timed out", f"{case}: took more than {SECONDS_EACH} seconds"
             assert not disturbed.leftovers(), f"{case}: left {disturbed.leftovers()}"
             (disturbed.folder / path).write_bytes(original)
-    told = ", ".join(f"{count:,} {fate}" for fate, count in fates.most_common())
-    return Row("damaged inputs", f"{TIMES_EACH} in each stage, by hand", fates.total(), told)
+    results = ", ".join(f"{count:,} {fate}" for fate, count in fates.most_common())
+    return Row("damaged inputs", f"{TIMES_EACH} in each stage, by hand", fates.total(), results)
 
 
 def inputs(project: Project, stage: str) -> Iterator[str]:
-    """Yield the files that a stage reads and no programmer wrote."""
+    """Yield the data files that a stage reads."""
     for name in project.stages[stage]["deps"]:
         path = project.folder / name
         if not name.startswith(("src/", "stages/")):
@@ -122,27 +121,27 @@ def load_packages(project: Project, stage: str) -> None:
 
 def fate(project: Project, stage: str, case: str, seconds: int) -> str:
     """Run a stage in a process of its own that may die of it, and end it after so many seconds."""
-    said = project.folder / "said.txt"
+    log = project.folder / "log.txt"
     process = multiprocessing.get_context("fork").Process(
-        target=_run, args=(project, stage, said, seconds)
+        target=_run, args=(project, stage, log, seconds)
     )
     process.start()
     process.join()
-    text = said.read_text(errors="replace")
+    text = log.read_text(errors="replace")
     if process.exitcode == -signal.SIGALRM:
-        return "went on"
+        return "timed out"
     assert process.exitcode in (0, 1), f"{case}: exit code {process.exitcode}: {text[-2000:]}"
     assert "Traceback" not in text, f"{case}: {text[-2000:]}"
     if process.exitcode == 0:
         return "ran through"
     (sentence,) = (line for line in text.splitlines() if line.startswith("error: "))
-    return IN_GENERAL if NOT_FORESEEN in sentence else "told with the cause"
+    return UNEXPECTED if UNEXPECTED in sentence else "error with the cause"
 
 
-def _run(project: Project, stage: str, said: Path, seconds: int) -> None:
+def _run(project: Project, stage: str, log: Path, seconds: int) -> None:
     name, _, argument = stage.partition("@")
     os.chdir(project.folder)
-    output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
     sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115

@@ -8,7 +8,7 @@ from typing import Any
 
 from pandacat.config.loading import parse_config
 from pandacat.core.errors import PandacatError
-from torture.inputs import IN_GENERAL, fate, load_packages
+from torture.inputs import UNEXPECTED, fate, load_packages
 from torture.params import ODD_VALUES, places
 from torture.project import CALM, TRAINING, Project, small_params
 from torture.report import Row
@@ -38,7 +38,7 @@ def odd_settings(disturbed: Project, undisturbed: Project) -> Row:
             disturbed.write_params(content)
             case = f"{stage} with {name}: {value}"
             fates[found := fate(disturbed, stage, case, SECONDS_EACH)] += 1
-            assert found != IN_GENERAL, case
+            assert found != UNEXPECTED, case
     told = ", ".join(f"{count:,} {found}" for found, count in fates.most_common())
     return Row("odd settings", f"{TIMES_EACH} in each stage, by hand", fates.total(), told)
 

@@ -36,10 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         sys.stderr.close()
-        return 1
+        return options.failure
     except Exception as error:
         print(f"pandacat: {sentence_of(error)}", file=sys.stderr)
-        return 1
+        return options.failure
     return code
 
 
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--output", type=Path, metavar="FILE", help="write a .csv or .json file instead of lines")
     add("--force", action="store_true", help="replace FILE if it exists")
     add("--prediction-sets", action="store_true", help=SETS)
-    predict.set_defaults(run=_predict)
+    predict.set_defaults(run=_predict, failure=1)
 
     gate = commands.add_parser(
         "gate", help="compare the metrics with those of a Git revision", description=GATE
@@ -80,12 +80,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--against", default="main", metavar="REV", help="Git revision (default: main)")
     add("--markdown", type=Path, metavar="FILE", help="write the table as Markdown, too")
     add("--force", action="store_true", help="replace FILE if it exists")
-    gate.set_defaults(run=_gate)
+    gate.set_defaults(run=_gate, failure=2)
 
     tracking = commands.add_parser("tracking", help="runs that MLflow does not have yet")
     actions = tracking.add_subparsers(required=True, metavar="ACTION")
     sync = actions.add_parser("sync", help="send the runs that could not be sent when they ran")
-    sync.set_defaults(run=_sync)
+    sync.set_defaults(run=_sync, failure=1)
     return parser
 
 

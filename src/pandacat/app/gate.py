@@ -22,14 +22,10 @@ PASSED, FAILED, NOT_COMPARABLE = 0, 1, 2
 
 def run(options: argparse.Namespace) -> int:
     """Compare, print the table; return 0 (passed), 1 (a metric failed) or 2 (not comparable)."""
-    try:
-        file = options.markdown and output_file("--markdown", options.markdown, force=options.force)
-        current = read_workspace()
-        baseline, note = _baseline(options.against, current)
-        rows = compare(baseline, current, load_config().gate)
-    except Exception as error:  # whatever it is, no metric got worse
-        print(f"Gate: {sentence_of(error)}", file=sys.stderr)
-        return NOT_COMPARABLE
+    file = options.markdown and output_file("--markdown", options.markdown, force=options.force)
+    current = read_workspace()
+    baseline, note = _baseline(options.against, current)
+    rows = compare(baseline, current, load_config().gate)
     failures = sum(row.failed for row in rows)
     if failures:
         code, result = FAILED, f"{failures} of {len(rows)} metrics fail."
@@ -43,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             write_text(file, "\n\n".join([_table(rows, markdown=True), *notes]) + "\n")
         except Exception as error:
-            print(f"Gate: --markdown: {sentence_of(error)}", file=sys.stderr)
+            print(f"pandacat: --markdown: {sentence_of(error)}", file=sys.stderr)
             return code or NOT_COMPARABLE
     return code
 

@@ -1,1 +1,1 @@
-"""What every room builds on: errors, files, paths, parallel work, how a stage starts."""
+"""What all other packages build on: errors, files, paths, parallel work, how a stage starts."""

@@ -1,4 +1,4 @@
-"""What a program says when it can't go on: the cause and the next step, in a sentence."""
+"""Error messages for the user: the cause and the next step, in a sentence."""
 
 import errno
 import traceback
@@ -7,24 +7,24 @@ from unicodedata import category
 
 
 class PandacatError(Exception):
-    """Something the user can act on: its text names the cause and the next step, in a sentence."""
+    """An error that the user can act on: its text names the cause and the next step."""
 
 
 TRACEBACK = Path(".pandacat/traceback.txt")
-"""Of the last error that nobody foresaw."""
+"""Of the last unexpected error."""
 
-MODEL_AGAIN = "Make it again with `dvc repro`, or get it again from where it came."
-"""The way out where a model can't be used."""
+MODEL_AGAIN = "Train it again with `dvc repro`, or copy it again from its source."
+"""The next step where a model can't be used."""
 
-_ROOM = "Make room on the disk and run it again; nothing half-written was left."
-_LIMIT = "The system allows no file so large: raise the limit (`ulimit -f`), or use another disk."
-_RIGHTS = "Give yourself the right to it, or work in another folder."
-_FILE_FOR_FOLDER = "A file lies where a folder should be: move it away, or name another place."
-_FOLDER_FOR_FILE = "A folder lies where a file should be: move it away, or name another place."
-_NAME = "Look at the name, and at the folder you are in."
-_SHORTER = "Give a shorter name."
+_ROOM = "Free disk space and run it again; no incomplete file was left."
+_LIMIT = "The system allows no larger files: raise the limit (`ulimit -f`), or use another disk."
+_RIGHTS = "Change its permissions, or work in another folder."
+_FILE_FOR_FOLDER = "A file is where a folder should be: move it, or choose another place."
+_FOLDER_FOR_FILE = "A folder is where a file should be: move it, or choose another place."
+_NAME = "Check the name and the current folder."
+_SHORTER = "Choose a shorter name."
 _MEMORY = (
-    "Lower the stage's batch_size, image_px or channels in params.yaml, or close other programs."
+    "Reduce the stage's batch_size, image_px or channels in params.yaml, or close other programs."
 )
 _NEXT_STEPS = {
     errno.ENOSPC: _ROOM,
@@ -40,6 +40,10 @@ _NEXT_STEPS = {
     errno.ENOMEM: _MEMORY,
     errno.ENAMETOOLONG: _SHORTER,
 }
+_INSTALL = (
+    "`make .venv/ready` in the project's folder installs all packages, and elsewhere "
+    "`pip install 'pandacat[pipeline]'`."
+)
 _NO_MEMORY = (
     "out of memory",
     "not enough memory",
@@ -49,63 +53,65 @@ _NO_MEMORY = (
     "bad_alloc",
     "failed to map segment",
 )
-"""How the libraries put it, each in an error of its own."""
+"""In the messages of libraries, which each raise an error of their own."""
 
-_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Kinds of characters: of control and format, half ones, and ends of lines."""
+_UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Unicode categories: control and format characters, surrogates, ends of lines."""
 
 
 def sentence_of(error: Exception) -> str:
     """Return what went wrong and what to do.
 
-    An error that nobody foresaw is told in short, and its traceback kept in a file. Control
-    characters, as names of files may hold, are spelled out.
+    The traceback of an unexpected error is written to a file. Control characters, as names of files
+    may hold, are escaped.
     """
-    return "\n".join(map(printable, _told(error).split("\n")))
+    return "\n".join(map(printable, _message(error).split("\n")))
 
 
 def printable(text: str) -> str:
-    """Return the text on one line; what could steer a terminal, or is no letter, is spelled out."""
+    """Return the text on one line, with escapes for characters that could control a terminal."""
     return "".join(
-        sign.encode("unicode_escape").decode() if category(sign) in _UNSEEN else sign
-        for sign in text
+        letter.encode("unicode_escape").decode() if category(letter) in _UNPRINTABLE else letter
+        for letter in text
     )
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if isinstance(error, PandacatError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
-        return f"{f'{error.filename}: ' * bool(error.filename)}{told_by_system(error)}"
+        return f"{f'{error.filename}: ' * bool(error.filename)}{system_message(error)}"
     text = str(error).lower()
     if isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY):
-        return f"There is not enough memory ({_in_short(error)}). {_MEMORY}"
-    return _unforeseen(error)
+        return f"There is not enough memory ({_summary(error)}). {_MEMORY}"
+    if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("pandacat"):
+        return f"The package {error.name} is not installed. {_INSTALL}"
+    return _unexpected(error)
 
 
-def told_by_system(error: OSError) -> str:
-    """Return what the system says was wrong, without the file's name, and what to do."""
-    said = error.strerror or "It can't be opened"
-    return f"{said}. {_NEXT_STEPS.get(error.errno or 0, '')}".strip()
+def system_message(error: OSError) -> str:
+    """Return what the system reports, without the file's name, and what to do."""
+    cause = error.strerror or "It can't be opened"
+    return f"{cause}. {_NEXT_STEPS.get(error.errno or 0, '')}".strip()
 
 
-def _unforeseen(error: Exception) -> str:
-    story = "".join(traceback.format_exception(error))
+def _unexpected(error: Exception) -> str:
+    text = "".join(traceback.format_exception(error))
     try:
         TRACEBACK.parent.mkdir(parents=True, exist_ok=True)
-        TRACEBACK.write_text(story, encoding="utf-8", errors="backslashreplace")
-        kept = str(TRACEBACK)
+        TRACEBACK.write_text(text, encoding="utf-8", errors="backslashreplace")
+        details = f"{TRACEBACK}."
     except OSError:
-        kept = f"this:\n{story}"
+        details = f"this:\n{text}"
     return (
-        f"{_in_short(error)}, which nobody foresaw. If `dvc status` names files that were changed "
-        "by hand, `dvc repro` makes them anew; if not, it is a mistake in the code: please report "
-        f"it, with {kept}"
+        f"Unexpected error: {_summary(error)}. If `dvc status` lists files that were changed by "
+        "hand, `dvc repro` writes them again. If not, this is a bug; please report it with "
+        f"{details}"
     )
 
 
-def _in_short(error: Exception) -> str:
-    """Return the kind of error, its text on one line, and which line of the project raised it."""
+def _summary(error: Exception) -> str:
+    """Return the type of an error, its text on one line, and the line of code that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename]
     place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""

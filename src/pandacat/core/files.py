@@ -1,4 +1,4 @@
-"""Files that are either complete or absent, and their fingerprints."""
+"""Files that are either complete or absent, and their hashes."""
 
 import hashlib
 import json
@@ -17,8 +17,8 @@ from pandacat.core.errors import PandacatError
 def atomic_write(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` to write a file or folder to; rename it to `target` at the end.
 
-    When the block raises, what was written aside is removed and `target` stays as it was. A killed
-    process can't remove it: the next one to write `target` does. A device or a pipe, such as
+    If the block raises, the temporary file or folder is removed and `target` stays as it was. That
+    of a killed process is removed by the next one that writes `target`. A device or a pipe, such as
     `/dev/stdout`, is yielded itself.
 
     Raises:
@@ -28,9 +28,9 @@ def atomic_write(target: Path) -> Iterator[Path]:
         yield target
         return
     if not target.name:
-        raise PandacatError(f"{str(target)!r} is no file's name: give one.")
+        raise PandacatError(f"{str(target)!r} is not the name of a file: give one.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_what_the_dead_left(target)
+    _remove_leftovers(target)
     aside, old = _beside(target), _beside(_beside(target))
     remove(aside)
     try:
@@ -57,8 +57,8 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
-def _remove_what_the_dead_left(target: Path) -> None:
-    """Remove what processes that were killed wrote aside for `target`, or for what became it."""
+def _remove_leftovers(target: Path) -> None:
+    """Remove the temporary files that killed processes left beside `target`."""
     aside = re.compile(rf"\.+{re.escape(target.name)}(\.(?P<process>\d+)\.part)+")
     for path in target.parent.glob(".*.part"):
         found = aside.fullmatch(path.name)
@@ -101,7 +101,7 @@ def read_json(path: Path) -> Any:
     """Return the parsed content of a JSON file.
 
     Raises:
-        PandacatError: it is no JSON.
+        PandacatError: it is not JSON.
     """
     with reading(path):
         return json.loads(path.read_text(encoding="utf-8"))
@@ -109,11 +109,11 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Let whatever a library raises of a file's content end in a sentence.
+    """Turn whatever a library raises for a file's content into one error.
 
     Raises:
         PandacatError: the file is damaged.
-        OSError: it is not there, or out of reach.
+        OSError: it is missing, or can't be opened.
     """
     path.stat()
     try:
@@ -121,7 +121,7 @@ def reading(path: Path) -> Iterator[None]:
     except (ValueError, KeyError, TypeError, EOFError, RecursionError, OSError) as error:
         if isinstance(error, OSError) and error.errno:  # the file can't be read at all
             raise
-        raise PandacatError(f"{path} is damaged: `dvc repro` makes it anew.") from None
+        raise PandacatError(f"{path} is damaged: `dvc repro` writes it again.") from None
 
 
 def sha256_of(*paths: Path) -> str:

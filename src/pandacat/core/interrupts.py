@@ -1,4 +1,4 @@
-"""What Ctrl-C does: while packages load, end the process without a word; later, raise."""
+"""Ctrl-C: ends the process silently while packages load, and raises an exception later."""
 
 import signal
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ def end_at_ctrl_c() -> None:
 
 
 def raise_at_ctrl_c() -> None:
-    """Let Ctrl-C raise `KeyboardInterrupt` again, so that work under way can be left tidy."""
+    """Let Ctrl-C raise `KeyboardInterrupt` again, so that unfinished work can be cleaned up."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager
 def ctrl_c_waits() -> Iterator[None]:
-    """Keep Ctrl-C back until the end of the block; processes started in it never see one."""
+    """Delay Ctrl-C until the end of the block; processes started in it never receive one."""
     pressed: list[int] = []
     handler = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

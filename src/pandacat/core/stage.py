@@ -1,4 +1,4 @@
-"""How every stage starts and how it fails: `python -m pandacat.core.stage stages/audit.py`."""
+"""How stages start and fail: `python -m pandacat.core.stage stages/audit.py` runs one."""
 
 import inspect
 import runpy
@@ -21,7 +21,7 @@ def run(main: Callable[..., None]) -> None:
         try:
             inspect.signature(main).bind(*sys.argv[1:])
         except TypeError as error:
-            sys.exit(f"error: {error}. dvc.yaml has the command of each stage, after `cmd`.")
+            sys.exit(f"error: {error}. dvc.yaml has the command of each stage under `cmd`.")
         main(*sys.argv[1:])
 
 
@@ -33,7 +33,7 @@ def _ending_in_a_sentence() -> Iterator[None]:
         sys.exit(130)
     except FileNotFoundError as error:
         missing = error.filename or error
-        sys.exit(f"error: {missing} is missing. `dvc repro` makes what a stage needs before it.")
+        sys.exit(f"error: {missing} is missing. `dvc repro` runs the stages that write it.")
     except Exception as error:
         sys.exit(f"error: {sentence_of(error)}")
 
@@ -42,7 +42,7 @@ def _launch() -> None:
     """Run the stage whose file the command line names, with the arguments that follow."""
     end_at_ctrl_c()
     if len(sys.argv) < 2:
-        sys.exit("error: no stage named. `sh stages/run NAME` runs one, with a NAME of dvc.yaml.")
+        sys.exit("error: no stage given. `sh stages/run NAME` runs a stage of dvc.yaml.")
     with _ending_in_a_sentence():
         del sys.argv[0]
         runpy.run_path(sys.argv[0], run_name="__main__")

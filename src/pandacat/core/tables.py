@@ -16,6 +16,6 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Return the table that `write` wrote; raise `PandacatError` where it is none."""
+    """Return the table that `write_table` wrote; raise `PandacatError` if it is not one."""
     with reading(path):
         return pd.read_csv(path)

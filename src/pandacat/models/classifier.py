@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pandacat.core.errors import MODEL_AGAIN, PandacatError, told_by_system
+from pandacat.core.errors import MODEL_AGAIN, PandacatError, system_message
 from pandacat.core.parallel import ordered_map
 from pandacat.data.crops import crop_count, cut_crops
 from pandacat.data.images import UnreadablePhotoError, load_image
@@ -144,7 +144,7 @@ class Classifier:
             except UnreadablePhotoError as error:
                 return Prediction(path, None, str(error))
             except OSError as error:
-                return Prediction(path, None, told_by_system(error))
+                return Prediction(path, None, system_message(error))
             (values,) = predict_image(image, [self])
             probabilities = dict(zip(self.labels, values.tolist(), strict=True))
             return Prediction(path, probabilities, prediction_set=self.prediction_set(values))
