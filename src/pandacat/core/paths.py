@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from pandacat.core import paths
-
 MNIST = Path("data/mnist")
 ARCHIVE = Path("data/raw/photos.zip")
 PROVENANCE = Path("data/raw/provenance.json")
@@ -21,8 +19,5 @@ REPORTS = Path("reports")
 CHECKPOINTS = Path(".pandacat/checkpoints")
 """Outside all stages' outputs, which DVC deletes before a stage runs."""
 
-
-HEADLINE = paths.METRICS / "headline.json"
-
-
-TEST_PREDICTIONS = paths.METRICS / "test_predictions.csv"
+HEADLINE = METRICS / "headline.json"
+TEST_PREDICTIONS = METRICS / "test_predictions.csv"

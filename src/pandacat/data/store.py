@@ -14,7 +14,6 @@ from PIL import Image
 
 from pandacat.core.files import read_json, reading, write_json
 from pandacat.core.parallel import ordered_map
-from pandacat.data import store
 from pandacat.data.crops import cut_crops
 from pandacat.data.images import decode_jpeg
 
@@ -150,4 +149,4 @@ def split_labels(index: pd.DataFrame, split: str, labels: Sequence[str]) -> np.n
 
 def load_images(photo_folder: Path, names: Iterable[str]) -> dict[str, Image.Image]:
     """Return the photos with these names."""
-    return {name: decode_jpeg(jpeg) for name, jpeg in store.iter_jpegs(photo_folder, names)}
+    return {name: decode_jpeg(jpeg) for name, jpeg in iter_jpegs(photo_folder, names)}

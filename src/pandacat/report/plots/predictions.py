@@ -1,1 +1,0 @@
-"""Tables of predictions, as figures read them."""
