@@ -37,7 +37,7 @@ def main() -> None:
     panda = store.load_images(paths.PHOTOS, [first])[first]
     square = cut_crops(panda, ours["photos"].description.input_px, "square")[0].transpose(2, 0, 1)
 
-    with tracked_stage("plots", settings.evaluate) as tracked:
+    with tracked_stage("plots", {"mistakes_shown": settings.evaluate.mistakes_shown}) as tracked:
         with atomic_write(paths.FIGURES) as folder:
             folder.mkdir()
             all_plots.what_goes_in(folder, paths.PHOTOS, drawn=drawn)

@@ -1,15 +1,17 @@
-"""`dvc.yaml` tells the truth: its dependencies are the code and files that the stages use."""
+"""`dvc.yaml` tells the truth: its stages depend on the code, files and parameters that they use."""
 
 from pathlib import Path
 
 import pytest
+from conftest import Pipeline
+from dvc_stages import ROOT, declared_stages, run_declared
 from ruamel.yaml import YAML
 
 from tools import stage_dependencies
 
-ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
 STAGES = YAML(typ="safe").load(TEXT)["stages"]
+DECLARED = declared_stages()
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -35,3 +37,30 @@ def test_a_stage_runs_the_file_of_its_own_name_and_has_a_description(name: str) 
 
 def test_every_stage_file_is_a_stage() -> None:
     assert {path.stem for path in (ROOT / "stages").glob("*.py")} == set(STAGES)
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_a_stage_does_with_the_files_and_parameters_it_declares(
+    pipeline: Pipeline, name: str
+) -> None:
+    assert pipeline.failures.get(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [(s.name, path) for s in DECLARED.values() for path in s.inputs]
+)
+def test_a_stage_needs_every_file_it_declares(
+    pipeline: Pipeline, tmp_path: Path, name: str, path: str
+) -> None:
+    with pytest.raises(SystemExit):
+        run_declared(DECLARED[name], pipeline.workspace, tmp_path, without=path)
+
+
+@pytest.mark.parametrize(
+    ("name", "param"), [(s.name, param) for s in DECLARED.values() for param in s.params]
+)
+def test_a_stage_needs_every_parameter_it_declares(
+    pipeline: Pipeline, tmp_path: Path, name: str, param: str
+) -> None:
+    with pytest.raises(SystemExit):
+        run_declared(DECLARED[name], pipeline.workspace, tmp_path, without=param)

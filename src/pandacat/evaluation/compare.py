@@ -22,8 +22,7 @@ from pandacat.metrics.intervals import Interval
 from pandacat.metrics.paired import mcnemar, paired_difference
 from pandacat.models.classifier import Classifier, by_backbone
 from pandacat.models.embed import split_features
-from pandacat.models.loading import load_classifier
-from pandacat.models.saved import SavedModel
+from pandacat.models.saved import SavedModel, load_model
 
 NETWORKS = {
     "scratch": "scratch-photos",
@@ -111,7 +110,7 @@ class Evaluation:
 
 def load_networks(models: Path) -> dict[str, Classifier]:
     """Return all networks that are compared, from the folder of saved models."""
-    return {name: load_classifier(model, models=models) for name, model in NETWORKS.items()}
+    return {network: Classifier(load_model(models / name)) for network, name in NETWORKS.items()}
 
 
 def extract_split(
