@@ -13,11 +13,12 @@ from pandacat.tracking.journal import tracked_stage
 def main() -> None:
     """Write the archive, its provenance, and the number of files by label."""
     config = load_config()
+    label_of_folder = config.label_of_folder
     with tracked_stage("fetch_photos", config.photos) as tracked:
         origin = fetching.fetch(config, paths.ARCHIVE)
         provenance.write(paths.PROVENANCE, origin)
 
-        found = index_archive(paths.ARCHIVE, config.label_of_folder)
+        found = index_archive(paths.ARCHIVE, label_of_folder)
         write_json(paths.METRICS / "fetch_photos.json", found.counts())
         tracked.log_metrics(found.counts())
         tracked.log_artifact(paths.PROVENANCE)

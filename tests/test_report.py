@@ -30,9 +30,10 @@ VOID = {"meta", "img", "rect", "circle"}
 
 @pytest.fixture(scope="module")
 def place(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the workspace, with what the small run has not got: digits, robustness, figures."""
+    """A copy of the workspace, with digits, robustness and figures of its own."""
     folder = tmp_path_factory.mktemp("report") / "place"
     shutil.copytree(workspace, folder)
+    shutil.rmtree(folder / "plots/figures")
     digits = {"test": {"accuracy": 0.9876, "low": 0.985, "high": 0.99, "errors": 124}}
     (folder / "metrics/train_scratch_mnist.json").write_text(json.dumps(digits))
     measured = json.loads((folder / "metrics/evaluate.json").read_text())
@@ -55,7 +56,7 @@ def place(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
     )
     corrupted.to_csv(folder / "plots/corruptions.csv", index=False)
-    (folder / "plots/figures").mkdir(exist_ok=True)
+    (folder / "plots/figures").mkdir()
     for name in PICTURES:
         Image.new("RGB", (40, 30)).save(folder / f"plots/figures/{name}.png")
     return folder
