@@ -20,8 +20,9 @@ ORDER = (
     ("training",),
     ("evaluation",),
     ("report",),
+    ("__init__",),
     ("app",),
-    ("__init__", "__main__"),
+    ("__main__",),
 )
 """From the lowest to the highest. A room imports lower ones, not those beside it."""
 
@@ -31,7 +32,7 @@ LOWER = {
     for room in rooms
 }
 
-RECORDING = {"app", "__init__", "__main__"}
+RECORDING = {"app", "__main__"}
 """Rooms that may record runs. Elsewhere the stage does it, so that calling the library has none."""
 
 ALLOWED = {
