@@ -17,7 +17,6 @@ from pandacat.models.loading import load_classifier
 from pandacat.models.probabilities import label_log_probabilities, pool_crops, softmax
 from pandacat.models.saved import DESCRIPTION, WEIGHTS, SavedModel, load_model, save_model
 
-
 LABEL_CLASSES = ((388,), (281, 282, 283, 284, 285))
 
 

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 
 from pandacat.config.loading import load_config, parse_config
 from pandacat.core.errors import PandacatError
+from pandacat.labels import imagenet_classes
 
 CONTENT = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
 
@@ -133,3 +134,33 @@ def test_a_missing_file_says_where_to_be(tmp_path: Path) -> None:
 def test_a_folder_in_its_place_is_not_called_yaml(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         load_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("entries", "classes"),
+    [
+        (["giant panda"], (388,)),
+        (["Giant Panda", 388], (388,)),
+        ([281, "283-285"], (281, 283, 284, 285)),
+        ([], ()),
+    ],
+)
+def test_imagenet_classes_are_given_by_name_index_or_range(entries, classes) -> None:
+    assert imagenet_classes(entries) == classes
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (["fox"], "no class 'fox'; is .*red fox or kit fox or Arctic fox.* meant"),
+        (["giant pandas"], "is giant panda meant"),
+        (["zzzz"], "no class 'zzzz'. For an animal that it lacks, write"),
+        ([1000], "0 to 999, not 1000"),
+        (["9-3"], "0 to 999, not 9-3"),
+        ("tabby", "needs a list"),
+        (281, "needs a list"),
+    ],
+)
+def test_a_wrong_imagenet_class_is_answered_with_a_way_out(entries, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        imagenet_classes(entries)

@@ -5,7 +5,8 @@ everything else. They are chosen in `params.yaml` and travel with tables (the co
 saved models, always in the same order, `other` last.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
@@ -26,28 +27,37 @@ def imagenet_names() -> tuple[str, ...]:
     return tuple(text.splitlines())
 
 
-def imagenet_class(name: str | int) -> int:
-    """Return the index of an ImageNet class that is given by its name or index.
+def imagenet_classes(entries: Sequence[str | int]) -> tuple[int, ...]:
+    """Return the rising indices of ImageNet classes: each entry is a name, an index or a range.
 
     Raises:
         ValueError: there is no such class; the text suggests others.
 
     Example:
-        >>> imagenet_class("giant panda")
-        388
+        >>> imagenet_classes(["giant panda", 281, "283-285"])
+        (281, 283, 284, 285, 388)
     """
-    if isinstance(name, int):
-        if 0 <= name < IMAGENET_CLASS_COUNT:
-            return name
-        raise ValueError(f"ImageNet has classes 0 to {IMAGENET_CLASS_COUNT - 1}, not {name}")
-    names = [known.lower() for known in imagenet_names()]
-    wanted = name.lower()
-    if wanted in names:
-        return names.index(wanted)
-    near = [known for known in names if wanted in known.split()]
-    near = near or get_close_matches(wanted, names, n=3)
+    if isinstance(entries, str) or not isinstance(entries, Sequence):
+        raise ValueError("needs a list, such as [giant panda]")
+    return tuple(sorted({index for entry in entries for index in _indices(entry)}))
+
+
+def _indices(entry: str | int) -> Iterable[int]:
+    found = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", str(entry))
+    if found:
+        first = int(found[1])
+        last = int(found[2] or first)
+        if first <= last < IMAGENET_CLASS_COUNT:
+            return range(first, last + 1)
+        raise ValueError(f"ImageNet has classes 0 to {IMAGENET_CLASS_COUNT - 1}, not {entry}")
+    indices = {name.lower(): index for index, name in enumerate(imagenet_names())}
+    wanted = str(entry).lower()
+    if wanted in indices:
+        return [indices[wanted]]
+    near = [name for name in imagenet_names() if wanted in name.lower().split()]
+    near = near or get_close_matches(str(entry), imagenet_names(), n=3)
     hint = f"; is {' or '.join(near[:5])} meant?" if near else "."
-    raise ValueError(f"ImageNet has no class {name!r}{hint} For an animal that it lacks, write []")
+    raise ValueError(f"ImageNet has no class {entry!r}{hint} For an animal that it lacks, write []")
 
 
 def label_groups(label_classes: LabelClasses, class_count: int) -> list[list[int]]:

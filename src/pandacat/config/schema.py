@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
 )
 from pydantic.dataclasses import dataclass
 
-from pandacat.labels import OTHER, LabelClasses, imagenet_class
+from pandacat.labels import OTHER, LabelClasses, imagenet_classes
 
 
 def _unreserved(label: str) -> str:
@@ -42,7 +43,7 @@ Area = Annotated[float, Field(gt=0, le=1)]
 Factor = Annotated[float, Field(ge=0, le=10)]
 JpegQuality = Annotated[int, Field(ge=1, le=100)]
 Range = Annotated[tuple[Scale, Scale], AfterValidator(rising)]
-ImageNetClass = Annotated[int | str, AfterValidator(imagenet_class)]
+ImageNetClasses = Annotated[tuple[int, ...], BeforeValidator(imagenet_classes)]
 
 
 def _owner_and_name(dataset: str) -> str:
@@ -81,7 +82,7 @@ class LabelParams:
 
     folders: Annotated[tuple[FolderName, ...], Field(min_length=1)]
     """Names of the folders whose photos get the label, compared as `folded`."""
-    imagenet: tuple[ImageNetClass, ...]
+    imagenet: ImageNetClasses
     """Indices of the ImageNet classes that mean it, given by name or index; may be empty."""
 
 
@@ -355,7 +356,7 @@ class Config:
     @property
     def label_classes(self) -> LabelClasses:
         """For each in-distribution label, the indices of the ImageNet classes that mean it."""
-        return tuple(tuple(sorted(label.imagenet)) for label in self.labels.values())  # type: ignore[arg-type, type-var]
+        return tuple(label.imagenet for label in self.labels.values())
 
     @property
     def label_of_folder(self) -> dict[str, str]:
