@@ -18,7 +18,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from pandacat.config.loading import load_config
-from pandacat.config.schema import FineTuneParams, FolderParams
+from pandacat.config.schema import FolderParams
+from pandacat.config.training import FineTuneParams
 from pandacat.core import paths
 from pandacat.core.parallel import ordered_map
 from pandacat.data import store

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pandacat.config.loading import load_config
-from pandacat.config.schema import SampleParams
+from pandacat.config.photos import SampleParams
 from pandacat.core.errors import PandacatError
 from pandacat.data import store
 from pandacat.data.preprocess import preprocess, read_exclusions

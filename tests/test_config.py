@@ -40,6 +40,7 @@ def test_the_projects_own_params_are_valid() -> None:
         ("labels.cat.folders", ["felis/catus"]),
         ("labels.cat.imagenet", ["giant pandas"]),
         ("labels.other", {"folders": ["x"], "imagenet": []}),
+        ("labels.Fox", {"folders": ["x"], "imagenet": []}),
         ("photos.archive", ""),
         ("evaluate.field_test", ""),
         ("preprocess.test_share", 1.5),
@@ -75,7 +76,7 @@ def test_a_missing_key_is_named() -> None:
         parse_config(content)
 
 
-def test_a_misspelt_key_is_told_with_the_one_that_is_meant() -> None:
+def test_a_misspelt_key_is_named_with_the_one_that_is_meant() -> None:
     content = copy.deepcopy(CONTENT)
     content["preprocess"]["tset_share"] = content["preprocess"].pop("test_share")
     with pytest.raises(PandacatError, match=r"preprocess\.tset_share: .* is test_share meant\?"):
@@ -96,7 +97,7 @@ def test_aliases_that_stand_for_terabytes_are_refused(tmp_path: Path) -> None:
         load_config(tmp_path / "params.yaml")
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_are_named_at_once() -> None:
     content = changed("photos.source", 3)
     content["preprocess"]["seed"] = "x"
     with pytest.raises(PandacatError) as error:
@@ -120,7 +121,7 @@ def test_the_way_dvc_writes_a_small_number_is_read_as_a_number(tmp_path: Path) -
     "text",
     ["", "a: [", "\0", "- 1", "photos: {}\nphotos: {}", "photos: !!python/none", "5", "[" * 600],
 )
-def test_what_is_no_params_file_is_a_sentence(tmp_path: Path, text: str) -> None:
+def test_what_is_not_a_params_file_is_an_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(PandacatError):
         load_config(tmp_path / "params.yaml")
@@ -164,3 +165,20 @@ def test_imagenet_classes_are_given_by_name_index_or_range(entries, classes) -> 
 def test_a_wrong_imagenet_class_is_answered_with_a_way_out(entries, message) -> None:
     with pytest.raises(ValueError, match=message):
         imagenet_classes(entries)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            "labels.cat.folders",
+            ["cat", "Panda"],
+            "labels, other: two .* folder panda",
+        ),
+        ("labels.cat.folders", ["Dogs"], "labels, other: two .* folder dogs"),
+        ("labels.cat.imagenet", ["giant panda"], "labels: two labels share an ImageNet class"),
+    ],
+)
+def test_what_two_labels_share_is_named(key: str, value: list[str], message: str) -> None:
+    with pytest.raises(PandacatError, match=message):
+        parse_config(changed(key, value))

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, run_stage, write_params
 
 from pandacat.config.loading import load_config
-from pandacat.config.schema import FineTuneParams
+from pandacat.config.training import FineTuneParams
 from pandacat.data import store
 from pandacat.data.features import read_features
 from pandacat.labels import IMAGENET_CLASSES

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pandacat.config.schema import ImageSpec
+from pandacat.config.photos import ImageSpec
 from pandacat.labels import IMAGENET_CLASS_COUNT
 from pandacat.models.probabilities import label_log_probabilities, softmax
 from pandacat.models.saved import Description, SavedModel

@@ -14,7 +14,7 @@ from PIL import Image
 
 from drawn_animals import draw
 from drawn_animals.render import hair_tiles
-from pandacat.config.schema import SampleParams
+from pandacat.config.photos import SampleParams
 from pandacat.data.sources.sample import shot_of, write_archive
 from pandacat.labels import LABELS, Label
 

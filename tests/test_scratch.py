@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pandacat.config.loading import load_config
-from pandacat.config.schema import AugmentParams, ScratchParams, TrainScratchParams
+from pandacat.config.training import AugmentParams, ScratchParams, TrainScratchParams
 from pandacat.core.errors import PandacatError
 from pandacat.data import augment
 from pandacat.models import scratch

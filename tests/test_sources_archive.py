@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import make_unopenable
 
-from pandacat.config.schema import FolderParams, KaggleParams, PhotosParams, SampleParams
+from pandacat.config.photos import KaggleParams, PhotosParams, SampleParams
+from pandacat.config.schema import FolderParams
 from pandacat.core.errors import PandacatError
 from pandacat.data.sources import archive, fetching
 from pandacat.data.sources.archive import (

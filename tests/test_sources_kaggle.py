@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from pandacat.config.schema import FolderParams, KaggleParams, PhotosParams, SampleParams
+from pandacat.config.photos import KaggleParams, PhotosParams, SampleParams
+from pandacat.config.schema import FolderParams
 from pandacat.core.errors import PandacatError
 from pandacat.data.sources import fetching, kaggle, transfer
 from pandacat.data.sources.kaggle import Facts, Patience

@@ -18,7 +18,10 @@ WHOLE_FOLDERS = ("src/drawn_animals",)
 
 CARRIERS = frozenset(
     {
-        *(f"src/pandacat/config/{name}.py" for name in ("loading", "schema")),
+        *(
+            f"src/pandacat/config/{name}.py"
+            for name in ("fields", "loading", "photos", "schema", "training")
+        ),
         *(
             f"src/pandacat/core/{name}.py"
             for name in ("console", "errors", "files", "interrupts", "parallel", "paths", "stage")

@@ -1,4 +1,4 @@
-"""Read `params.yaml`, and say in sentences what is wrong with it."""
+"""Read `params.yaml`; what is wrong with it becomes a sentence for each key."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,10 +7,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from pydantic import (
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -18,8 +15,6 @@ from pandacat.config.schema import Config
 from pandacat.core.errors import PandacatError
 
 PARAMS_FILE = Path("params.yaml")
-
-
 LARGEST_CHARACTERS = 1_000_000
 
 
@@ -35,7 +30,7 @@ def load_config(path: Path = PARAMS_FILE) -> Config:
     try:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise PandacatError(f"{path} is not here: run from the project's top folder.") from None
+        raise PandacatError(f"There is no {path}: run from the project's top folder.") from None
     except (YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         reason = _cut(" ".join(str(error).split()), 500)
         raise PandacatError(f"{path} is not readable as YAML: {reason}") from None
@@ -49,19 +44,21 @@ def default_config() -> Config:
 
 
 def parse_config(content: object, name: str = "params.yaml") -> Config:
-    """Return `content`, as YAML gives it, as checked `Params`; raise `PandacatError` otherwise."""
+    """Return `content`, as YAML gives it, as a checked `Config`, or raise `PandacatError`."""
     try:
         return TypeAdapter(Config).validate_json(_as_json(content))
     except ValidationError as error:
         found = error.errors()
     except (TypeError, ValueError, RecursionError) as error:
-        raise PandacatError(f"{name}: only numbers, texts, lists and maps go in: {error}") from None
+        raise PandacatError(
+            f"{name}: only numbers, texts, lists and maps are allowed: {error}"
+        ) from None
     faults = [_sentence(fault, found) for fault in found]
     raise PandacatError("\n".join([f"{name} needs a change:", *faults]))
 
 
 def _as_json(content: object) -> str:
-    """Return JSON; what it has no word for, such as a date, becomes a text."""
+    """Return JSON, in which other types of YAML, such as dates, become text."""
     text = ""
     for part in json.JSONEncoder(default=str).iterencode(content):
         text += part
@@ -71,23 +68,20 @@ def _as_json(content: object) -> str:
 
 
 def _sentence(fault: Mapping[str, Any], all_faults: Sequence[Mapping[str, Any]]) -> str:
-    *parents, last = fault["loc"] or ("the file",)
-    key = ".".join(map(str, (*parents, last)))
-    message = {
-        "missing": "is missing",
-        "unexpected_keyword_argument": "is not a known key" + _near(last, parents, all_faults),
-        "value_error": fault["msg"].removeprefix("Value error, "),
-    }.get(fault["type"], fault["msg"])
-    value = (
-        ""
-        if fault["type"] in ("missing", "unexpected_keyword_argument", "value_error")
-        else f" (it is {_cut(repr(fault['input']), 80)})"
-    )
-    return f"  {_cut(key, 200)}: {message}{value}"
+    *parents, last = [part for part in fault["loc"] if part != "[key]"] or ["the file"]
+    key = _cut(".".join(map(str, (*parents, last))), 200)
+    if fault["type"] == "missing":
+        return f"  {key}: is missing"
+    if fault["type"] == "unexpected_keyword_argument":
+        return f"  {key}: is not a known key{_near(last, parents, all_faults)}"
+    if fault["type"] == "value_error":
+        message = fault["msg"].removeprefix("Value error, ")
+        return f"  {key}: {message}" if fault["loc"] else f"  {message}"
+    return f"  {key}: {fault['msg']} (it is {_cut(repr(fault['input']), 80)})"
 
 
 def _near(key: object, parents: Sequence[object], faults: Sequence[Mapping[str, Any]]) -> str:
-    """Say which of the keys that are missing beside an unknown one may be meant by it."""
+    """Suggest which missing key an unknown one beside it may stand for."""
     missing = [
         str(fault["loc"][-1])
         for fault in faults

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from pandacat.config.schema import AugmentParams
+from pandacat.config.training import AugmentParams
 
 
 def augmented(images: Tensor, how: AugmentParams, generator: Generator) -> Tensor:

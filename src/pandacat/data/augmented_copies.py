@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from pandacat.config.schema import AugmentedCopiesParams
+from pandacat.config.training import AugmentedCopiesParams
 from pandacat.data.images import decode_jpeg, encode_jpeg
 
 

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from pandacat.config.schema import ImageSpec
+from pandacat.config.photos import ImageSpec
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

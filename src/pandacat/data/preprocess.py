@@ -11,7 +11,8 @@ from typing import Any, get_type_hints
 import pandas as pd
 from tqdm import tqdm
 
-from pandacat.config.schema import Config, PreprocessParams
+from pandacat.config.photos import PreprocessParams
+from pandacat.config.schema import Config
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
 from pandacat.core.parallel import ordered_map

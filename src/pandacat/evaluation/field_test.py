@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pandacat.config.schema import Config, ImageSpec
+from pandacat.config.photos import ImageSpec
+from pandacat.config.schema import Config
 from pandacat.core.errors import PandacatError, printable
 from pandacat.core.parallel import ordered_map
 from pandacat.data import store

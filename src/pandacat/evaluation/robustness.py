@@ -11,7 +11,8 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from pandacat.config.schema import ImageSpec, RobustnessParams
+from pandacat.config.photos import ImageSpec
+from pandacat.config.schema import RobustnessParams
 from pandacat.core.parallel import ordered_map
 from pandacat.data import store
 from pandacat.data.images import decode_jpeg, decode_photo, encode_jpeg, load_image

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.format import write_array_header_1_0
 from tqdm import tqdm
 
-from pandacat.config.schema import AugmentedCopiesParams
+from pandacat.config.training import AugmentedCopiesParams
 from pandacat.core.files import write_json
 from pandacat.core.parallel import ordered_map
 from pandacat.data import store

@@ -9,7 +9,7 @@ from pathlib import Path
 import platformdirs
 
 from pandacat.config.loading import default_config
-from pandacat.config.schema import ImageSpec
+from pandacat.config.photos import ImageSpec
 from pandacat.core.errors import PandacatError
 from pandacat.labels import OTHER, LabelClasses
 from pandacat.models.classifier import Classifier

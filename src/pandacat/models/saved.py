@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as packed
 
-from pandacat.config.schema import ImageSpec
+from pandacat.config.photos import ImageSpec
 from pandacat.core.errors import MODEL_AGAIN, PandacatError
 from pandacat.core.files import atomic_write, sha256_of, write_json
 from pandacat.data.crops import CropScheme

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pandacat.config.schema import FineTuneParams
+from pandacat.config.training import FineTuneParams
 from pandacat.core import paths
 from pandacat.core.files import read_json, reading
 from pandacat.core.tables import read_table

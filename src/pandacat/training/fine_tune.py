@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from pandacat.config.schema import FineTuneParams
+from pandacat.config.training import FineTuneParams
 from pandacat.data import augment, store
 from pandacat.data.features import Features
 from pandacat.labels import LabelClasses, label_groups

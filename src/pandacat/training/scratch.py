@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from pandacat.config.schema import ImageSpec, ScratchParams
+from pandacat.config.photos import ImageSpec
+from pandacat.config.training import ScratchParams
 from pandacat.data import augment, provenance, store
 from pandacat.data.sources import mnist
 from pandacat.metrics.intervals import wilson

@@ -19,7 +19,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from pandacat.config.schema import folded
+from pandacat.config.photos import folded
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
 from pandacat.labels import OTHER

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from drawn_animals import draw
-from pandacat.config.schema import SampleParams
+from pandacat.config.photos import SampleParams
 from pandacat.core.files import atomic_write
 from pandacat.core.interrupts import ctrl_c_waits
 from pandacat.core.parallel import core_count

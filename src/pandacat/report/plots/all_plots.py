@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from pandacat.config.schema import AugmentedCopiesParams, AugmentParams
+from pandacat.config.training import AugmentedCopiesParams, AugmentParams
 from pandacat.core.tables import read_table
 from pandacat.data import augment, store
 from pandacat.data.augmented_copies import augmented_copies

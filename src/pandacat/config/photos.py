@@ -1,0 +1,99 @@
+"""Parameters of the photos: their labels and source, and how they are preprocessed."""
+
+import unicodedata
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from pandacat.config.fields import (
+    STRICT,
+    DatasetName,
+    FolderName,
+    ImageNetClasses,
+    PlaceName,
+    Seed,
+    Share,
+)
+
+
+def folded(folder: str) -> str:
+    """Return the name of a folder as names are compared: in lower case, accents composed."""
+    return unicodedata.normalize("NFC", folder.lower())
+
+
+@dataclass(frozen=True, config=STRICT)
+class LabelParams:
+    """One of the animals to recognize."""
+
+    folders: Annotated[tuple[FolderName, ...], Field(min_length=1)]
+    """Names of the folders whose photos get the label, compared as `folded`."""
+    imagenet: ImageNetClasses
+    """Indices of the ImageNet classes that mean it, given by name or index; may be empty."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class SampleParams:
+    """The drawn data set."""
+
+    photos_per_class: Annotated[int, Field(ge=1, le=100_000)]
+    seed: Seed
+
+
+@dataclass(frozen=True, config=STRICT)
+class KaggleParams:
+    """The data set on Kaggle."""
+
+    dataset: DatasetName
+    """`owner/name`, as in the address of its page."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class PhotosParams:
+    """Where the photos come from."""
+
+    source: Literal["sample", "kaggle", "archive"]
+    sample: SampleParams
+    kaggle: KaggleParams
+    archive: PlaceName | None
+    """A zip file or a folder, one sub-folder per class at any depth."""
+
+    def __post_init__(self) -> None:
+        """Refuse the source `archive` without a path."""
+        if self.source == "archive" and not self.archive:
+            raise ValueError("source: archive needs photos.archive, the path of a zip or folder")
+
+
+@dataclass(frozen=True, config=STRICT)
+class ImageSpec:
+    """How the bytes of a photo become pixels, in training and in prediction alike."""
+
+    image_px: Annotated[int, Field(ge=64, le=4096)]
+    """Shorter side after shrinking; smaller photos keep their size."""
+    jpeg_quality: Annotated[int, Field(ge=50, le=100)]
+    """At which every photo is recompressed, which removes the traces of its own file."""
+    max_megapixels: Annotated[float, Field(gt=0, le=178)]
+    """Larger photos are not read; Pillow refuses more than 178 million pixels anyway."""
+
+    @property
+    def image_spec(self) -> "ImageSpec":
+        """These fields alone, as saved models hold them."""
+        return ImageSpec(self.image_px, self.jpeg_quality, self.max_megapixels)
+
+
+@dataclass(frozen=True, config=STRICT)
+class PreprocessParams(ImageSpec):
+    """How photos are verified, normalized and split."""
+
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=32)]
+    """Photos whose 128-bit fingerprints differ in at most so many bits share a group."""
+    validation_share: Share
+    test_share: Share
+    min_photos_per_label: Annotated[int, Field(ge=5, le=1_000_000)]
+    """The audit learns in five folds, each with photos of every label."""
+    seed: Seed
+
+    def __post_init__(self) -> None:
+        """Refuse shares that leave nothing to train on."""
+        if self.validation_share + self.test_share > 0.9:
+            raise ValueError("validation_share + test_share must leave at least 0.1 for training")
