@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import Pipeline
+from dvc.repo import Repo
 from dvc_stages import ROOT, declared_stages, run_declared
 from ruamel.yaml import YAML
 
@@ -64,3 +66,29 @@ def test_a_stage_needs_every_parameter_it_declares(
 ) -> None:
     with pytest.raises(SystemExit):
         run_declared(DECLARED[name], pipeline.workspace, tmp_path, without=param)
+
+
+def test_every_model_is_an_artifact_under_its_own_name(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").write_text(TEXT)
+    Repo.init(str(tmp_path), no_scm=True)
+    artifacts = Repo(str(tmp_path)).artifacts.read()["dvc.yaml"]
+    outputs = [output for stage in DECLARED.values() for output in stage.outputs]
+    models = {output for output in outputs if output.startswith("models/")}
+    assert {artifact.path: name for name, artifact in artifacts.items()} == {
+        model: Path(model).name for model in models
+    }
+    for artifact in artifacts.values():
+        assert (artifact.type, bool(artifact.desc), bool(artifact.labels)) == ("model", True, True)
+
+
+def test_plots_show_columns_that_the_stages_write(workspace: Path) -> None:
+    for plot in YAML(typ="safe").load(TEXT)["plots"]:
+        if isinstance(plot, str):
+            assert (workspace / plot).exists()
+            continue
+        ((_, content),) = plot.items()
+        across = content["x"] if isinstance(content["x"], dict) else {}
+        for path, columns in [*content["y"].items(), *across.items()]:
+            wanted = {columns} if isinstance(columns, str) else {*columns}
+            wanted |= {content["x"]} if isinstance(content["x"], str) else set()
+            assert wanted <= set(pd.read_csv(workspace / path).columns)
