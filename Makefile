@@ -53,10 +53,11 @@ bench: $(READY)  ## measure speed beside other ways, 30 minutes (ARCHIVE=photos.
 	$(BIN)/python benchmarks/mnist.py
 	$(BIN)/python benchmarks/pipeline.py $(if $(ARCHIVE),--archive "$(ARCHIVE)")
 
-lint: $(READY)  ## check style and types
+lint: $(READY)  ## check style, types, and the code that dvc.yaml lists
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tools/stage_dependencies.py --check
 
 clean:  ## remove the environment and the tools' caches; results and tracked runs stay
 	rm -rf "$(VENV)" .pytest_cache .ruff_cache .mypy_cache src/*.egg-info

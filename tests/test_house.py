@@ -3,7 +3,6 @@
 A room is a file or a folder at the top of `src/pandacat`, or the package `drawn_animals`.
 """
 
-import ast
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -67,17 +66,6 @@ def test_no_module_imports_itself_not_even_through_others() -> None:
         TopologicalSorter(IMPORTS).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(name(module) for module in error.args[1]))
-
-
-def test_no_import_is_relative() -> None:
-    """One would escape the tests above."""
-    trees = {module: ast.parse(module.read_text(encoding="utf-8")) for module in MODULES}
-    assert [
-        f"{name(module)}, line {node.lineno}"
-        for module, tree in trees.items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.level
-    ] == []
 
 
 def test_every_module_is_used_by_a_stage_or_by_the_command() -> None:

@@ -13,13 +13,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
-
-from pandacat.config.photos import KaggleParams, PhotosParams, SampleParams
-from pandacat.config.schema import FolderParams
-from pandacat.core.errors import PandacatError
-from pandacat.data.sources import fetching, kaggle, transfer
-from pandacat.data.sources.kaggle import Facts, Patience
-from tests.kaggle_server import (
+from kaggle_server import (
     KaggleServer,
     broken_after,
     length_off_by,
@@ -27,6 +21,12 @@ from tests.kaggle_server import (
     spoiled,
     status,
 )
+
+from pandacat.config.photos import KaggleParams, PhotosParams, SampleParams
+from pandacat.config.schema import FolderParams
+from pandacat.core.errors import PandacatError
+from pandacat.data.sources import fetching, kaggle, transfer
+from pandacat.data.sources.kaggle import Facts, Patience
 
 PROJECT = Path(__file__).parents[1]
 DATASET = "someone/animals"

@@ -1,4 +1,4 @@
-"""The code that each stage uses, as `dvc.yaml` lists it: `make deps` writes the lists anew.
+"""The code that each stage uses, as `dvc.yaml` lists it: `make deps` updates the lists.
 
 A stage depends on its own file, on the modules that this imports, directly or through others, and
 on the templates that these fill. Modules that carry values about and change none are left out, so
@@ -7,6 +7,7 @@ that a new parameter or a better error message reruns nothing.
 
 import ast
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -112,9 +113,13 @@ def updated(text: str) -> str:
 
 
 def main() -> None:
-    """Write `dvc.yaml`."""
+    """Write `dvc.yaml`; with `--check`, only say whether it would change."""
     path = ROOT / "dvc.yaml"
-    path.write_text(updated(path.read_text(encoding="utf-8")), encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
+    if "--check" not in sys.argv:
+        path.write_text(updated(text), encoding="utf-8")
+    elif updated(text) != text:
+        sys.exit("dvc.yaml lists other code than its stages use: run `make deps`.")
 
 
 if __name__ == "__main__":
