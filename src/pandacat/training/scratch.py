@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from pandacat.config.photos import ImageSpec
 from pandacat.config.training import ScratchParams
 from pandacat.data import augment, provenance, store
-from pandacat.data.sources import mnist
+from pandacat.data.digits import read_digits
 from pandacat.metrics.intervals import wilson
 from pandacat.models import scratch
 from pandacat.models.saved import Description, save_model
@@ -52,7 +52,7 @@ def mnist_data(folder: Path) -> ScratchData:
     """Return MNIST, with 5,000 of its training digits kept for validation."""
 
     def examples(split: Literal["train", "test"]) -> Examples:
-        images, classes = mnist.read_digits(folder, split=split)
+        images, classes = read_digits(folder, split=split)
         return Examples(torch.from_numpy(images)[:, None], torch.from_numpy(classes).long())
 
     official = examples("train")
