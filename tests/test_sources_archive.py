@@ -473,5 +473,5 @@ def test_the_source_archive_needs_a_path() -> None:
 
 
 def test_a_folder_name_has_one_label() -> None:
-    with pytest.raises(ValueError, match="a folder name has two labels: cats"):
+    with pytest.raises(ValueError, match="two labels share the folder cats"):
         replace(CONFIG, other=("Cats",))
