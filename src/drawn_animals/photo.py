@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter, laplace
 
 from drawn_animals.anatomy import Species
 from drawn_animals.figure import Figure, Solid, ellipsoid
+from drawn_animals.filters import gaussian, laplacian
 from drawn_animals.render import Camera, Light, bounds, ground_shadow, render
 from drawn_animals.scenes import SCENES, Scene, background, foreground
 from drawn_animals.space import Array, dot, portable, transform, turn, unit, vector
@@ -200,18 +200,18 @@ def focus(picture: Array, sharpness: float) -> Array:
     `sharpness` is that standard deviation; sharpening ends at its limit.
     """
     luma = dot(LUMA, picture)
-    now = laplace(luma)
+    now = laplacian(luma)
     if now.std() > sharpness:
         sigmas, values = [0.0], [float(now.std())]
         while values[-1] > sharpness and sigmas[-1] < 2:
             sigmas.append(1.4 * sigmas[-1] + 0.35)
-            values.append(float(laplace(gaussian_filter(luma, sigmas[-1])).std()))
+            values.append(float(laplacian(gaussian(luma, sigmas[-1])).std()))
         sigma = float(np.interp(-np.log(sharpness), -np.log(values), sigmas))
-        softer: Array = gaussian_filter(picture, (0, sigma, sigma))
+        softer: Array = gaussian(picture, sigma)
         return softer
-    blurred = gaussian_filter(picture, (0, 1, 1))
+    blurred = gaussian(picture, 1.0)
     edges = picture - blurred
-    gained = laplace(dot(LUMA, edges))
+    gained = laplacian(dot(LUMA, edges))
     a, b, c = gained.var(), (now * gained).mean(), now.var() - sharpness**2
     amount = float((np.sqrt(max(b * b - a * c, 0)) - b) / max(a, 1e-9))
     sharper: Array = picture + min(amount, MAX_SHARPENING) * edges

@@ -8,9 +8,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
-from scipy.ndimage import gaussian_filter, uniform_filter
 
 from drawn_animals.figure import Detail, Figure, Solid
+from drawn_animals.filters import box_mean, gaussian
 from drawn_animals.space import Array, dot, lengths, portable, transform, unit, vector
 
 BLEND = 0.035
@@ -230,7 +230,7 @@ def comb_hair(
         flow += lying[:, None, None] * share
         length += np.float32(region.hair * canvas.camera.scale) * share
     lift = 0.75 - sum(flow[i] * surface.normal[i] for i in range(3))
-    along_x, along_y = (uniform_filter(flow[i] + lift * surface.normal[i], 7) for i in range(2))
+    along_x, along_y = (box_mean(flow[i] + lift * surface.normal[i], 7) for i in range(2))
     angle = portable(np.arctan2, -along_y, along_x)
     bins = np.rint(angle * np.float32(ANGLES / np.pi)).astype(np.intp) % ANGLES
     oy, ox = rng.integers(0, TILE_PX, 2)
@@ -286,7 +286,7 @@ def smooth(values: Array, radius_px: float) -> Array:
     """Return (h, w) values under a broad blur, computed on a coarser grid."""
     height, width = values.shape
     step = max(1, int(radius_px / 2.5))
-    coarse = gaussian_filter(
+    coarse = gaussian(
         values[step // 2 :: step, step // 2 :: step], radius_px / step, truncate=2
     )
     fine = Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR)
@@ -297,7 +297,7 @@ def outline(surface: Surface, length: Array, streak: Array) -> Array:
     """Return the (h, w) opacity: ends of hairs at the edge instead of a smooth line."""
     width = float(np.clip(np.median(length[surface.mask]) if surface.mask.any() else 1, 1, 9))
     side = int(width) | 1
-    inner = uniform_filter(uniform_filter(surface.mask.astype(np.float32), side), side)
+    inner = box_mean(box_mean(surface.mask.astype(np.float32), side), side)
     cover = ((inner - 0.5) * 2.2 - 1.1 * (streak - 0.25)) * width * 0.9 + 0.3
     opacity: Array = np.clip(cover, 0, 1) * surface.mask
     return opacity

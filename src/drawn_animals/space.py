@@ -38,8 +38,11 @@ def dot(direction: Point, vectors: Array) -> Array:
 
 
 def transform(matrix: Array, vectors: Array) -> Array:
-    """Return (n, …): the (n, 3) matrix times (3, …) vectors."""
-    return np.stack([dot(row, vectors) for row in matrix])
+    """Return (n, …): the (n, 3) matrix times (3, …) vectors, written out as in `dot`."""
+    x, y, z = vectors
+    a, b, c = np.asarray(matrix, np.float32).T.reshape(3, -1, *(1,) * (vectors.ndim - 1))
+    products: Array = a * x + b * y + c * z
+    return products
 
 
 def lengths(vectors: Array) -> Array:
