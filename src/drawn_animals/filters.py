@@ -4,8 +4,6 @@ Sums are in float64 and rounded after each axis; beyond its edge, a picture goes
 image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
