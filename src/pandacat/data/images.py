@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 from PIL.Image import Transpose
-from scipy.fft import dct
 
 from pandacat.config.photos import ImageSpec
 
@@ -31,7 +30,8 @@ _UPRIGHT = {
 }
 """How to turn a photo upright, by its EXIF orientation."""
 
-_COSINES = dct(np.eye(32), axis=0)
+_COSINES = np.cos(np.pi * np.outer(np.arange(32), 2 * np.arange(32) + 1) / 64)
+"""Rows of the cosine transform of 32 values: a frequency each, without SciPy, for `predict`."""
 _ROWS, _COLUMNS = np.array(
     sorted(np.ndindex(20, 20), key=lambda place: (sum(place), place[0]))[1:129]
 ).T
