@@ -12,19 +12,20 @@ from pandacat.training.linear_probe import train_linear_probe
 
 
 def main() -> None:
-    """Write the network as a model."""
+    """Write models/linear-probe."""
     index = store.read_index(paths.PHOTOS)
-    features = read_features(paths.FEATURES)
+    features = read_features(paths.FEATURES).centers[np.flatnonzero(index.split == "train")]
     pretrained = load_model(paths.MODELS / "pretrained")
+    classes = store.split_labels(index, "train", pretrained.description.labels)
     with tracked_stage("train_linear_probe", {}):
         model = train_linear_probe(
             pretrained,
-            features.centers[np.flatnonzero(index.split == "train")],
-            store.split_labels(index, "train", pretrained.description.labels),
+            features,
+            classes,
             trained_on=store.dataset_fingerprint(index),
             title=provenance.read(paths.PHOTOS / "provenance.json").title,
         )
-        save_model(paths.MODELS / "linear-probe", model.description, model.tensors)
+        save_model(paths.MODELS / "linear-probe", model)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def declared_stages() -> dict[str, Stage]:
     """Return the stages of `dvc.yaml` by name, each after those that it depends on."""
     text = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
     stages: dict[str, Stage] = {}
-    for name, content in _expanded(YAML(typ="safe").load(text)["stages"]):
+    for name, content in YAML(typ="safe").load(text)["stages"].items():
         deps = content.get("deps", [])
         outputs = [out for kind in ("outs", "metrics", "plots") for out in content.get(kind, [])]
         stages[name] = Stage(
@@ -47,15 +47,6 @@ def declared_stages() -> dict[str, Stage]:
             outputs=tuple(out if isinstance(out, str) else next(iter(out)) for out in outputs),
         )
     return stages
-
-
-def _expanded(stages):
-    import json
-
-    for name, content in stages.items():
-        for data in content.get("matrix", {}).get("data", [""]):
-            text = json.dumps(content).replace("${item.data}", data)
-            yield f"{name}_{data}" if data else name, json.loads(text)
 
 
 def run_stage(name: str, *arguments: str) -> None:

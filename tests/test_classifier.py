@@ -10,8 +10,9 @@ from conftest import EXAMPLES
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
+from pandacat.config.fields import CropScheme
 from pandacat.core.errors import PandacatError
-from pandacat.data.crops import CropScheme, crop_boxes, crop_count, cut_crops
+from pandacat.data.crops import crop_boxes, crop_count, cut_crops
 from pandacat.models.classifier import Classifier, predict_image
 from pandacat.models.loading import load_classifier
 from pandacat.models.probabilities import label_log_probabilities, pool_crops, softmax
@@ -137,7 +138,7 @@ def test_the_first_of_two_scales_is_the_center() -> None:
 
 def test_a_saved_model_comes_back_as_it_was(model: Path, tmp_path: Path) -> None:
     first = load_model(model)
-    save_model(tmp_path / "again", first.description, first.tensors)
+    save_model(tmp_path / "again", first)
     second = load_model(tmp_path / "again")
     assert second == SavedModel(first.description, second.tensors, first.sha256)
 

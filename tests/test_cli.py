@@ -347,7 +347,7 @@ def test_without_a_cache_folder_the_network_is_made_each_time(
         assert main(["predict", "photos/panda.jpg", "--model", "pretrained"]) == 0
         captured = capsys.readouterr()
         assert captured.out.splitlines()[1].startswith("panda")
-        assert "It can't be kept, so the next start does it again" in captured.err
+        assert "It can't be cached, so the next start converts it again" in captured.err
 
 
 def test_a_damaged_copy_of_the_network_in_the_cache_is_replaced(
@@ -388,7 +388,7 @@ def test_no_usage_report_is_sent(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "said"),
     [
         (["photos", "--output", "out.txt"], "must end in .csv or .json"),
         (["photos", "--model", "nobody"], "no model called nobody"),
@@ -401,12 +401,12 @@ def test_no_usage_report_is_sent(folder: Path) -> None:
     ],
 )
 def test_what_cannot_work_is_a_sentence(
-    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     (folder / "empty").mkdir()
     (folder / "half").mkdir()
     (folder / "half/weights.safetensors").touch()
     assert main(["predict", *arguments]) == 1
     captured = capsys.readouterr()
-    assert message in captured.err
+    assert said in captured.err
     assert "Traceback" not in captured.err

@@ -1,4 +1,4 @@
-"""Fine-tuning starts from what the network knows, and trains what it is told to."""
+"""Fine-tuning starts from the pretrained network, and trains what its strategy names."""
 
 import os
 import shutil
@@ -11,17 +11,17 @@ from conftest import ROOT, run_stage, write_params
 
 from pandacat.config.loading import load_config
 from pandacat.config.training import FineTuneParams
-from pandacat.data import store
 from pandacat.data.features import read_features
-from pandacat.labels import IMAGENET_CLASSES
 from pandacat.metrics.accuracy import log_losses
-from pandacat.models import pretrained
 from pandacat.models.loading import load_classifier
 from pandacat.models.probabilities import softmax
 from pandacat.models.saved import SavedModel, load_model
-from pandacat.training import fine_tune
-from pandacat.training.calibration import fit_conformal_thresholds, fit_temperature
-from pandacat.training.fine_tune import Data
+from pandacat.training.batches import Dataset
+from pandacat.training.calibration import calibrate, fit_conformal_thresholds, fit_temperature
+from pandacat.training.fine_tune import classes_seen_in_other, fine_tune
+from pandacat.training.photo_dataset import photo_features, photo_pixels
+
+LABELS = ("panda", "cat", "other")
 
 
 @pytest.fixture
@@ -30,53 +30,56 @@ def settings() -> FineTuneParams:
 
 
 @pytest.fixture
-def untouched(workspace: Path) -> SavedModel:
+def pretrained(workspace: Path) -> SavedModel:
     return load_model(workspace / "models/pretrained")
 
 
 @pytest.fixture
-def on_features(workspace: Path) -> Data:
-    index = store.read_index(workspace / "data/photos")
-    return fine_tune.from_features(index, read_features(workspace / "data/features"))
+def features(workspace: Path) -> Dataset:
+    return photo_features(workspace / "data/photos", read_features(workspace / "data/features"))
 
 
 @pytest.fixture
-def on_pictures(workspace: Path) -> Data:
-    return fine_tune.from_pictures(workspace / "data/photos", 64)
+def pixels(workspace: Path) -> Dataset:
+    return photo_pixels(workspace / "data/photos", 64)
 
 
-def changed(before: SavedModel, after: dict[str, np.ndarray]) -> set[str]:
-    assert before.tensors.keys() == after.keys()
+def changed(before: SavedModel, after: SavedModel) -> set[str]:
+    assert before.tensors.keys() == after.tensors.keys()
     return {
-        name for name, start in before.tensors.items() if not np.array_equal(start, after[name])
+        name
+        for name, start in before.tensors.items()
+        if not np.array_equal(start, after.tensors[name])
     }
 
 
-def test_epoch_0_is_the_untouched_network(
-    workspace: Path, untouched: SavedModel, on_features: Data, settings: FineTuneParams
+def test_epoch_0_is_the_pretrained_network(
+    workspace: Path, pretrained: SavedModel, features: Dataset, settings: FineTuneParams
 ) -> None:
-    _, history = fine_tune.fine_tune(untouched, on_features, settings)
+    _, history = fine_tune(pretrained, features, settings)
     classifier = load_classifier("pretrained", models=workspace / "models")
-    probabilities = classifier.probabilities(on_features.validation.inputs.numpy())
-    expected = log_losses(on_features.validation.classes.numpy(), probabilities).mean()
+    probabilities = classifier.probabilities(features.validation.inputs.numpy())
+    expected = log_losses(features.validation.classes.numpy(), probabilities).mean()
     start = history.epochs[0]
     assert start.epoch == 0
     assert start.metrics["validation_loss"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_head_alone_is_trained_on_features(
-    untouched: SavedModel, on_features: Data, settings: FineTuneParams
+    pretrained: SavedModel, features: Dataset, settings: FineTuneParams
 ) -> None:
-    tensors, _ = fine_tune.fine_tune(untouched, on_features, settings)
-    assert changed(untouched, tensors) == {"head.weight", "head.bias"}
+    model, _ = fine_tune(pretrained, features, settings)
+    assert changed(pretrained, model) == {"head.weight", "head.bias"}
+    assert model.description.trained_on == features.fingerprint
+    assert model.description.title == features.title
 
 
 def test_last_stages_leave_the_first_ones_alone(
-    untouched: SavedModel, on_pictures: Data, settings: FineTuneParams
+    pretrained: SavedModel, pixels: Dataset, settings: FineTuneParams
 ) -> None:
     last = replace(settings, strategy="last_stages", trained_stages=2, learning_rate=1e-5)
-    tensors, _ = fine_tune.fine_tune(untouched, on_pictures, last)
-    assert changed(untouched, tensors) == {
+    model, _ = fine_tune(pretrained, pixels, last)
+    assert changed(pretrained, model) == {
         "backbone.body.conv_head.weight",
         "backbone.body.bn2.weight",
         "backbone.body.bn2.bias",
@@ -86,96 +89,113 @@ def test_last_stages_leave_the_first_ones_alone(
 
 
 def test_everything_trains_every_weight_but_no_statistics(
-    untouched: SavedModel, on_pictures: Data, settings: FineTuneParams
+    pretrained: SavedModel, pixels: Dataset, settings: FineTuneParams
 ) -> None:
     everything = replace(settings, strategy="everything", learning_rate=1e-5)
-    tensors, _ = fine_tune.fine_tune(untouched, on_pictures, everything)
-    touched = changed(untouched, tensors)
-    assert {"backbone.body.conv_stem.weight", "backbone.body.blocks.3.0.conv_dw.weight"} <= touched
-    assert not any("running" in name for name in touched)
+    model, _ = fine_tune(pretrained, pixels, everything)
+    trained = changed(pretrained, model)
+    assert {"backbone.body.conv_stem.weight", "backbone.body.blocks.3.0.conv_dw.weight"} <= trained
+    assert not any("running" in name for name in trained)
 
 
-def test_the_fewer_photos_the_more_often_they_are_seen_and_once_at_least(
-    untouched: SavedModel, on_features: Data, settings: FineTuneParams
+def test_steps_become_whole_epochs_and_one_at_least(
+    pretrained: SavedModel, features: Dataset, settings: FineTuneParams
 ) -> None:
-    photos = len(on_features.train)
+    photos = len(features.train)
     for batches, epochs in ((1, 6), (2, 3), (6, 1), (photos, 1)):
         chosen = replace(settings, steps=6, batch_size=-(-photos // batches), patience=None)
-        _, history = fine_tune.fine_tune(untouched, on_features, chosen)
+        _, history = fine_tune(pretrained, features, chosen)
         assert history.epochs[-1].epoch == epochs
 
 
-def test_a_stronger_anchor_keeps_the_network_closer_to_its_start(
-    untouched: SavedModel, on_features: Data, settings: FineTuneParams
+def test_a_stronger_l2_sp_keeps_the_network_closer_to_its_start(
+    pretrained: SavedModel, features: Dataset, settings: FineTuneParams
 ) -> None:
-    moved = []
+    distances = []
     for l2_sp in (0.0, 0.1, 10.0):
-        chosen = replace(settings, l2_sp=l2_sp, steps=10)
-        tensors, _ = fine_tune.fine_tune(untouched, on_features, chosen)
-        moved.append(np.linalg.norm(tensors["head.weight"] - untouched.tensors["head.weight"]))
-    assert moved[0] > moved[1] > moved[2]
+        model, _ = fine_tune(pretrained, features, replace(settings, l2_sp=l2_sp, steps=10))
+        difference = model.tensors["head.weight"] - pretrained.tensors["head.weight"]
+        distances.append(np.linalg.norm(difference))
+    assert distances[0] > distances[1] > distances[2]
 
 
-def test_a_network_that_only_gets_worse_stays_as_it_came(
-    untouched: SavedModel, on_features: Data, settings: FineTuneParams
+def test_a_network_that_only_gets_worse_stays_pretrained(
+    pretrained: SavedModel, features: Dataset, settings: FineTuneParams
 ) -> None:
     reckless = replace(settings, learning_rate=50.0, l2_sp=0.0)
-    tensors, history = fine_tune.fine_tune(untouched, on_features, reckless)
-    assert history.best_epoch == 0
-    assert not changed(untouched, tensors)
+    model, history = fine_tune(pretrained, features, reckless)
+    assert history.best.epoch == 0
+    assert not changed(pretrained, model)
 
 
-def test_only_shown_kinds_of_other_animals_move_far(
-    untouched: SavedModel, on_features: Data, settings: FineTuneParams
+def test_rows_of_classes_seen_in_other_move_farther(
+    pretrained: SavedModel, features: Dataset, settings: FineTuneParams
 ) -> None:
-    head = pretrained.restore_head(untouched.tensors)
-    shown = fine_tune.classes_seen_in_other(head, on_features).numpy()
+    seen = classes_seen_in_other(pretrained, features.train).numpy()
     chosen = replace(settings, steps=10, seen_class_scale=50)
-    tensors, _ = fine_tune.fine_tune(untouched, on_features, chosen)
-    steps = tensors["head.weight"] - untouched.tensors["head.weight"]
-    moved = np.linalg.norm(steps, axis=1)
-    assert 0 < shown.sum() < 500
-    assert not shown[list(IMAGENET_CLASSES["panda"] + IMAGENET_CLASSES["cat"])].any()
-    assert np.median(moved[shown]) > 10 * np.median(moved[~shown])
+    model, _ = fine_tune(pretrained, features, chosen)
+    difference = model.tensors["head.weight"] - pretrained.tensors["head.weight"]
+    distances = np.linalg.norm(difference, axis=1)
+    assert 0 < seen.sum() < 500
+    assert not seen[np.concatenate(pretrained.description.label_classes)].any()
+    assert np.median(distances[seen]) > 10 * np.median(distances[~seen])
 
 
-def test_the_temperature_undoes_boasting() -> None:
-    generator = np.random.default_rng(0)
-    honest = generator.normal(0, 2, (4000, 3))
-    classes = np.array([generator.choice(3, p=share) for share in softmax(honest)])
-    assert fit_temperature(3 * honest, classes) == pytest.approx(3, rel=0.1)
+def test_the_temperature_undoes_overconfidence() -> None:
+    rng = np.random.default_rng(0)
+    calibrated = rng.normal(0, 2, (4000, 3))
+    classes = np.array([rng.choice(3, p=share) for share in softmax(calibrated)])
+    assert fit_temperature(3 * calibrated, classes) == pytest.approx(3, rel=0.1)
 
 
-def test_the_temperature_stays_put_on_a_handful_of_faultless_answers() -> None:
+def test_the_temperature_is_bounded_on_a_handful_of_correct_predictions() -> None:
     logits = 4 * np.eye(3)
     assert 0.4 < fit_temperature(logits, np.arange(3)) < 1
 
 
-def test_the_promise_is_kept_on_new_photos() -> None:
-    generator = np.random.default_rng(0)
-    logits = generator.normal(0, 2, (2, 20_000, 3))
+def test_prediction_sets_have_their_coverage_on_new_photos() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (2, 20_000, 3))
     probabilities = softmax(logits)
-    drawn = generator.random((2, 20_000, 1))
+    drawn = rng.random((2, 20_000, 1))
     classes = (probabilities.cumsum(axis=2) < drawn).sum(axis=2)
-    promise = fit_conformal_thresholds(probabilities[0], classes[0], 0.9)
-    for label, threshold in enumerate(promise.thresholds):
+    conformal = fit_conformal_thresholds(probabilities[0], classes[0], 0.9, LABELS)
+    for label, threshold in enumerate(conformal.thresholds):
         own = probabilities[1][classes[1] == label, label]
         assert (own >= threshold).mean() == pytest.approx(0.9, abs=0.01)
 
 
-def test_a_promise_that_too_few_photos_can_keep_is_told(capsys: pytest.CaptureFixture) -> None:
+def test_too_few_photos_for_the_coverage_are_reported(capsys: pytest.CaptureFixture) -> None:
     probabilities = np.tile([0.5, 0.3, 0.2], (30, 1))
     few = np.array([0] * 8 + [1] * 9 + [2] * 13)
-    assert fit_conformal_thresholds(probabilities, few, 0.9).thresholds == (0, 0.3)
-    told = capsys.readouterr().err
-    assert "needs 9 validation photos of panda, and as many of cat; there are 8 and 9" in told
+    assert fit_conformal_thresholds(probabilities, few, 0.9, LABELS).thresholds == (0, 0.3)
+    reported = capsys.readouterr().err
+    assert "needs 9 validation photos of panda, and there are 8" in reported
+    assert "of cat" not in reported
 
 
-def test_a_network_with_a_trunk_of_its_own_goes_through_the_stages(
+@pytest.mark.parametrize("label_count", [1, 2, 3])
+def test_a_model_is_calibrated_with_any_number_of_labels(
+    pretrained: SavedModel, label_count: int
+) -> None:
+    labels = ("panda", "cat", "fox")[:label_count]
+    model = pretrained.described(labels=(*labels, "other"))
+    classes = np.arange(90) % (label_count + 1)
+    logits = 2 * np.eye(label_count + 1)[classes] + np.random.default_rng(0).normal(
+        size=(90, label_count + 1)
+    )
+    logs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    calibrated = calibrate(model, logs[:, None], classes, coverage=0.8).description
+    assert calibrated.temperature == fit_temperature(logs - logs[:, -1:], classes)
+    assert len(calibrated.conformal.thresholds) == label_count
+    assert all(0 < threshold < 1 for threshold in calibrated.conformal.thresholds)
+
+
+def test_a_network_with_a_backbone_of_its_own_goes_through_the_stages(
     workspace: Path, small_params: dict[str, dict[str, object]], tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(workspace, tmp_path / "copy"))
-    stages = {"strategy": "last_stages", "trained_stages": 1, "steps": 1}
+    stages = {"strategy": "last_stages", "trained_stages": 1, "steps": 4, "batch_size": 8}
     write_params(folder, small_params | {"fine_tune": small_params["fine_tune"] | stages})
     before = Path.cwd()
     os.chdir(folder)
@@ -184,6 +204,7 @@ def test_a_network_with_a_trunk_of_its_own_goes_through_the_stages(
         run_stage("evaluate")
     finally:
         os.chdir(before)
-    kept = read_features(folder / "data/features").backbone_key
+    stored = read_features(folder / "data/features").backbone_key
     assert (folder / "metrics/evaluate.json").is_file()
-    assert load_classifier("pretrained", models=folder / "models").backbone_key == kept
+    assert load_classifier("pretrained", models=folder / "models").backbone_key == stored
+    assert load_classifier("fine-tuned", models=folder / "models").backbone_key != stored

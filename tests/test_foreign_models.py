@@ -189,7 +189,7 @@ def test_a_saved_model_has_the_permissions_of_the_umask(model: Path, tmp_path: P
     whole = load_model(model)
     before = os.umask(0o022)
     try:
-        save_model(tmp_path / "again", whole.description, whole.tensors)
+        save_model(tmp_path / "again", whole)
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "again" / WEIGHTS).stat().st_mode) == 0o644

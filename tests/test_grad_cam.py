@@ -64,7 +64,7 @@ def pretrained_on(body: nn.Module, strength: float = 1.0) -> PretrainedNetwork:
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     head.weight.data[IMAGENET_CLASSES["panda"][0]] = strength
-    return PretrainedNetwork("planted", Backbone(body, [0.0] * 3, [255.0] * 3), head, SIZE_PX)
+    return PretrainedNetwork(Backbone(body, [0.0] * 3, [255.0] * 3), head, SIZE_PX)
 
 
 def blue_corner() -> Image.Image:

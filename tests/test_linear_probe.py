@@ -71,3 +71,20 @@ def test_backbone_and_shape_stay_and_it_says_what_it_was_trained_on(
         assert trained.tensors[name].dtype == np.float32
     assert (trained.description.trained_on, trained.description.title) == (THESE, "Animals")
     assert pretrained.tensors["head.weight"].min() == 1
+
+
+@pytest.mark.parametrize("label_count", [1, 2, 3])
+def test_it_predicts_any_number_of_labels(pretrained: SavedModel, label_count: int) -> None:
+    labels = ("panda", "cat", "fox")[:label_count]
+    rows = ((388,), (281, 282, 283, 284, 285), (277,))[:label_count]
+    model = pretrained.described(labels=(*labels, "other"), label_classes=rows)
+    classes = np.arange(40 * (label_count + 1)) % (label_count + 1)
+    centers = 6 * np.eye(4, WIDTH)[[*range(label_count), 3]]
+    features = centers[classes] + np.random.default_rng(0).normal(size=(len(classes), WIDTH))
+    trained = train_linear_probe(model, features, classes, trained_on=THESE, title="Animals")
+
+    predicted = probabilities(trained, centers)
+    assert (predicted.argmax(axis=1)[:label_count] == np.arange(label_count)).all()
+    assert (predicted[:, -1] == 0).all()
+    if label_count == 1:
+        assert (predicted[:, 0] == 1).all()

@@ -19,7 +19,7 @@ from pandacat.models import pretrained
     ],
 )
 def test_a_network_is_cut_into_backbone_and_head(name: str, width: int) -> None:
-    network = pretrained.blank(name)
+    network = pretrained.load(name, weights="none")
     images = torch.randint(0, 256, (2, network.input_px, network.input_px, 3), dtype=torch.uint8)
     with torch.inference_mode():
         features = network.backbone(images)
@@ -48,7 +48,7 @@ def test_an_unknown_network_is_explained(name: str) -> None:
 
 def test_a_network_without_1000_classes_is_refused() -> None:
     with pytest.raises(PandacatError, match="1,000"):
-        pretrained.blank("torchvision/squeezenet1_1")
+        pretrained.load("torchvision/squeezenet1_1", weights="none")
 
 
 def test_weights_that_are_not_the_expected_ones_are_refused(

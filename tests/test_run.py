@@ -20,8 +20,8 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "stages").mkdir()
     shutil.copy(ROOT / "stages/run", tmp_path / "stages")
     shutil.copy(ROOT / "requirements.txt", tmp_path)
-    code = "import os, sys\nprint(sys.argv[1:], os.environ['PYTHONPATH'])\nsys.exit(7)\n"
-    (tmp_path / "stages/tell.py").write_text(code)
+    told = "import os, sys\nprint(sys.argv[1:], os.environ['PYTHONPATH'])\nsys.exit(7)\n"
+    (tmp_path / "stages/tell.py").write_text(told)
     return tmp_path
 
 

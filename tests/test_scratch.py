@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
+from ruamel.yaml import YAML
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -14,11 +16,11 @@ from pandacat.config.training import AugmentParams, ScratchParams, TrainScratchP
 from pandacat.core.errors import PandacatError
 from pandacat.data import augment
 from pandacat.models import scratch
-from pandacat.models.saved import load_model
+from pandacat.models.saved import load_model, save_model
 from pandacat.models.scratch import ScratchBackbone, ScratchSpec
-from pandacat.training.batches import Examples, generator_for
-from pandacat.training.scratch import ScratchData, save_scratch, scratch_accuracy, train_scratch
-from stages import train_scratch as scratch_stage
+from pandacat.training.batches import Dataset, Examples, generator_for
+from pandacat.training.scratch import scratch_accuracy, scratch_model, train_scratch
+from stages import train_scratch_mnist
 
 SPEC = ScratchSpec(image_channels=3, input_px=16, channels=(4, 6), depths=(2, 1), classes=3)
 UNCHANGED = AugmentParams(
@@ -52,7 +54,7 @@ def bars(count: int, *, seed: int) -> Examples:
     return Examples(images, classes)
 
 
-def recipe(**changes: object) -> ScratchParams:
+def scratch_params(**changes: object) -> ScratchParams:
     settings: dict[str, object] = {
         "input_px": 16,
         "channels": (8, 16),
@@ -76,13 +78,9 @@ def recipe(**changes: object) -> ScratchParams:
     return ScratchParams(**{**settings, **changes})  # type: ignore[arg-type]
 
 
-def bar_data() -> ScratchData:
-    splits = {
-        "train": bars(160, seed=1),
-        "validation": bars(40, seed=2),
-        "test": bars(100, seed=3),
-    }
-    return ScratchData("bars", "0" * 64, ("lies", "stands"), splits)
+def bar_data() -> Dataset:
+    train, validation, test = bars(160, seed=1), bars(40, seed=2), bars(100, seed=3)
+    return Dataset("bars", "0" * 64, ("lies", "stands"), train, validation, test)
 
 
 def test_each_stage_halves_the_sides() -> None:
@@ -145,15 +143,11 @@ def test_multiply_adds_are_those_of_the_convolutions_and_the_head() -> None:
 
 def test_a_saved_network_comes_back_with_the_same_logits(tmp_path: Path) -> None:
     data = bar_data()
-    network, _ = train_scratch(recipe(epochs=1), data)
-    save_scratch(tmp_path / "model", network, data, image=None)
+    network, _ = train_scratch(data, scratch_params(epochs=1))
+    save_model(tmp_path / "model", scratch_model(network, data, image=None))
     model = load_model(tmp_path / "model")
-    state = {
-        name.removeprefix("backbone."): torch.from_numpy(values)
-        for name, values in model.tensors.items()
-    }
-    restored = scratch.from_state(model.description.architecture, state)
-    images = data.splits["test"].inputs
+    restored = scratch.restore(model.description.architecture, model.tensors)
+    images = data.test.inputs
     assert torch.equal(restored(images / 255), network(images / 255))
 
 
@@ -167,15 +161,16 @@ def test_the_backbone_takes_photos_as_bytes() -> None:
 @pytest.mark.parametrize("fault", ["missing weights", "other shape", "no shape"])
 def test_weights_of_something_else_are_refused(fault: str) -> None:
     network = scratch.build(SPEC, seed=1)
-    state, shape = network.state_dict(), {"channels": (4, 6)}
+    tensors = {f"backbone.{name}": value.numpy() for name, value in network.state_dict().items()}
+    shape = {"channels": (4, 6)}
     if fault != "no shape":
         shape = {**vars(SPEC)}
     if fault == "missing weights":
-        del state["head.weight"]
+        del tensors["backbone.head.weight"]
     if fault == "other shape":
         shape["channels"] = (4, 7)
     with pytest.raises(PandacatError, match="not the weights of a scratch network"):
-        scratch.from_state(shape, state)
+        scratch.restore(shape, tensors)
 
 
 def test_nothing_changes_where_nothing_is_asked_for() -> None:
@@ -230,22 +225,22 @@ def test_mixing_blends_pictures_and_targets_by_the_same_share() -> None:
 
 def test_training_the_network_tells_lying_bars_from_standing_ones() -> None:
     data = bar_data()
-    network, history = train_scratch(recipe(), data)
-    assert scratch_accuracy(network, data.splits["test"])["accuracy"] > 0.95
+    network, history = train_scratch(data, scratch_params())
+    assert scratch_accuracy(network, data.test)["accuracy"] > 0.95
     assert [record.epoch for record in history.epochs] == [1, 2, 3, 4]
 
 
 def test_two_trainings_give_the_same_bits_with_all_that_is_random_on() -> None:
     how = AugmentParams(10.0, (0.9, 1.1), 0.1, 0.1, 0.1, 0.02, False, 0.2, 0.3)
-    settings = recipe(epochs=2, augment=how, mixup=0.4, precision="bfloat16")
-    one, two = (train_scratch(settings, bar_data())[0] for _ in range(2))
+    settings = scratch_params(epochs=2, augment=how, mixup=0.4, precision="bfloat16")
+    one, two = (train_scratch(bar_data(), settings)[0] for _ in range(2))
     for name, tensor in one.state_dict().items():
         assert torch.equal(tensor, two.state_dict()[name])
 
 
 def test_the_order_of_memory_changes_nothing_but_the_last_bits() -> None:
     one, two = (
-        train_scratch(recipe(epochs=1, memory_format=order), bar_data())[0]
+        train_scratch(bar_data(), scratch_params(epochs=1, memory_format=order))[0]
         for order in ("channels_last", "contiguous")
     )
     convolutions = [network.stages[1].halve.patterns.weight for network in (one, two)]
@@ -258,13 +253,13 @@ def test_the_stage_writes_the_network_its_metrics_and_its_curves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PANDACAT_TRACKING", "later")
-    monkeypatch.setattr(scratch_stage, "mnist_data", lambda folder: bar_data())
+    monkeypatch.setattr(train_scratch_mnist, "mnist_dataset", lambda folder: bar_data())
     settings = load_config()
-    quick = replace(settings, train_scratch=TrainScratchParams(recipe(), recipe()))
-    monkeypatch.setattr(scratch_stage, "load_config", lambda: quick)
+    quick = replace(settings, train_scratch=TrainScratchParams(scratch_params(), scratch_params()))
+    monkeypatch.setattr(train_scratch_mnist, "load_config", lambda: quick)
     monkeypatch.chdir(tmp_path)
 
-    scratch_stage.main("mnist")
+    train_scratch_mnist.main()
 
     assert load_model(Path("models/scratch-mnist")).description.labels == ("lies", "stands")
     metrics = json.loads(Path("metrics/train_scratch_mnist.json").read_text())
@@ -274,6 +269,11 @@ def test_the_stage_writes_the_network_its_metrics_and_its_curves(
     assert not list(Path(".pandacat/checkpoints").iterdir())
 
 
-def test_the_stage_wants_to_know_what_to_train_on() -> None:
-    with pytest.raises(PandacatError, match="mnist"):
-        scratch_stage.main("cifar")
+def test_the_digits_depend_neither_on_photo_code_nor_on_photo_params() -> None:
+    stage = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]["train_scratch_mnist"]
+    assert stage["params"] == ["train_scratch.mnist"]
+    code = {dep for dep in stage["deps"] if dep.startswith("src/")}
+    photo_code = ("crops", "images", "store", "splits", "preprocess", "features")
+    assert not {f"src/pandacat/data/{module}.py" for module in photo_code} & code
+    assert "src/pandacat/labels.py" not in code
+    assert [dep for dep in stage["deps"] if dep.startswith("data/")] == ["data/mnist"]

@@ -17,11 +17,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, run_stage, write_params
+from PIL import Image
 from ruamel.yaml import YAML
 from torture import inputs
 from torture.bits import changed
 
+from pandacat.config.loading import load_config
 from pandacat.core import parallel
+from pandacat.data.augmented_copies import augmented_copies
 
 Copy = Callable[[str], Path]
 
@@ -107,7 +110,7 @@ def test_a_killed_training_does_not_go_on_with_other_pixels(
     run_stage("preprocess")
 
     capsys.readouterr()
-    run_stage("train_scratch", "photos")
+    run_stage("train_scratch_photos")
     said = capsys.readouterr().err
     assert "left from other settings; not used" in said
     assert "epoch 1/12" in said
@@ -116,7 +119,7 @@ def test_a_killed_training_does_not_go_on_with_other_pixels(
 def kill_training_of_photos() -> None:
     """Train in the current folder, and kill it in the fourth epoch."""
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "stages/train_scratch.py"), "photos"],
+        [sys.executable, str(ROOT / "stages/train_scratch_photos.py")],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         stderr=subprocess.PIPE,
         text=True,
@@ -136,7 +139,7 @@ def test_a_killed_training_goes_on_where_it_was_and_ends_with_the_same_bits(
     outputs = ("models/scratch-photos", "plots/train_scratch_photos.csv")
     copy("undisturbed")
     set_params(train_scratch__photos__epochs=12)
-    run_stage("train_scratch", "photos")
+    run_stage("train_scratch_photos")
     expected = content_of(*outputs)
 
     copy("killed, in another folder")
@@ -145,7 +148,7 @@ def test_a_killed_training_goes_on_where_it_was_and_ends_with_the_same_bits(
     kill_training_of_photos()
 
     capsys.readouterr()
-    run_stage("train_scratch", "photos")
+    run_stage("train_scratch_photos")
     said = capsys.readouterr().err
     (resumed,) = re.findall(r"resumed after epoch (\d+)/12", said)
     trained = [int(epoch) for epoch in re.findall(r"^epoch (\d+)/", said, re.MULTILINE)]
@@ -166,29 +169,28 @@ def files_no_larger_than(size_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-STAGES = {
-    "preprocess": (["preprocess"], ["data/photos"]),
-    "train_scratch": (["train_scratch", "photos"], ["models/scratch-photos"]),
-    "predict_pretrained": (["predict_pretrained"], ["models/pretrained", "data/features"]),
-    "fine_tune": (["fine_tune"], ["models/fine-tuned"]),
+OUTPUTS = {
+    "preprocess": ["data/photos"],
+    "train_scratch_photos": ["models/scratch-photos"],
+    "predict_pretrained": ["models/pretrained", "data/features"],
+    "fine_tune": ["models/fine-tuned"],
 }
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_full_disk_is_told_and_the_last_good_outputs_stay(copy: Copy, stage: str) -> None:
+@pytest.mark.parametrize("stage", OUTPUTS)
+def test_a_full_disk_is_explained_and_the_last_good_outputs_stay(copy: Copy, stage: str) -> None:
     copy("full")
-    command, outputs = STAGES[stage]
-    before = content_of(*outputs)
+    before = content_of(*OUTPUTS[stage])
     with (
         files_no_larger_than(30_000),
         pytest.raises(SystemExit, match=r"error: .*too large\. The system"),
     ):
-        run_stage(*command)
-    assert content_of(*outputs) == before
+        run_stage(stage)
+    assert content_of(*OUTPUTS[stage]) == before
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
-def test_a_read_only_folder_is_told_and_the_last_good_outputs_stay(copy: Copy) -> None:
+def test_a_read_only_folder_is_explained_and_the_last_good_outputs_stay(copy: Copy) -> None:
     folder = copy("read-only")
     before = content_of("data/photos")
     (folder / "data").chmod(0o500)
@@ -217,41 +219,38 @@ def test_one_worker_in_another_folder_gives_the_same_bits(
     assert content_of(*outputs) == before
 
 
-def test_each_seed_is_honoured(copy: Copy) -> None:
+def test_each_seed_is_honored(copy: Copy) -> None:
     """Another seed, other bits; the same seed again, the same bits."""
     copy("seeds")
     set_params(fine_tune__batch_size=8)
     run_stage("fine_tune")
     cases = {
-        "preprocess__seed": (["preprocess"], "data/photos/index.parquet"),
-        "train_scratch__photos__seed": (["train_scratch", "photos"], "models/scratch-photos"),
-        "fine_tune__seed": (["fine_tune"], "plots/fine_tune.csv"),
+        "preprocess__seed": ("preprocess", "data/photos/index.parquet"),
+        "train_scratch__photos__seed": ("train_scratch_photos", "models/scratch-photos"),
+        "fine_tune__seed": ("fine_tune", "plots/fine_tune.csv"),
     }
-    for key, (command, output) in cases.items():
+    for key, (stage, output) in cases.items():
         first = content_of(output)
         original = Path("params.yaml").read_bytes()
         set_params(**{key: 98765})
-        run_stage(*command)
+        run_stage(stage)
         assert content_of(output) != first, key
         Path("params.yaml").write_bytes(original)
-        run_stage(*command)
+        run_stage(stage)
         assert content_of(output) == first, key
 
 
-def test_the_seed_of_changed_copies_is_honoured() -> None:
-    from PIL import Image
-
-    from pandacat.models.embed import augmented_copies
-
+def test_the_seed_of_augmented_copies_is_honored() -> None:
+    params = load_config(ROOT / "params.yaml").predict_pretrained.augmented_copies
     image = Image.effect_noise((80, 60), 90).convert("RGB")
     one, again, other = (
-        augmented_copies(image, 32, 2, np.random.default_rng((seed, 0))) for seed in (1, 1, 2)
+        augmented_copies(image, 32, params, np.random.default_rng((seed, 0))) for seed in (1, 1, 2)
     )
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
 
 
-def test_params_that_leave_a_split_empty_are_told_before_anything_is_trained(copy: Copy) -> None:
+def test_params_that_leave_a_split_empty_are_refused_before_anything_is_trained(copy: Copy) -> None:
     copy("too few")
     set_params(preprocess__validation_share=0.001)
     with pytest.raises(SystemExit, match=r"No photo of cat is left for validation.*Add others"):

@@ -1,20 +1,29 @@
 """The training loop: the same bits every time, nothing lost when it is interrupted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from pandacat.config.loading import load_config
 from pandacat.core.errors import PandacatError
-from pandacat.training.batches import Examples, ShuffledBatches, generator_for
+from pandacat.training.batches import (
+    Batch,
+    Dataset,
+    Examples,
+    batch_count,
+    generator_for,
+    shuffled_batches,
+)
 from pandacat.training.checkpoint import Checkpoint, checkpoint_key
-from pandacat.training.device import Compute, pick_compute
-from pandacat.training.loop import EpochRecord, History, fit, warm_up_then_cosine
+from pandacat.training.device import Device, pick_device
+from pandacat.training.loop import EpochRecord, FitSettings, History, fit, warm_up_then_cosine
 
-CPU = Compute(torch.device("cpu"))
+AUGMENT = load_config(ROOT / "params.yaml").fine_tune.augment
 
 
 def points(count: int = 120) -> Examples:
@@ -39,41 +48,49 @@ def measured(network: nn.Module) -> dict[str, float]:
     }
 
 
+class CircleTask:
+    """Learn on which side of a circle points lie."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        learning_rate: float = 0.1,
+        seed: int = 7,
+        validate: Callable[[nn.Module], dict[str, float]] = measured,
+    ) -> None:
+        self.network, self.seed, self.measure = network, seed, validate
+        self.optimizer = torch.optim.SGD(network.parameters(), lr=learning_rate, momentum=0.9)
+        self.steps_per_epoch = batch_count(points(), 32)
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        rng = generator_for("batches", self.seed, epoch)
+        return shuffled_batches(points(), 32, AUGMENT, rng=rng, device=Device())
+
+    def loss(self, batch: Batch) -> Tensor:
+        return cross_entropy(self.network(batch[0]), batch[1])
+
+    def validate(self) -> dict[str, float]:
+        return self.measure(self.network)
+
+
 def trained(
     network: nn.Module,
     *,
     epochs: int = 4,
     learning_rate: float = 0.1,
     seed: int = 7,
-    compute: Compute = CPU,
+    device: Device = Device(),  # noqa: B008
     validate: Callable[[nn.Module], dict[str, float]] = measured,
     patience: int | None = None,
     include_epoch_zero: bool = False,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
 ) -> History:
-    def batches(epoch: int) -> ShuffledBatches:
-        generator = generator_for("batches", seed, epoch)
-        return ShuffledBatches(
-            points(), 32, generator, transform=lambda inputs: inputs, device=compute.device
-        )
-
-    def loss(network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-        return cross_entropy(network(batch[0]), batch[1])
-
     return fit(
-        network,
-        epochs=epochs,
-        batches=batches,
-        loss=loss,
-        optimizer=torch.optim.SGD(network.parameters(), lr=learning_rate, momentum=0.9),
-        schedule=warm_up_then_cosine(0.25),
-        validate=validate,
-        score=lambda metrics: -metrics["validation_loss"],
-        compute=compute,
-        seed=seed,
-        patience=patience,
-        include_epoch_zero=include_epoch_zero,
+        CircleTask(network, learning_rate=learning_rate, seed=seed, validate=validate),
+        FitSettings(epochs, seed, 0.25, patience, include_epoch_zero),
+        device=device,
         checkpoint=checkpoint,
         on_epoch=on_epoch,
     )
@@ -111,9 +128,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
 def test_a_training_interrupted_after_any_epoch_ends_with_the_same_bits(
     tmp_path: Path, dtype: torch.dtype
 ) -> None:
-    compute = Compute(torch.device("cpu"), dtype)
+    device = Device("cpu", dtype)
     undisturbed = small_network()
-    whole = trained(undisturbed, epochs=4, compute=compute)
+    whole = trained(undisturbed, epochs=4, device=device)
 
     for last in range(1, 5):
 
@@ -126,13 +143,13 @@ def test_a_training_interrupted_after_any_epoch_ends_with_the_same_bits(
             trained(
                 small_network(),
                 epochs=4,
-                compute=compute,
+                device=device,
                 checkpoint=checkpoint,
                 on_epoch=power_cut,
             )
 
         resumed = small_network(seed=99)
-        assert trained(resumed, epochs=4, compute=compute, checkpoint=checkpoint) == whole
+        assert trained(resumed, epochs=4, device=device, checkpoint=checkpoint) == whole
         assert_same_bits(resumed, undisturbed)
 
 
@@ -205,7 +222,8 @@ def test_the_key_of_a_checkpoint_changes_with_all_that_it_depends_on(tmp_path: P
     code.write_text("one")
 
     def key(params: dict[str, int], examples: Examples, start: str = "") -> str:
-        return checkpoint_key(params, [examples], start=start, package=tmp_path)
+        dataset = Dataset("points", "0" * 64, ("inside", "outside"), examples, points(4))
+        return checkpoint_key(params, dataset, start=start, package=tmp_path)
 
     examples = points(8)
     other_inputs = Examples(examples.inputs.nextafter(torch.tensor(9.0)), examples.classes)
@@ -232,7 +250,7 @@ def test_the_best_epoch_wins_and_on_a_tie_the_earlier() -> None:
         states.append({name: value.clone() for name, value in network.state_dict().items()})
         return {"validation_loss": [0.5, 0.3, 0.3, 0.4][len(states) - 1]}
 
-    assert trained(network, validate=validate).best_epoch == 2
+    assert trained(network, validate=validate).best.epoch == 2
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, states[1][name])
 
@@ -240,7 +258,7 @@ def test_the_best_epoch_wins_and_on_a_tie_the_earlier() -> None:
 def test_a_network_that_only_gets_worse_stays_as_it_came() -> None:
     network, start = small_network(), small_network()
     history = trained(network, validate=scripted(0.1, 0.2, 0.3, 0.4, 0.5), include_epoch_zero=True)
-    assert history.best_epoch == 0
+    assert history.best.epoch == 0
     assert history.epochs[0].train_loss is None
     assert_same_bits(network, start)
 
@@ -249,7 +267,7 @@ def test_it_stops_after_so_many_epochs_without_gain() -> None:
     losses = (0.5, 0.4, 0.45, 0.39, 0.6, 0.6, 0.1)
     history = trained(small_network(), epochs=7, validate=scripted(*losses), patience=2)
     assert len(history.epochs) == 6
-    assert history.best_epoch == 4
+    assert history.best.epoch == 4
 
 
 def test_a_loss_that_explodes_is_explained() -> None:
@@ -260,7 +278,7 @@ def test_a_loss_that_explodes_is_explained() -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_mixed_precision_keeps_the_weights_in_float32(dtype: torch.dtype) -> None:
     network = small_network()
-    trained(network, epochs=20, compute=Compute(torch.device("cpu"), dtype))
+    trained(network, epochs=20, device=Device("cpu", dtype))
     assert {tensor.dtype for tensor in network.parameters()} == {torch.float32}
     assert measured(network)["validation_accuracy"] > 0.85
 
@@ -282,10 +300,10 @@ def test_each_gpu_gets_what_is_fast_on_it(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bfloat16)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert pick_compute() == Compute(torch.device("cuda"), dtype, channels_last, True)
-    asked = pick_compute("float32", "channels_last", pin_memory=False)
-    assert asked == Compute(torch.device("cuda"), torch.float32, True, False)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    assert pick_device() == Device("cuda", dtype, channels_last, True)
+    asked = pick_device("float32", "channels_last", pin_memory=False)
+    assert asked == Device("cuda", torch.float32, True, False)
 
 
 @pytest.mark.parametrize("native", [True, False])
@@ -295,26 +313,21 @@ def test_a_processor_calculates_in_bfloat16_only_where_that_is_native(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native})
     dtype = torch.bfloat16 if native else torch.float32
-    assert pick_compute() == Compute(torch.device("cpu"), dtype, True, False)
+    assert pick_device() == Device("cpu", dtype, True, False)
 
 
 def test_the_learning_rate_warms_up_and_falls_to_nothing() -> None:
-    factor = warm_up_then_cosine(0.2)
-    assert factor(0.1) == pytest.approx(0.5)
-    assert factor(0.2) == pytest.approx(1)
-    assert factor(0.6) == pytest.approx(0.5)
-    assert factor(1) == pytest.approx(0)
+    factors = [warm_up_then_cosine(done, 0.2) for done in (0.1, 0.2, 0.6, 1)]
+    assert factors == pytest.approx([0.5, 1, 0.5, 0])
 
 
 def test_an_epoch_has_every_example_once_in_batches_of_nearly_equal_size() -> None:
     examples = Examples(torch.arange(65), torch.zeros(65))
-    generator = generator_for("batches", 1, 1)
-    batches = ShuffledBatches(
-        examples, 32, generator, transform=lambda inputs: inputs, device=torch.device("cpu")
-    )
+    rng = generator_for("batches", 1, 1)
+    batches = shuffled_batches(examples, 32, AUGMENT, rng=rng, device=Device())
     inputs = [inputs for inputs, _ in batches]
     assert [len(some) for some in inputs] == [22, 22, 21]
-    assert len(batches) == 3
+    assert batch_count(examples, 32) == 3
     assert torch.equal(torch.cat(inputs).sort().values, examples.inputs)
     assert not torch.equal(torch.cat(inputs), examples.inputs)
 

@@ -7,13 +7,12 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
+from pandacat.config.schema import FolderParams
 from pandacat.core.errors import PandacatError
-from pandacat.data.sources.archive import EntryError, index_archive, open_archive
-from pandacat.labels import OTHER
+from pandacat.data.sources import archive
 from torture.damage import damaged
 
-LABEL_OF_FOLDER = dict.fromkeys(("panda", "cat", "cats", "other"), OTHER)
-"""No photo is required."""
+FOLDERS = FolderParams(panda=("panda",), cat=("cat", "cats"), other=("other",))
 NAMES = ("panda/1.jpg", "a/cats/2.jpg", "other/é.jpg", "cat/\u65e5.png", ".x/cat/y")
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
@@ -29,15 +28,15 @@ def examine(data: bytes) -> str:
         path = Path(folder) / "photos.zip"
         path.write_bytes(data)
         try:
-            entries = index_archive(path, LABEL_OF_FOLDER).photos
+            entries = archive.index_archive(path, FOLDERS, needed=()).photos
         except PandacatError:
             return "refused"
         unread = 0
-        with open_archive(path) as reader:
+        with archive.open_archive(path) as reader:
             for entry in entries:
                 try:
                     assert len(reader.read(entry.name)) == entry.size_bytes
-                except EntryError:
+                except archive.EntryError:
                     unread += 1
         assert [file.name for file in Path(folder).iterdir()] == ["photos.zip"]
     return "read in part" if unread else "read"

@@ -12,8 +12,8 @@ from torture.report import Row
 SEEDS = {
     "photos.sample.seed": "fetch_photos",
     "preprocess.seed": "preprocess",
-    "train_scratch.mnist.seed": "train_scratch@mnist",
-    "train_scratch.photos.seed": "train_scratch@photos",
+    "train_scratch.mnist.seed": "train_scratch_mnist",
+    "train_scratch.photos.seed": "train_scratch_photos",
     "predict_pretrained.seed": "predict_pretrained",
     "fine_tune.seed": "fine_tune",
     "audit.seed": "audit",

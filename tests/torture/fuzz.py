@@ -1,7 +1,7 @@
-"""Thousands of mutants, each examined in a process that may crash.
+"""Mutants by the thousand, examined in processes that may die of it.
 
 A target is a module of this package with two functions: `mutant(number)` returns the bytes of that
-mutant, the same every time, and `examine(data)` returns the outcome in a word or raises.
+mutant, the same every time, and `examine(data)` returns its fate in a word or raises.
 """
 
 import importlib
@@ -25,21 +25,19 @@ MEMORY_BYTES = 2 << 30
 
 @dataclass
 class Findings:
-    """The outcomes of a target's mutants."""
+    """What became of a target's mutants."""
 
-    outcomes: Counter[str] = field(default_factory=Counter)
+    fates: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
-    """Crashes, hangs and unexpected errors, with the number of the mutant."""
+    """What must not happen, with the number of the mutant."""
     slowest_seconds: float = 0.0
     peak_megabytes: int = 0
-    """Of the worker that took most."""
+    """Of the hungriest worker."""
 
     def __str__(self) -> str:
-        outcomes = ", ".join(
-            f"{count:,} {outcome}" for outcome, count in self.outcomes.most_common()
-        )
+        fates = ", ".join(f"{count:,} {fate}" for fate, count in self.fates.most_common())
         return (
-            f"{outcomes}; slowest {self.slowest_seconds:.1f} s, at most {self.peak_megabytes} MB; "
+            f"{fates}; slowest {self.slowest_seconds:.1f} s, at most {self.peak_megabytes} MB; "
             f"{len(self.faults) or 'no'} faults"
         )
 
@@ -51,7 +49,7 @@ def fuzz(target: str, count: int, workers: int | None = None) -> Findings:
     with ThreadPoolExecutor(workers) as pool:
         shares = [range(first, count, workers) for first in range(workers)]
         for part in pool.map(lambda share: _examined(target, share), shares):
-            findings.outcomes += part.outcomes
+            findings.fates += part.fates
             findings.faults += part.faults
             findings.slowest_seconds = max(findings.slowest_seconds, part.slowest_seconds)
             findings.peak_megabytes = max(findings.peak_megabytes, part.peak_megabytes)
@@ -74,8 +72,8 @@ def _examined(target: str, numbers: range) -> Findings:
             match kind:
                 case "begin":
                     number = int(text)
-                case "outcome":
-                    findings.outcomes[text] += 1
+                case "fate":
+                    findings.fates[text] += 1
                 case "fault":
                     findings.faults.append(f"{target} mutant {number}: {text}")
                 case "slowest":
@@ -102,7 +100,7 @@ def _work(target: str, numbers: range) -> None:
         data = module.mutant(number)
         signal.setitimer(signal.ITIMER_REAL, SECONDS_EACH)  # SIGALRM ends the process
         try:
-            print("outcome", module.examine(data))
+            print("fate", module.examine(data))
         except Exception as error:
             print("fault", type(error).__name__, " ".join(str(error).split())[:200])
         left, _ = signal.setitimer(signal.ITIMER_REAL, 0)

@@ -116,7 +116,7 @@ def _changed_table(table: pd.DataFrame, generator: random.Random) -> pd.DataFram
 
 def load_packages(project: Project, stage: str) -> None:
     """Import what a stage imports, so that not every attempt has to."""
-    runpy.run_path(str(project.folder / "stages" / f"{stage.partition('@')[0]}.py"))
+    runpy.run_path(str(project.folder / "stages" / f"{stage}.py"))
 
 
 def fate(project: Project, stage: str, case: str, seconds: int) -> str:
@@ -139,17 +139,16 @@ def fate(project: Project, stage: str, case: str, seconds: int) -> str:
 
 
 def _run(project: Project, stage: str, log: Path, seconds: int) -> None:
-    name, _, argument = stage.partition("@")
     os.chdir(project.folder)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
     sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
-    sys.argv = [name, *filter(None, [argument])]
+    sys.argv = [stage]
     resource.setrlimit(resource.RLIMIT_AS, (mapped_bytes() + MEMORY_BYTES,) * 2)
     signal.alarm(seconds)
     try:
-        runpy.run_path(f"stages/{name}.py", run_name="__main__")
+        runpy.run_path(f"stages/{stage}.py", run_name="__main__")
         code = 0
     except SystemExit as ended:
         print(ended.code or "", file=sys.stderr)

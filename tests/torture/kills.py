@@ -39,31 +39,32 @@ def kill_stage(disturbed: Project, undisturbed: Project, stage: str) -> Row:
     assert disturbed.fingerprints(stage) == expected, f"{stage} differs without any kill"
 
     kills = ends = begun = 0
-    told: list[int] = []
+    trained: list[int] = []
     for _ in range(MOST_TRIES):
         disturbed.remove_outputs(stage)
         last = kills >= wanted
         moment = None if last else generator.uniform(0.3, 1) * calm.seconds
         ended = disturbed.run_stage(stage, kill_after=moment)
         epochs = [int(number) for number in re.findall(r"^epoch (\d+)/", ended.output, re.M)]
-        repeated = set(epochs) & set(told)
+        repeated = set(epochs) & set(trained)
         assert not repeated, f"{stage} trained epochs {sorted(repeated)} again"
-        told += epochs
+        trained += epochs
         found = disturbed.fingerprints(stage)
         half_written = {name for name in found if found[name] != expected[name]}
         assert not half_written, f"{stage} left {half_written} unfinished"
         if ended.code == -9:
             kills += 1
             begun += bool(epochs or found or disturbed.leftovers())
-            kept = any(disturbed.folder.glob(f".pandacat/checkpoints/{stage}-*.pt"))
-            assert kept or found == expected or not told, f"{stage} lost {len(told)} epochs"
-            told = told if kept else []
+            has_checkpoint = any(disturbed.folder.glob(f".pandacat/checkpoints/{stage}-*.pt"))
+            is_safe = has_checkpoint or found == expected or not trained
+            assert is_safe, f"{stage} lost {len(trained)} epochs"
+            trained = trained if has_checkpoint else []
             continue
         assert ended.code == 0, ended.output[-2000:]
         assert disturbed.fingerprints(stage) == expected, f"{stage} ended with other bits"
         assert not _of_stage(disturbed, stage), f"{stage} left {_of_stage(disturbed, stage)}"
         ends += 1
-        told = []
+        trained = []
         if kills >= wanted:
             break
     happened = f"it came to its end {_times(ends)}, with the same bits"

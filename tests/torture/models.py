@@ -11,14 +11,13 @@ import numpy as np
 from safetensors.numpy import save
 
 from pandacat.core.errors import PandacatError
-from pandacat.labels import LABELS
 from pandacat.models import scratch
 from pandacat.models.classifier import Classifier
 from pandacat.models.saved import DESCRIPTION, FORMAT, WEIGHTS, load_model
 from torture.damage import damaged
 from torture.params import ODD_VALUES
 
-SPEC = {"image_channels": 3, "image_px": 16, "channels": [4], "depths": [1], "classes": 3}
+SPEC = {"image_channels": 3, "input_px": 16, "channels": [4], "depths": [1], "classes": 3}
 
 
 def mutant(number: int) -> bytes:
@@ -31,14 +30,14 @@ def mutant(number: int) -> bytes:
         description = damaged([description], generator)
     else:
         content = json.loads(description)
-        place = generator.choice((content, content, content["architecture"], content["promise"]))
+        place = generator.choice((content, content, content["architecture"], content["conformal"]))
         place[generator.choice(list(place))] = generator.choice(ODD_VALUES)
         description = json.dumps(content).encode()
     return struct.pack("<I", len(description)) + description + weights
 
 
 def examine(data: bytes) -> str:
-    """Open it and judge a picture: three probabilities, or an error of ours."""
+    """Open it and predict a picture: three probabilities, or an error of ours."""
     (length,) = struct.unpack_from("<I", data)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / DESCRIPTION).write_bytes(data[4 : 4 + length])
@@ -65,15 +64,16 @@ def original() -> tuple[bytes, bytes]:
     about = {
         "kind": "scratch",
         "backbone": "scratch",
-        "labels": LABELS,
+        "labels": ["panda", "cat", "other"],
+        "label_classes": [],
         "crops": "square",
         "input_px": 16,
         "temperature": 1.0,
-        "image_px": 64,
+        "image": {"image_px": 64, "jpeg_quality": 92, "max_megapixels": 178},
         "trained_on": "0" * 64,
         "title": "nothing",
         "architecture": SPEC,
-        "promise": {"coverage": 0.95, "thresholds": [0.5, 0.5]},
+        "conformal": {"coverage": 0.95, "thresholds": [0.5, 0.5]},
         "format": FORMAT,
     }
     return json.dumps(about).encode(), save(state)

@@ -15,7 +15,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
-TRAINING = ("train_scratch@mnist", "train_scratch@photos", "fine_tune")
+TRAINING = ("train_scratch_mnist", "train_scratch_photos", "fine_tune")
 """The stages that resume."""
 
 CALM = {
@@ -38,7 +38,8 @@ def small_params() -> dict[str, Any]:
     digits = {"channels": [4], "depths": [1], "epochs": 5, "batch_size": 1024, "augment": still}
     params["train_scratch"]["mnist"] |= digits
     params["train_scratch"]["photos"] |= {"input_px": 32, "epochs": 150}
-    params["predict_pretrained"] |= {"crops": "center", "augmented_copies": 1}
+    params["predict_pretrained"]["crops"] = "center"
+    params["predict_pretrained"]["augmented_copies"]["count"] = 1
     params["audit"] |= {"label_issues_shown": 6}
     params["fine_tune"] |= {"steps": 20, "patience": None}
     params["robustness"] |= {"photos": 1, "severities": [1, 5], "recompressed_photos": 10}
@@ -64,14 +65,8 @@ class Project:
 
     @property
     def stages(self) -> dict[str, dict[str, Any]]:
-        """The stages of `dvc.yaml` in its order, each member of a matrix by its own name."""
-        listed = YAML(typ="safe").load((self.folder / "dvc.yaml").read_text())["stages"]
-        stages = {}
-        for name, stage in listed.items():
-            for data in stage.get("matrix", {}).get("data", [""]):
-                filled = _filled(stage, "${item.data}", data)
-                stages[f"{name}@{data}" if data else name] = filled
-        return stages
+        """The stages of `dvc.yaml` in its order."""
+        return YAML(typ="safe").load((self.folder / "dvc.yaml").read_text())["stages"]
 
     def write_params(self, params: dict[str, Any]) -> None:
         """Write `params.yaml`."""
@@ -119,16 +114,6 @@ class Project:
     def lock(self) -> dict[str, Any]:
         """Return the stages of `dvc.lock`: the hashes of all inputs and outputs."""
         return YAML(typ="safe").load((self.folder / "dvc.lock").read_text())["stages"]
-
-
-def _filled(content: Any, mark: str, text: str) -> Any:
-    if isinstance(content, str):
-        return content.replace(mark, text)
-    if isinstance(content, list):
-        return [_filled(item, mark, text) for item in content]
-    if isinstance(content, dict):
-        return {key: _filled(value, mark, text) for key, value in content.items()}
-    return content
 
 
 def _fingerprint(path: Path) -> str:

@@ -17,7 +17,7 @@ from torture.report import Row
 
 SEEDS = (21, 22, 23, 24)
 MINUTES = 8
-AFTER = ("fine_tune", "evaluate", "robustness", "plots", "report", "report")
+AFTER = ("fine_tune", "evaluate", "robustness", "plots", "report", "headline")
 """What the seed changes."""
 
 
@@ -43,7 +43,7 @@ def two_workers(folder: Path, undisturbed: Project) -> list[Row]:
         assert alone.run_stage(stage).code == 0
     _require_same_bits(queued, names[0], alone)
     assert _git(queued, "status", "--porcelain") == "", "an experiment changed the workspace"
-    happened = "all succeed; the same bits as on its own; the workspace untouched"
+    happened = "all succeed; the same bits as on its own; the workspace unchanged"
     return [Row("experiments at once", "two workers of `dvc queue`", len(SEEDS), happened)]
 
 

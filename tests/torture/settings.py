@@ -39,8 +39,8 @@ def odd_settings(disturbed: Project, undisturbed: Project) -> Row:
             case = f"{stage} with {name}: {value}"
             fates[found := fate(disturbed, stage, case, SECONDS_EACH)] += 1
             assert found != UNEXPECTED, case
-    told = ", ".join(f"{count:,} {found}" for found, count in fates.most_common())
-    return Row("odd settings", f"{TIMES_EACH} in each stage, by hand", fates.total(), told)
+    happened = ", ".join(f"{count:,} {found}" for found, count in fates.most_common())
+    return Row("odd settings", f"{TIMES_EACH} in each stage, by hand", fates.total(), happened)
 
 
 def _variant(declared: list[str], generator: random.Random) -> tuple[str, Any, dict[str, Any]]:

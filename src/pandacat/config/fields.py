@@ -1,7 +1,7 @@
 """Types of the values in `params.yaml`, with the ranges that are allowed."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
@@ -46,4 +46,6 @@ Depth = Annotated[int, Field(ge=1, le=100)]
 Area = Annotated[float, Field(gt=0, le=1)]
 Factor = Annotated[float, Field(ge=0, le=10)]
 Scale = Annotated[float, Field(ge=0.01, le=100)]
+CropScheme = Literal["square", "center", "two_scales"]
+"""Which crops of a photo a network takes; see `data.crops`."""
 JpegQuality = Annotated[int, Field(ge=1, le=100)]

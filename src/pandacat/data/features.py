@@ -1,12 +1,12 @@
-"""Features of the photos, extracted once by the frozen backbone and stored for training."""
+"""What the frozen backbone makes of each photo, kept so that training need not run it."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from pandacat.config.fields import CropScheme
 from pandacat.core.files import read_json, reading
-from pandacat.data.crops import CropScheme
 
 CENTERS, COPIES, CROPS = "centers.npy", "copies.npy", "validation_crops.npy"
 ORIGIN = "origin.json"
@@ -14,22 +14,22 @@ ORIGIN = "origin.json"
 
 @dataclass(frozen=True)
 class Features:
-    """Features in the order of the index; memory-mapped."""
+    """Features in the order of the index of photos; read from disk as they are needed."""
 
     centers: np.ndarray
-    """`(N, D) float32`, of the center crops of all photos."""
+    """`(N, D) float32`, of the center of all photos."""
     copies: np.ndarray
-    """`(T, C, D) float32`, of C augmented copies of each training photo."""
+    """`(T, C, D) float32`, of augmented copies of the training photos."""
     validation_crops: np.ndarray
-    """`(M, V, D) float32`, of the V crops of each validation photo."""
+    """`(M, V, D) float32`, of all crops of the validation photos."""
     crops: CropScheme
-    """Of `validation_crops`."""
+    """Which crops these are."""
     backbone_key: str
-    """Of the backbone that extracted them."""
+    """Of the backbone that made them."""
 
 
 def read_features(folder: Path) -> Features:
-    """Read the features in `folder`; raise `PandacatError` if they are damaged."""
+    """Return the features that `extract` wrote; raise `PandacatError` where they are damaged."""
     with reading(folder):
         centers, copies, validation_crops = (
             np.load(folder / name, mmap_mode="r") for name in (CENTERS, COPIES, CROPS)

@@ -5,8 +5,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from pandacat.config.fields import CropScheme
 from pandacat.core.errors import PandacatError
-from pandacat.data.crops import CropScheme, crop_boxes, cut_crops
+from pandacat.data.crops import crop_boxes, cut_crops
 from pandacat.labels import LabelClasses
 from pandacat.models.pretrained import PretrainedNetwork, label_log_probabilities
 from pandacat.models.scratch import ScratchNetwork

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,8 @@ class Classifier:
         description = model.description
         if description.image is None or description.labels[-1] != OTHER:
             raise PandacatError(
-                f"This model tells {listed(description.labels)} apart, and not on photos: choose "
-                "another with --model."
+                f"This model's labels are {listed(description.labels, 'and')}, and it is not for "
+                "photos: choose another with --model."
             )
         self.description = description
         self.image_spec = description.image
@@ -60,25 +61,25 @@ class Classifier:
         self.backbone_key = _backbone_key(model)
         """Classifiers with the same key share their features."""
         self._engine: Engine = compile_backbone(
-            _backbone_builder(model),
+            partial(_build_backbone, model),
             input_px=description.input_px,
             key=self.backbone_key,
             name=engine,
         )
-        self._require_fit()
+        self._check_on_gray_image()
 
-    def _require_fit(self) -> None:
-        """Let one gray image pass, so that a head that does not fit is found at once."""
+    def _check_on_gray_image(self) -> None:
+        """Refuse a head that does not fit the backbone, and weights that overflow."""
         side = self.description.input_px
         try:
-            gray = self.features(np.full((1, side, side, 3), 127, np.uint8))
+            features = self.features(np.full((1, side, side, 3), 127, np.uint8))
             with np.errstate(all="ignore"):
-                output = self.log_probabilities(gray)
+                probabilities = self.probabilities(features)
         except (ValueError, IndexError, RuntimeError) as error:
             raise PandacatError(
                 f"The model's head and backbone do not fit: {error}. {MODEL_AGAIN}"
             ) from None
-        if output.shape != (1, len(self.labels)) or not np.isfinite(output).all():
+        if probabilities.shape != (len(self.labels),) or not np.isfinite(probabilities).all():
             raise PandacatError(
                 f"The model is damaged: it gives no probabilities for a gray image. {MODEL_AGAIN}"
             )
@@ -192,14 +193,13 @@ def _backbone_key(model: SavedModel) -> str:
     return digest.hexdigest()[:32]
 
 
-def _backbone_builder(model: SavedModel) -> Callable[[], Any]:
-    def build() -> Any:
-        if model.description.kind == "scratch":
-            from pandacat.models import scratch
+def _build_backbone(model: SavedModel) -> Any:
+    """Return the backbone in PyTorch, which is imported only for that."""
+    if model.description.kind == "scratch":
+        from pandacat.models import scratch
 
-            return scratch.restore(model.description.architecture, model.tensors)
-        from pandacat.models import pretrained
+        network = scratch.restore(model.description.architecture, model.tensors)
+        return scratch.ScratchBackbone(network)
+    from pandacat.models import pretrained
 
-        return pretrained.restore(model.description.backbone, model.tensors).backbone
-
-    return build
+    return pretrained.restore(model.description.backbone, model.tensors).backbone

@@ -1,4 +1,4 @@
-"""Run the frozen backbone over photos and keep its features."""
+"""Run the frozen backbone over photos, and store the features."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -9,12 +9,13 @@ import numpy as np
 from numpy.lib.format import write_array_header_1_0
 from tqdm import tqdm
 
+from pandacat.config.fields import CropScheme
 from pandacat.config.training import AugmentedCopiesParams
 from pandacat.core.files import write_json
 from pandacat.core.parallel import ordered_map
 from pandacat.data import store
 from pandacat.data.augmented_copies import augmented_copies
-from pandacat.data.crops import CropScheme, crop_count, cut_crops
+from pandacat.data.crops import crop_count, cut_crops
 from pandacat.data.features import CENTERS, COPIES, CROPS, ORIGIN, Features
 from pandacat.data.images import decode_jpeg
 from pandacat.models.classifier import Classifier
@@ -32,7 +33,7 @@ def extract_features(
     """Write the features of all photos in `folder` to `target`, which exists.
 
     Training needs no more than the center of a photo and some augmented copies: with all crops
-    besides, it learns no better. What several crops are worth is found on the validation photos.
+    besides, it learns no better. All crops are taken of the validation photos, for calibration.
     The copies of a photo depend on its content and the seed, not on the photos beside it.
     """
     index = store.read_index(folder)
@@ -59,12 +60,11 @@ def extract_features(
         disable=None,
     )
     width = classifier.features(np.zeros((1, input_px, input_px, 3), np.uint8)).shape[1]
+    crops_shape = (counts["validation"], crop_count(crops), width)
     with (
         _open_array(target / CENTERS, (len(index), width)) as of_all,
         _open_array(target / COPIES, (counts["train"], copies.count, width)) as of_training,
-        _open_array(
-            target / CROPS, (counts["validation"], crop_count(crops), width)
-        ) as of_validation,
+        _open_array(target / CROPS, crops_shape) as of_validation,
     ):
         for split, features in zip(splits, results, strict=True):
             of_all.write(features[0].tobytes())
@@ -78,7 +78,7 @@ def extract_features(
 def _open_array(path: Path, shape: tuple[int, ...]) -> BinaryIO:
     """Return an `.npy` file for float32 values of this shape, its header written.
 
-    Rows are appended as they come, so that memory stays flat.
+    Rows are appended as they are computed, so that memory stays flat.
     """
     stream = path.open("wb")
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
@@ -91,7 +91,7 @@ def split_features(
 ) -> np.ndarray:
     """Return the features `(N, V, D)` that the backbone of `classifier` gives of a split's photos.
 
-    They are read from `stored` where it has them, and computed where it has not.
+    They are read from `stored` where it has them, and computed otherwise.
     """
     index = store.read_index(photo_folder)
     rows = np.flatnonzero(index.split == split)
@@ -107,5 +107,4 @@ def split_features(
 
     jpegs = store.iter_jpegs(photo_folder, index.name[rows])
     results = ordered_map(features_of, jpegs)
-    bar = tqdm(results, total=len(rows), desc=split, unit="photo", disable=None)
-    return np.stack(list(bar))
+    return np.stack([*tqdm(results, total=len(rows), desc=split, unit="photo", disable=None)])

@@ -13,6 +13,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import platformdirs
 
+from pandacat.core.console import print_status
+
 EngineName = Literal["auto", "openvino", "torch"]
 
 
@@ -24,22 +26,23 @@ class Engine(Protocol):
 
 
 def compile_backbone(
-    make_backbone: Callable[[], Any], *, input_px: int, key: str, name: EngineName
+    build_backbone: Callable[[], Any], *, input_px: int, key: str, name: EngineName
 ) -> Engine:
-    """Return an engine for the backbone that `make_backbone` builds.
+    """Return an engine for the backbone that `build_backbone` returns.
 
-    `key` identifies the backbone's weights. OpenVINO's form of the backbone is kept under it in the
-    user's cache folder, so that the next start needs neither `make_backbone` nor PyTorch.
+    `key` identifies the backbone and its weights. The backbone converted for OpenVINO is cached
+    under it in the user's cache folder, so that the next start needs neither `build_backbone` nor
+    PyTorch.
     """
     if name == "auto":
         name = "torch" if _has_gpu() else "openvino"
     if name == "torch":
-        return _TorchEngine(make_backbone())
-    return _openvino_engine(make_backbone, input_px, key)
+        return _TorchEngine(build_backbone())
+    return _openvino_engine(build_backbone, input_px, key)
 
 
 def _has_gpu() -> bool:
-    """Return whether PyTorch can use a GPU, without paying for its import where there is none."""
+    """Return whether PyTorch can use a GPU, without importing it where there is none."""
     if not any(Path("/dev").glob("nvidia[0-9]*")):
         return False
     import torch
@@ -48,25 +51,22 @@ def _has_gpu() -> bool:
 
 
 class _OpenVinoEngine:
-    """One image at a time: what becomes of several would not stay in the processor's cache."""
+    """One image at a time: the activations of several would not fit in the processor's cache."""
 
     def __init__(self, model: Any) -> None:
         settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
         self._compiled = _openvino_core().compile_model(model, "CPU", settings)
-        self._own = threading.local()
+        self._of_thread = threading.local()
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        if not hasattr(self._own, "request"):
-            self._own.request = self._compiled.create_infer_request()
-        infer = self._own.request.infer
-        return np.concatenate([infer({0: images[[place]]})[0] for place in range(len(images))])
+        if not hasattr(self._of_thread, "request"):
+            self._of_thread.request = self._compiled.create_infer_request()
+        infer = self._of_thread.request.infer
+        return np.concatenate([infer({0: images[[row]]})[0] for row in range(len(images))])
 
 
-def _quiet_openvino() -> ModuleType:
-    """Return OpenVINO, which otherwise tells its makers over the network of every import and use.
-
-    Where it does not find the package that does so, it goes without.
-    """
+def _openvino() -> ModuleType:
+    """Return OpenVINO without its telemetry, which reports each import over the network."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
@@ -75,51 +75,51 @@ def _quiet_openvino() -> ModuleType:
 
 @cache
 def _openvino_core() -> Any:
-    """Return the one `Core` of this process, which is never let go.
+    """Return the one `Core` of this process, which is never released.
 
-    The CPU plugin of each gives the thread that first compiles with it a signal stack, and unmaps
-    that stack when it goes. After two that overlap, the next Ctrl-C would be handled on a stack
-    that is no more: a segmentation fault.
+    The CPU plugin of each `Core` gives the thread that first compiles with it a signal stack, and
+    unmaps that stack when it is released. After two whose lives overlap, the next Ctrl-C would be
+    handled on an unmapped stack: a segmentation fault.
     """
-    return _quiet_openvino().Core()
+    return _openvino().Core()
 
 
-def _openvino_engine(make_backbone: Callable[[], Any], input_px: int, key: str) -> Engine:
-    openvino = _quiet_openvino()
-    folder = platformdirs.user_cache_path("pandacat") / f"openvino-{openvino.__version__[:9]}"
-    model = folder / f"{key}.xml"
-    if model.exists() and model.with_suffix(".bin").exists():
-        with suppress(RuntimeError):  # a damaged file is made anew
-            return _OpenVinoEngine(model)
-    print("Converting the network for OpenVINO: some 10 s, only this once.", file=sys.stderr)
-    converted = _convert(make_backbone(), input_px)
+def _openvino_engine(build_backbone: Callable[[], Any], input_px: int, key: str) -> Engine:
+    folder = platformdirs.user_cache_path("pandacat") / f"openvino-{_openvino().__version__[:9]}"
+    cached = folder / f"{key}.xml"
+    if cached.exists() and cached.with_suffix(".bin").exists():
+        with suppress(RuntimeError):  # a damaged file is written again
+            return _OpenVinoEngine(cached)
+    print_status("Converting the backbone for OpenVINO; this takes about 10 s, once per backbone.")
+    model = _convert(build_backbone(), input_px)
     try:
-        _keep(converted, model)
+        _save(model, cached)
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().rpartition("\n")[2]
-        print(f"It can't be kept, so the next start does it again: {reason}", file=sys.stderr)
-        return _OpenVinoEngine(converted)
-    return _OpenVinoEngine(model)
+        print_status(f"It can't be cached, so the next start converts it again: {reason}")
+        return _OpenVinoEngine(model)
+    return _OpenVinoEngine(cached)
 
 
 def _convert(backbone: Any, input_px: int) -> Any:
     import torch
 
-    openvino = _quiet_openvino()
     shape = (input_px, input_px, 3)
     example = torch.zeros((1, *shape), dtype=torch.uint8)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # OpenVINO traces the network in a way PyTorch calls old
-        return openvino.convert_model(backbone.eval(), example_input=example, input=[(-1, *shape)])
+        warnings.simplefilter("ignore")  # OpenVINO traces networks in a way PyTorch deprecates
+        return _openvino().convert_model(
+            backbone.eval(), example_input=example, input=[(-1, *shape)]
+        )
 
 
-def _keep(converted: Any, model: Path) -> None:
-    folder = model.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f"{model.stem}.{threading.get_native_id()}.part.xml"
-    _quiet_openvino().save_model(converted, aside, compress_to_fp16=False)
-    aside.with_suffix(".bin").replace(model.with_suffix(".bin"))
-    aside.replace(model)
+def _save(model: Any, path: Path) -> None:
+    """Write `path` and, first, the weights beside it, each atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{path.stem}.{threading.get_native_id()}.part.xml")
+    _openvino().save_model(model, aside, compress_to_fp16=False)
+    aside.with_suffix(".bin").replace(path.with_suffix(".bin"))
+    aside.replace(path)
 
 
 class _TorchEngine:
@@ -131,8 +131,6 @@ class _TorchEngine:
         self._backbone = backbone.eval().to(self._device, memory_format=torch.channels_last)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        torch = self._torch
-        with torch.inference_mode():
-            features = self._backbone(torch.from_numpy(images).to(self._device))
-        result: np.ndarray = features.float().cpu().numpy()
-        return result
+        with self._torch.inference_mode():
+            features = self._backbone(self._torch.from_numpy(images).to(self._device))
+        return np.asarray(features.float().cpu())

@@ -1,4 +1,4 @@
-"""Find a model by its name, and make the pretrained one where it is not there yet."""
+"""Load a model by its name; the pretrained one needs no training."""
 
 import hashlib
 import json
@@ -22,8 +22,8 @@ PRETRAINED = "pretrained"
 def load_classifier(name: str, *, models: Path, engine: EngineName = "auto") -> Classifier:
     """Return the model called `name` in the folder `models`, or in the folder `name` itself.
 
-    `pretrained` needs no training: where the pipeline hasn't left it in `models`, it is made from
-    the installed weights and kept in the user's cache folder.
+    `pretrained` needs no training: where it is not in `models`, it is built from the installed
+    weights and cached in the user's cache folder.
 
     Raises:
         PandacatError: there is no such model, or it can't be used.
@@ -36,10 +36,10 @@ def load_classifier(name: str, *, models: Path, engine: EngineName = "auto") -> 
         return Classifier(_default_pretrained(), engine)
     if Path(name).is_dir():
         return Classifier(load_model(Path(name)), engine)
-    known = sorted({PRETRAINED, *(path.name for path in models.glob("*") if _is_for_photos(path))})
+    names = sorted({PRETRAINED, *(path.name for path in models.glob("*") if _is_for_photos(path))})
     raise PandacatError(
-        f"There is no model called {name} in {models.absolute()}. There is: {', '.join(known)}. "
-        "--model pretrained needs no training; in the project's folder, `dvc repro` trains others."
+        f"There is no model called {name} in {models.absolute()}. There is: {', '.join(names)}. "
+        "In the project's folder, `dvc repro` trains the others; --models names another folder."
     )
 
 
@@ -51,7 +51,7 @@ def _is_for_photos(model: Path) -> bool:
 
 
 def _default_pretrained() -> SavedModel:
-    """Return the pretrained network of the default parameters, from the cache where it can be."""
+    """Return the pretrained network of the default parameters, from the cache where it is there."""
     config = default_config()
     backbone, spec = config.predict_pretrained.backbone, config.preprocess.image_spec
     parts = [FORMAT, backbone, config.label_names, config.label_classes, asdict(spec)]
@@ -62,17 +62,17 @@ def _default_pretrained() -> SavedModel:
     model = imagenet_model(
         backbone, labels=config.label_names, label_classes=config.label_classes, image=spec
     )
-    with suppress(OSError):  # without a cache the next start makes it again
-        save_model(folder, model.description, model.tensors)
+    with suppress(OSError):  # without a cache the next start builds it again
+        save_model(folder, model)
     return model
 
 
 def imagenet_model(
     backbone: str, *, labels: tuple[str, ...], label_classes: LabelClasses, image: ImageSpec
 ) -> SavedModel:
-    """Return the network as it was trained on ImageNet: one center crop, nothing calibrated.
+    """Return the network as it was trained on ImageNet: one center crop, not calibrated.
 
-    A label without an ImageNet class is never predicted until its row is added to the head.
+    A label without an ImageNet class has probability 0 until `add_label_rows` adds its row.
     """
     from pandacat.models import pretrained
 

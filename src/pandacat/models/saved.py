@@ -1,6 +1,6 @@
 """Saved models: a folder with `weights.safetensors` and `model.json`, which says what they are."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,11 +11,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as packed
 
+from pandacat.config.fields import CropScheme
 from pandacat.config.photos import ImageSpec
 from pandacat.core.errors import MODEL_AGAIN, PandacatError
 from pandacat.core.files import atomic_write, sha256_of, write_json
-from pandacat.data.crops import CropScheme
-from pandacat.labels import LabelClasses
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
 FORMAT = 3
@@ -28,10 +27,10 @@ Threshold = Annotated[float, Field(ge=0, le=1)]
 
 @checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ConformalThresholds:
-    """Which labels a prediction set holds; see `metrics.conformal`."""
+    """Which labels a prediction set contains; see `metrics.conformal`."""
 
     coverage: Annotated[float, Field(gt=0, lt=1)]
-    """Share of each label's photos whose set holds it, among photos like the validation split."""
+    """Share of a label's photos whose set contains it, among photos like the validation split."""
     thresholds: tuple[Threshold, ...]
     """For each in-distribution label, the probability from which it is in the set."""
 
@@ -41,17 +40,17 @@ class Description:
     """What a model is: all that its weights don't say."""
 
     kind: Literal["scratch", "pretrained"]
-    """Our own network, or one that was trained on ImageNet (adapted or not)."""
+    """The project's own network, or one that was trained on ImageNet (fine-tuned or not)."""
     backbone: str
     """For `pretrained`: its name, as in `params.yaml`; for `scratch`: `scratch`."""
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
     """In the order of all probabilities; of models for photos `other` is the last."""
-    label_classes: LabelClasses
+    label_classes: tuple[tuple[int, ...], ...]
     """Of `pretrained`: for each label but `other`, the rows of the head that mean it."""
     crops: CropScheme
     input_px: Annotated[int, Field(ge=8, le=2048)]
     temperature: Annotated[float, Field(ge=1e-3, le=1e3)]
-    """By which logits are divided, so that probabilities mean what they say."""
+    """By which logits are divided, so that probabilities are calibrated."""
     image: ImageSpec | None
     """How bytes become pixels; `None` of models that are not for photos."""
     trained_on: Annotated[str, Field(pattern="^([0-9a-f]{64}|ImageNet)$")]
@@ -74,14 +73,18 @@ class SavedModel:
     sha256: str = ""
     """Of the weights file; empty before the model is saved."""
 
+    def described(self, **changes: Any) -> "SavedModel":
+        """Return the model with other values in its description."""
+        return replace(self, description=replace(self.description, **changes))
 
-def save_model(folder: Path, description: Description, tensors: dict[str, np.ndarray]) -> None:
+
+def save_model(folder: Path, model: SavedModel) -> None:
     """Write a model, atomically."""
     with atomic_write(folder) as aside:
         aside.mkdir()
-        ordered = {key: np.asarray(tensors[key], order="C") for key in sorted(tensors)}
+        ordered = {key: np.asarray(model.tensors[key], order="C") for key in sorted(model.tensors)}
         (aside / WEIGHTS).write_bytes(packed(ordered))
-        write_json(aside / DESCRIPTION, asdict(description))
+        write_json(aside / DESCRIPTION, asdict(model.description))
 
 
 def load_model(folder: Path) -> SavedModel:
@@ -113,7 +116,7 @@ def load_model(folder: Path) -> SavedModel:
         ) from None
     if about.format != FORMAT:
         raise PandacatError(
-            f"The model in {folder} has format {about.format}, this program knows {FORMAT}: train "
+            f"The model in {folder} has format {about.format}, this program reads {FORMAT}: train "
             "it again with `dvc repro`."
         )
     for name, values in tensors.items():

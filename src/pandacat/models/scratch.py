@@ -161,21 +161,23 @@ def build(spec: ScratchSpec, *, seed: int) -> ScratchNetwork:
     return network
 
 
-def from_state(architecture: Mapping[str, Any], state: Mapping[str, Tensor]) -> ScratchNetwork:
+def restore(architecture: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> ScratchNetwork:
     """Return the network with saved weights, in evaluation mode.
 
-    `architecture` holds the fields of `ScratchSpec`, `state` the network's `state_dict`.
+    `architecture` holds the fields of `ScratchSpec`; `tensors` are those of a saved model, their
+    names `backbone.…`.
 
     Raises:
         PandacatError: the two don't fit, or one is not of this network.
     """
     try:
         spec = TypeAdapter(ScratchSpec).validate_python(dict(architecture))
-        if sum(spec.depths) > len(state):
+        if sum(spec.depths) > len(tensors):
             raise ValueError("there are more convolutions than weights")
-        with torch.device("meta"):  # takes no memory, whatever sizes a stranger names
+        with torch.device("meta"):  # takes no memory, whatever sizes a description claims
             network = ScratchNetwork(spec)
-        network.load_state_dict(dict(state), assign=True)
+        state = {key.removeprefix("backbone."): torch.tensor(tensors[key]) for key in tensors}
+        network.load_state_dict(state, assign=True)
     except (IndexError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise PandacatError(
@@ -195,15 +197,6 @@ class ScratchBackbone(nn.Module):
         """Return logits (N, classes) for `images` (N, S, S, 3) uint8."""
         logits: Tensor = self.network(images.permute(0, 3, 1, 2).float() / 255)
         return logits
-
-
-def restore(architecture: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> ScratchBackbone:
-    """Return a saved network as the engines take it; raises as `from_state` does."""
-    state = {
-        name.removeprefix("backbone."): torch.from_numpy(values.copy())
-        for name, values in tensors.items()
-    }
-    return ScratchBackbone(from_state(architecture, state))
 
 
 def multiply_adds(network: ScratchNetwork) -> int:

@@ -2,30 +2,23 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from pandacat.config.training import AugmentParams
+from pandacat.data.augment import augmented
+from pandacat.training.device import Device
 
 Batch = tuple[Tensor, Tensor]
 """Inputs and the class of each."""
 
 
-class Batches(Protocol):
-    """One epoch's batches, whose number is known."""
-
-    def __len__(self) -> int:
-        """Return the number of batches."""
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches."""
-
-
 @dataclass(frozen=True)
 class Examples:
-    """Inputs, such as pictures (N, C, H, W) uint8, and the class of each, (N,) int64."""
+    """Inputs, such as pictures `(N, C, H, W) uint8`, and the class of each, `(N,) int64`."""
 
     inputs: Tensor
     classes: Tensor
@@ -41,49 +34,48 @@ class Examples:
             digest.update(tensor.contiguous().numpy().data)
         return digest.hexdigest()
 
-    def split(self, first: int) -> tuple["Examples", "Examples"]:
-        """Return the `first` so many, and the others."""
-        return (
-            Examples(self.inputs[:first], self.classes[:first]),
-            Examples(self.inputs[first:], self.classes[first:]),
-        )
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a network learns from, and what it is validated and tested on."""
+
+    title: str
+    """For a reader."""
+    fingerprint: str
+    """SHA-256 of the photos or digits, their labels and splits."""
+    labels: tuple[str, ...]
+    """Names of the classes."""
+    train: Examples
+    validation: Examples
+    test: Examples | None = None
+    """`None` where it is not needed."""
 
 
-class ShuffledBatches:
-    """All examples once, shuffled, in batches of nearly equal size.
+def batch_count(examples: Examples, batch_size: int) -> int:
+    """Return the number of batches in an epoch."""
+    return math.ceil(len(examples) / batch_size)
 
-    `transform` gets each batch's inputs, on the device, and returns what the network is to see.
-    There are no loader processes: the examples lie in memory as bytes, decoded long ago, and the
-    device that trains also changes the pictures, a batch at a time, in 3 to 8 % of a step.
+
+def shuffled_batches(
+    examples: Examples,
+    batch_size: int,
+    augment: AugmentParams,
+    *,
+    rng: torch.Generator,
+    device: Device,
+) -> Iterator[Batch]:
+    """Yield all examples once, shuffled, in batches of nearly equal size, on the device.
+
+    Pictures, which are bytes, are augmented and become float32 in [0, 1]; features stay as they
+    are. There are no loader processes: the examples are decoded and in memory, and the device that
+    trains also augments them, a batch at a time, in 3 to 8 % of a step.
     """
-
-    def __init__(
-        self,
-        examples: Examples,
-        batch_size: int,
-        generator: torch.Generator,
-        *,
-        transform: Callable[[Tensor], Tensor],
-        device: torch.device,
-        pin_memory: bool = False,
-    ) -> None:
-        self.examples = examples
-        self.device, self.transform, self.pin_memory = device, transform, pin_memory
-        order = torch.randperm(len(examples), generator=generator)
-        self.rows = order.tensor_split(math.ceil(len(examples) / batch_size))
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for rows in self.rows:
-            inputs = self._on_device(self.examples.inputs[rows])
-            yield self.transform(inputs), self._on_device(self.examples.classes[rows])
-
-    def _on_device(self, tensor: Tensor) -> Tensor:
-        if self.pin_memory:
-            tensor = tensor.pin_memory()
-        return tensor.to(self.device, non_blocking=self.pin_memory)
+    order = torch.randperm(len(examples), generator=rng)
+    for rows in order.tensor_split(batch_count(examples, batch_size)):
+        inputs, classes = device.put(examples.inputs[rows]), device.put(examples.classes[rows])
+        if inputs.dtype == torch.uint8:
+            inputs = augmented(inputs.float() / 255, augment, rng)
+        yield inputs, classes
 
 
 def generator_for(*parts: str | int) -> torch.Generator:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -9,15 +10,45 @@ from scipy.special import log_softmax
 
 from pandacat.core.console import print_status
 from pandacat.metrics import conformal
-from pandacat.models.saved import ConformalThresholds
+from pandacat.models.probabilities import pool_crops, softmax
+from pandacat.models.saved import ConformalThresholds, SavedModel
+
+
+def calibrate(
+    model: SavedModel, log_probabilities: np.ndarray, classes: np.ndarray, *, coverage: float
+) -> SavedModel:
+    """Return the model with the temperature and the conformal thresholds of the validation photos.
+
+    Args:
+        model: not calibrated yet.
+        log_probabilities: `(N, V, K + 1)` of the crops of the photos.
+        classes: `(N,)`, indices of their labels.
+        coverage: share of each label's photos whose prediction set is to contain it.
+    """
+    logits = pool_crops(log_probabilities)
+    temperature = fit_temperature(logits, classes)
+    conformal = fit_conformal_thresholds(
+        softmax(logits / temperature), classes, coverage, model.description.labels
+    )
+    return model.described(temperature=temperature, conformal=conformal)
+
+
+def calibration_metrics(model: SavedModel) -> dict[str, Any]:
+    """Return the temperature and the conformal threshold of each in-distribution label."""
+    conformal = model.description.conformal
+    thresholds = conformal.thresholds if conformal else ()
+    return {
+        "temperature": model.description.temperature,
+        "thresholds": dict(zip(model.description.labels, thresholds, strict=False)),
+    }
 
 
 def fit_temperature(logits: np.ndarray, classes: np.ndarray) -> float:
-    """Return the temperature by which to divide the logits `(N, 3)` of the validation photos.
+    """Return the temperature by which to divide the logits `(N, K + 1)` of the validation photos.
 
-    The log loss is least, each label counting the same (Guo et al., "On Calibration of Modern
+    It minimizes the log loss, each label counting the same (Guo et al., "On Calibration of Modern
     Neural Networks", ICML 2017, section 4.2). A weak pull towards 1, a standard normal prior on the
-    logarithm, keeps a network without a single mistake from being told to be surer yet.
+    logarithm, bounds the confidence of a network without a single error.
     """
     counts = np.bincount(classes, minlength=logits.shape[1])
     weights = len(classes) / (np.count_nonzero(counts) * counts[classes])
@@ -33,7 +64,7 @@ def fit_temperature(logits: np.ndarray, classes: np.ndarray) -> float:
 def fit_conformal_thresholds(
     probabilities: np.ndarray, classes: np.ndarray, coverage: float, labels: Sequence[str]
 ) -> ConformalThresholds:
-    """Return the probability of each in-distribution label from which prediction sets hold it.
+    """Return the probability from which prediction sets contain each in-distribution label.
 
     The sets of at least `coverage` of its photos then do, among photos like those of the validation
     split. A label with too few of these is in every set, and the user is warned.
@@ -45,17 +76,16 @@ def fit_conformal_thresholds(
         labels: `other` last.
     """
     *names, _ = labels
-    known = classes < len(names)
+    in_distribution = classes < len(names)
     thresholds = conformal.calibrate_by_label(
-        probabilities[known, : len(names)], classes[known], coverage
+        probabilities[in_distribution, : len(names)], classes[in_distribution], coverage
     )
     needed = math.ceil(1 / (1 - coverage) - 1e-9) - 1
-    for name, threshold, count in zip(
-        names, thresholds, np.bincount(classes[known], minlength=len(names)), strict=True
-    ):
+    counts = np.bincount(classes, minlength=len(labels))
+    for name, threshold, count in zip(names, thresholds, counts, strict=False):
         if not threshold:
             print_status(
                 f"fine_tune.coverage {coverage:g} needs {needed} validation photos of {name}, and "
-                f"there are {count}: every prediction set holds {name}. Lower it, or add photos."
+                f"there are {count}: every prediction set contains {name}. Lower it, or add photos."
             )
     return ConformalThresholds(coverage, tuple(map(float, thresholds)))

@@ -1,9 +1,9 @@
-"""The state of an unfinished training, so that an interrupted one goes on where it stopped."""
+"""The state of an unfinished training, so that an interrupted one resumes where it stopped."""
 
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,18 @@ import torch
 
 from pandacat.core import files
 from pandacat.core.console import print_status
-from pandacat.training.batches import Examples
-from pandacat.training.device import pick_compute
+from pandacat.training.batches import Dataset
+from pandacat.training.device import pick_device
 
 PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of an unfinished training, kept in one file outside all stages' outputs.
+    """The state of an unfinished training, in one file outside all stages' outputs.
 
-    It is used only by a training with the same `key`, so what was left by other parameters, data
-    or code is never taken up.
+    Only a training with the same `key` resumes from it, so that no state of other parameters, data
+    or code is used.
     """
 
     folder: Path
@@ -32,18 +32,18 @@ class Checkpoint:
 
     @property
     def path(self) -> Path:
-        """Return the file's path."""
+        """The file's path."""
         return self.folder / f"{self.name}-{self.key[:16]}.pt"
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write `state`, atomically."""
-        stream = io.BytesIO()  # for torch tells of a full disk in a way that nobody understands
+        stream = io.BytesIO()  # torch's own message for a full disk does not name the cause
         torch.save({"key": self.key, **state}, stream)
         with files.atomic_write(self.path) as aside:
             aside.write_bytes(stream.getbuffer())
 
     def load(self) -> dict[str, Any] | None:
-        """Return the saved state; None, with a word to the user, where it is of no use."""
+        """Return the saved state; `None`, with a message to the user, where it is not usable."""
         if not self.path.exists():
             if any(self.folder.glob(f"{self.name}-*.pt")):
                 print_status(
@@ -57,34 +57,29 @@ class Checkpoint:
         except Exception as error:  # a damaged file raises anything
             reason = " ".join(str(error).split())[:100]
             print_status(
-                f"{self.name}: the checkpoint {self.path} is not usable ({reason}); starting anew."
+                f"{self.name}: the checkpoint {self.path} is not usable ({reason}); starting over."
             )
             return None
         return state
 
     def remove(self) -> None:
-        """Remove the file, once what it was for is safely written."""
+        """Remove the file, once the training's outputs are safely written."""
         files.remove(self.path)
 
 
 def checkpoint_key(
-    params: Mapping[str, Any],
-    examples: Iterable[Examples],
-    *,
-    start: str = "",
-    package: Path = PACKAGE,
+    params: Mapping[str, Any], dataset: Dataset, *, start: str = "", package: Path = PACKAGE
 ) -> str:
     """Return a hash over everything that a training depends on.
 
-    `params` is JSON content, `examples` are the training and validation data, and `start` is the
-    fingerprint of the weights to start from. The code of `training`, `models` and the augmentation
-    in `package`, the release of torch, the device and the number of threads count in, too: they
-    change the last bits.
+    `params` is JSON content and `start` the fingerprint of the weights to start from. The code of
+    `training`, `models` and the augmentation in `package`, the release of torch, the device and the
+    number of threads count in, too: they change the last bits.
     """
     digest = hashlib.sha256()
     digest.update(json.dumps(params, sort_keys=True).encode())
-    machine = f"{torch.__version__} {torch.get_num_threads()} {pick_compute()}"
-    data = " ".join(part.fingerprint() for part in examples)
+    machine = f"{torch.__version__} {torch.get_num_threads()} {pick_device()}"
+    data = f"{dataset.train.fingerprint()} {dataset.validation.fingerprint()}"
     digest.update(f"{data} {start} {machine}".encode())
     code = [*package.glob("training/*.py"), *package.glob("models/*.py")]
     for source in (*sorted(code), package / "data" / "augment.py"):

@@ -1,4 +1,4 @@
-"""Where to compute and in which precision, and how to make it deterministic."""
+"""On which device to train and in which precision, and how to make it deterministic."""
 
 import os
 from dataclasses import dataclass
@@ -8,16 +8,14 @@ import torch
 from torch import Tensor
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-
-
 MemoryFormat = Literal["auto", "channels_last", "contiguous"]
 
 
 @dataclass(frozen=True)
-class Compute:
-    """Where to calculate, and how."""
+class Device:
+    """Where and how to calculate."""
 
-    device: torch.device
+    name: Literal["cpu", "cuda"] = "cpu"
     dtype: torch.dtype = torch.float32
     """Of convolutions and matrix products; weights and sums stay float32."""
     channels_last: bool = True
@@ -25,48 +23,53 @@ class Compute:
     pin_memory: bool = False
     """Whether batches wait in memory from which a GPU copies while the processor goes on."""
 
-    def autocast(self) -> torch.autocast:
-        """Return the context in which the network is to run."""
-        mixed = self.dtype != torch.float32
-        return torch.autocast(self.device.type, self.dtype if mixed else None, enabled=mixed)
-
-    def scaler(self) -> torch.amp.GradScaler:
-        """Return what keeps small gradients from vanishing in float16; idle in other precisions."""
-        return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+    def put(self, tensor: Tensor) -> Tensor:
+        """Return the tensor on this device."""
+        if self.pin_memory:
+            tensor = tensor.pin_memory()
+        return tensor.to(self.name, non_blocking=self.pin_memory)
 
     def laid_out(self, inputs: Tensor) -> Tensor:
-        """Return pictures (N, C, H, W) in the chosen order of memory; other inputs as they are."""
+        """Return pictures `(N, C, H, W)` in the chosen memory format; other inputs as they are."""
         if inputs.ndim == 4 and self.channels_last:
             return inputs.contiguous(memory_format=torch.channels_last)
         return inputs.contiguous()
 
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the network is to run."""
+        mixed = self.dtype != torch.float32
+        return torch.autocast(self.name, self.dtype if mixed else None, enabled=mixed)
 
-def pick_compute(
+    def scaler(self) -> torch.amp.GradScaler:
+        """Return what keeps small gradients from vanishing in float16; idle in other precisions."""
+        return torch.amp.GradScaler(self.name, enabled=self.dtype == torch.float16)
+
+
+def pick_device(
     precision: Precision = "auto", memory_format: MemoryFormat = "auto", *, pin_memory: bool = True
-) -> Compute:
+) -> Device:
     """Return the GPU where there is one, else the CPU, with what is fast there for each `auto`.
 
-    Precision: bfloat16 where the processor multiplies it natively (elsewhere it is slower), float16
+    Precision: bfloat16 where the processor multiplies it natively (otherwise it is slower), float16
     on a GPU that multiplies only that, else float32. Channels last, except on a GPU in float32.
     Memory is pinned only for a GPU. Networks are not compiled: on two cores that takes 56 s, about
     as long as the training itself.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = _fastest_dtype(device) if precision == "auto" else getattr(torch, precision)
+    on_gpu = torch.cuda.is_available()
+    dtype = _fastest_dtype(on_gpu=on_gpu) if precision == "auto" else getattr(torch, precision)
+    channels_last = memory_format == "channels_last"
     if memory_format == "auto":
-        channels_last = device.type == "cpu" or dtype != torch.float32
-    else:
-        channels_last = memory_format == "channels_last"
-    return Compute(device, dtype, channels_last, pin_memory and device.type == "cuda")
+        channels_last = not on_gpu or dtype != torch.float32
+    return Device("cuda" if on_gpu else "cpu", dtype, channels_last, pin_memory and on_gpu)
 
 
-def _fastest_dtype(device: torch.device) -> torch.dtype:
-    if device.type == "cpu":
+def _fastest_dtype(*, on_gpu: bool) -> torch.dtype:
+    if not on_gpu:
         native = torch.cpu.get_capabilities().get("avx512_bf16")
         return torch.bfloat16 if native else torch.float32
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
-    has_tensor_cores = torch.cuda.get_device_capability(device) >= (7, 0)
+    has_tensor_cores = torch.cuda.get_device_capability() >= (7, 0)
     return torch.float16 if has_tensor_cores else torch.float32
 
 

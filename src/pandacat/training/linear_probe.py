@@ -1,18 +1,15 @@
-"""The linear probe: a logistic regression on frozen features, and nothing else.
+"""The linear probe: a logistic regression on frozen features, to compare with.
 
-It is the usual recipe, to compare with. The 1,000 classes are thrown away, so it can't say `other`.
-It is saved like all other models, so that anybody can try it.
+The ImageNet classes are discarded, so it never predicts `other`.
 """
-
-from dataclasses import replace
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from pandacat.models.saved import SavedModel
 
-NEVER = -1e4
-"""Logit of the classes that were thrown away: their probability is 0."""
+DISCARDED = -1e4
+"""Logit of the discarded classes: their probability is 0."""
 
 MAX_ITERATIONS = 1000
 
@@ -27,8 +24,8 @@ def train_linear_probe(
 ) -> SavedModel:
     """Return the pretrained network with one output for each in-distribution label.
 
-    The head keeps its shape: one row that means each label, and the others are never chosen. With a
-    single label there is nothing to tell apart, and it is always predicted.
+    The head keeps its shape: one row means each label, and the others have probability 0. A single
+    label is always predicted.
 
     Args:
         pretrained: the network with its ImageNet head.
@@ -37,18 +34,16 @@ def train_linear_probe(
         trained_on: identifies the photos, as in `Description`.
         title: of the photos, for a reader.
     """
-    label_classes = pretrained.description.label_classes
-    rows = [classes[0] for classes in label_classes]
+    rows = [classes[0] for classes in pretrained.description.label_classes]
     weight = np.zeros_like(pretrained.tensors["head.weight"])
-    bias = np.full_like(pretrained.tensors["head.bias"], NEVER)
+    bias = np.full_like(pretrained.tensors["head.bias"], DISCARDED)
     bias[rows[0]] = 0
-    in_distribution = classes < len(label_classes)
-    if len(label_classes) > 1:
+    if len(rows) > 1:
         regression = LogisticRegression(max_iter=MAX_ITERATIONS)
+        in_distribution = classes < len(rows)
         regression.fit(features[in_distribution], classes[in_distribution])
         fitted = rows[1:] if len(rows) == 2 else rows  # of two, one is fitted and the other is 0
         weight[fitted], bias[fitted] = regression.coef_, regression.intercept_
-    return SavedModel(
-        replace(pretrained.description, crops="center", trained_on=trained_on, title=title),
-        pretrained.tensors | {"head.weight": weight, "head.bias": bias},
-    )
+    head = {"head.weight": weight, "head.bias": bias}
+    description = pretrained.described(trained_on=trained_on, title=title).description
+    return SavedModel(description, pretrained.tensors | head)

@@ -1,9 +1,8 @@
-"""Train our own network: on digits and on photos, with the same code."""
+"""Train the project's own network, on digits and on photos alike."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Literal
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,173 +10,139 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from pandacat.config.photos import ImageSpec
 from pandacat.config.training import ScratchParams
-from pandacat.data import augment, provenance, store
-from pandacat.data.digits import read_digits
+from pandacat.data import augment
 from pandacat.metrics.intervals import wilson
 from pandacat.models import scratch
-from pandacat.models.saved import Description, save_model
+from pandacat.models.saved import Description, SavedModel
 from pandacat.models.scratch import ScratchNetwork, ScratchSpec
-from pandacat.training.batches import Batch, Examples, ShuffledBatches, generator_for
-from pandacat.training.checkpoint import Checkpoint
-from pandacat.training.device import make_deterministic, pick_compute
-from pandacat.training.loop import (
-    EpochRecord,
-    History,
-    fit,
-    warm_up_then_cosine,
-    without_decay_of_scales,
+from pandacat.training.batches import (
+    Batch,
+    Dataset,
+    Examples,
+    batch_count,
+    generator_for,
+    shuffled_batches,
 )
-
-VALIDATION_DIGITS = 5_000
-"""The last of the 60,000 that are for training."""
-
-
-@dataclass(frozen=True)
-class ScratchData:
-    """What to learn from and to measure on."""
-
-    title: str
-    fingerprint: str
-    labels: tuple[str, ...]
-    splits: dict[str, Examples]
-    """`train`, `validation` and, for the digits, `test`: pictures (N, C, S, S) uint8."""
-
-    @property
-    def measured(self) -> list[str]:
-        """The splits that are not learned from."""
-        return [split for split in self.splits if split != "train"]
+from pandacat.training.checkpoint import Checkpoint
+from pandacat.training.device import Device, make_deterministic, pick_device
+from pandacat.training.loop import EpochRecord, FitSettings, History, fit
 
 
-def mnist_data(folder: Path) -> ScratchData:
-    """Return MNIST, with 5,000 of its training digits kept for validation."""
+class ScratchTask:
+    """The network, trained on augmented pictures by stochastic gradient descent with momentum."""
 
-    def examples(split: Literal["train", "test"]) -> Examples:
-        images, classes = read_digits(folder, split=split)
-        return Examples(torch.from_numpy(images)[:, None], torch.from_numpy(classes).long())
+    def __init__(self, dataset: Dataset, params: ScratchParams, device: Device) -> None:
+        """Build the network with random weights and put it on the device."""
+        self.dataset, self.params, self.device = dataset, params, device
+        spec = ScratchSpec(
+            image_channels=dataset.train.inputs.shape[1],
+            input_px=params.input_px,
+            channels=params.channels,
+            depths=params.depths,
+            classes=len(dataset.labels),
+            dropout=params.dropout,
+        )
+        self.network = scratch.build(spec, seed=params.seed)
+        self.network.normalization.measure(dataset.train.inputs)
+        self.network.to(device.name)
+        weights = list(self.network.parameters())
+        matrices = [tensor for tensor in weights if tensor.ndim > 1]
+        biases_and_scales = [tensor for tensor in weights if tensor.ndim <= 1]
+        self.optimizer = torch.optim.SGD(
+            [
+                {"params": matrices, "weight_decay": params.weight_decay},
+                {"params": biases_and_scales, "weight_decay": 0.0},
+            ],
+            lr=params.learning_rate,
+            momentum=params.momentum,
+            nesterov=params.momentum > 0,
+        )
+        self.steps_per_epoch = batch_count(dataset.train, params.batch_size)
 
-    official = examples("train")
-    train, validation = official.split(len(official) - VALIDATION_DIGITS)
-    origin = provenance.read(folder / "provenance.json")
-    splits = {"train": train, "validation": validation, "test": examples("test")}
-    return ScratchData(origin.title, origin.sha256, tuple("0123456789"), splits)
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Return shuffled batches of augmented pictures."""
+        params, rng = self.params, generator_for("batches", self.params.seed, epoch)
+        return shuffled_batches(
+            self.dataset.train, params.batch_size, params.augment, rng=rng, device=self.device
+        )
 
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the cross-entropy of the pictures, blended by mixup."""
+        images, classes = batch
+        targets = one_hot(classes, len(self.dataset.labels)).float()
+        images, targets = augment.mixed(images, targets, self.params.mixup, torch.default_generator)
+        smoothing = self.params.label_smoothing
+        return cross_entropy(self.network(images), targets, label_smoothing=smoothing)
 
-def photo_data(folder: Path, input_px: int) -> ScratchData:
-    """Return the photos to learn from and those for validation, in squares of `input_px`."""
-    splits = {
-        split: Examples(*map(torch.from_numpy, store.load_squares(folder, split, input_px)))
-        for split in ("train", "validation")
-    }
-    fingerprint = store.dataset_fingerprint(store.read_index(folder))
-    title = provenance.read(folder / "provenance.json").title
-    return ScratchData(title, fingerprint, store.read_labels(folder), splits)
+    def validate(self) -> dict[str, float]:
+        """Return loss and accuracy on the validation split, without augmentation."""
+        classes = self.dataset.validation.classes
+        logits = scratch_logits(self.network, self.dataset.validation.inputs)
+        return {
+            "validation_loss": cross_entropy(logits, classes).item(),
+            "validation_accuracy": (logits.argmax(1) == classes).double().mean().item(),
+        }
 
 
 def train_scratch(
-    recipe: ScratchParams,
-    data: ScratchData,
+    dataset: Dataset,
+    params: ScratchParams,
     *,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
 ) -> tuple[ScratchNetwork, History]:
-    """Return the trained network, on the CPU, and how it went."""
+    """Return the trained network, on the CPU, and its training history."""
     make_deterministic()
-    compute = pick_compute(recipe.precision, recipe.memory_format, pin_memory=recipe.pin_memory)
-    examples, validation = data.splits["train"], data.splits["validation"]
-    spec = ScratchSpec(
-        image_channels=examples.inputs.shape[1],
-        input_px=recipe.input_px,
-        channels=recipe.channels,
-        depths=recipe.depths,
-        classes=len(data.labels),
-        dropout=recipe.dropout,
-    )
-    network = scratch.build(spec, seed=recipe.seed)
-    network.normalization.measure(examples.inputs)
-    network.to(compute.device)
-
-    def batches(epoch: int) -> ShuffledBatches:
-        generator = generator_for("batches", recipe.seed, epoch)
-
-        def change(images: Tensor) -> Tensor:
-            return augment.augmented(images.float() / 255, recipe.augment, generator)
-
-        return ShuffledBatches(
-            examples,
-            recipe.batch_size,
-            generator,
-            transform=change,
-            device=compute.device,
-            pin_memory=compute.pin_memory,
-        )
-
-    def loss(network: nn.Module, batch: Batch) -> Tensor:
-        images, classes = batch
-        targets = one_hot(classes, len(data.labels)).float()
-        images, targets = augment.mixed(images, targets, recipe.mixup, torch.default_generator)
-        return cross_entropy(network(images), targets, label_smoothing=recipe.label_smoothing)
-
-    def validate(network: nn.Module) -> dict[str, float]:
-        answers = scratch_logits(network, validation.inputs)
-        return {
-            "validation_loss": cross_entropy(answers, validation.classes).item(),
-            "validation_accuracy": (answers.argmax(1) == validation.classes).double().mean().item(),
-        }
-
-    history = fit(
-        network,
-        epochs=recipe.epochs,
-        batches=batches,
-        loss=loss,
-        optimizer=torch.optim.SGD(
-            without_decay_of_scales(network, recipe.weight_decay),
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            nesterov=recipe.momentum > 0,
-        ),
-        schedule=warm_up_then_cosine(recipe.warm_up_share),
-        validate=validate,
-        score=lambda metrics: -metrics["validation_loss"],
-        compute=compute,
-        seed=recipe.seed,
-        patience=recipe.patience,
-        checkpoint=checkpoint,
-        on_epoch=on_epoch,
-    )
-    return network.cpu(), history
+    device = pick_device(params.precision, params.memory_format, pin_memory=params.pin_memory)
+    task = ScratchTask(dataset, params, device)
+    settings = FitSettings(params.epochs, params.seed, params.warm_up_share, params.patience)
+    history = fit(task, settings, device=device, checkpoint=checkpoint, on_epoch=on_epoch)
+    return task.network.cpu(), history
 
 
-def save_scratch(
-    folder: Path, network: ScratchNetwork, data: ScratchData, *, image: ImageSpec | None
-) -> None:
-    """Write the network as a saved model, for photos that become pixels as `image` says."""
+def scratch_model(network: ScratchNetwork, dataset: Dataset, image: ImageSpec | None) -> SavedModel:
+    """Return the network as a model to save, for photos that become pixels as `image` says."""
     description = Description(
         kind="scratch",
         backbone="scratch",
-        labels=data.labels,
+        labels=dataset.labels,
         label_classes=(),
         crops="square",
         input_px=network.spec.input_px,
         temperature=1.0,
         image=image,
-        trained_on=data.fingerprint,
-        title=data.title,
+        trained_on=dataset.fingerprint,
+        title=dataset.title,
         architecture=asdict(network.spec),
     )
-    tensors = {f"backbone.{name}": value.numpy() for name, value in network.state_dict().items()}
-    save_model(folder, description, tensors)
+    state = network.state_dict()
+    return SavedModel(description, {f"backbone.{name}": state[name].numpy() for name in state})
+
+
+def scratch_metrics(network: ScratchNetwork, history: History, dataset: Dataset) -> dict[str, Any]:
+    """Return the accuracy on the splits that are not trained on, and the size of the network."""
+    accuracies = {"validation": scratch_accuracy(network, dataset.validation)}
+    if dataset.test:
+        accuracies["test"] = scratch_accuracy(network, dataset.test)
+    return {
+        **accuracies,
+        "epochs": len(history.epochs),
+        "best_epoch": history.best.epoch,
+        "parameters": sum(weights.numel() for weights in network.parameters()),
+        "multiply_adds": scratch.multiply_adds(network),
+    }
+
+
+def scratch_accuracy(network: nn.Module, examples: Examples) -> dict[str, float]:
+    """Return the accuracy with its 95 % interval, and the number of errors."""
+    correct = scratch_logits(network, examples.inputs).argmax(dim=1) == examples.classes
+    share = wilson(correct.double().mean().item(), len(correct))
+    errors = int((~correct).sum())
+    return {"accuracy": share.value, "low": share.low, "high": share.high, "errors": errors}
 
 
 @torch.inference_mode()
 def scratch_logits(network: nn.Module, images: Tensor) -> Tensor:
-    """Return (N, classes) for pictures (N, C, S, S) uint8, calculated in float32."""
+    """Return `(N, classes)` for pictures `(N, C, S, S) uint8`, calculated in float32."""
     device = next(network.parameters()).device
-    return torch.cat([network(some.to(device).float() / 255).cpu() for some in images.split(500)])
-
-
-def scratch_accuracy(network: nn.Module, examples: Examples) -> dict[str, float]:
-    """Return the share of right answers with its 95 % interval, and the number of wrong ones."""
-    right = scratch_logits(network, examples.inputs).argmax(dim=1) == examples.classes
-    share = wilson(right.double().mean().item(), len(right))
-    errors = int((~right).sum())
-    return {"accuracy": share.value, "low": share.low, "high": share.high, "errors": errors}
+    return torch.cat([network(part.to(device).float() / 255).cpu() for part in images.split(500)])

@@ -19,7 +19,6 @@ from pandacat.evaluation import grad_cam
 from pandacat.evaluation.predictions import by_network, predicted_labels
 from pandacat.models import pretrained, scratch
 from pandacat.models.saved import SavedModel
-from pandacat.models.scratch import ScratchNetwork
 from pandacat.report.plots import accuracy, network_internals, photos, reliability, training_curves
 from pandacat.report.plots.photos import Changes
 
@@ -75,7 +74,7 @@ def what_our_network_sees(
     folder: Path, model: SavedModel, picture: np.ndarray, *, name: str, drawn: bool
 ) -> None:
     """Draw `filters_NAME.png` and `maps_NAME.png`, for a picture `(C, S, S) uint8`."""
-    network = _scratch_network(model)
+    network = scratch.restore(model.description.architecture, model.tensors)
     chances = grad_cam.class_probabilities(network, picture).tolist()
     network_internals.filters(
         folder / f"filters_{name}.png",
@@ -91,14 +90,6 @@ def what_our_network_sees(
         title=f"One picture on its way through our network ({name})",
         drawn=drawn,
     )
-
-
-def _scratch_network(model: SavedModel) -> ScratchNetwork:
-    state = {
-        name.removeprefix("backbone."): torch.from_numpy(values.copy())
-        for name, values in model.tensors.items()
-    }
-    return scratch.from_state(model.description.architecture, state)
 
 
 def how_training_went(folder: Path, curves: dict[str, Path], *, drawn: bool) -> None:
