@@ -1,6 +1,7 @@
 """Predict with the ImageNet network, without fine-tuning, and store the features of all photos."""
 
 import numpy as np
+from pandacat.training.label_rows import add_label_rows
 
 from pandacat.config.loading import load_config
 from pandacat.core import paths
@@ -22,6 +23,7 @@ def main() -> None:
     config = load_config()
     params = config.predict_pretrained
     index = store.read_index(paths.PHOTOS)
+    train = np.flatnonzero(index.split == "train")
     with tracked_stage("predict_pretrained", params) as tracked:
         model = imagenet_model(
             params.backbone,
@@ -40,6 +42,8 @@ def main() -> None:
                 seed=params.seed,
             )
         centers = np.array(read_features(paths.FEATURES).centers)
+        classes = store.split_labels(index, "train", config.label_names)
+        model = add_label_rows(model, centers[train], classes)
         save_model(paths.MODELS / "pretrained", model)
 
         probabilities = Classifier(model, params.engine).probabilities(centers[:, None])
