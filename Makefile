@@ -37,7 +37,7 @@ deps: $(READY)  ## list in dvc.yaml the code that each stage uses
 torture: $(READY)  ## kill, starve and mislead it, for two to three hours (docs/reliability.md; PARTS=photos)
 	PYTHONPATH=tests $(BIN)/python -m torture $(PARTS)
 
-gate: $(READY)  ## compare the figures with those of a Git revision (AGAINST=main)
+gate: $(READY)  ## compare the metrics with those of a Git revision (AGAINST=main)
 	$(BIN)/pandacat gate --against "$(AGAINST)"
 
 ui: $(READY)  ## open the tracked runs in a browser (PORT=5000)

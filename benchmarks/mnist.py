@@ -25,7 +25,7 @@ from torchvision import transforms
 from pandacat.core import paths
 from pandacat.core.files import read_json
 from pandacat.core.parallel import core_count
-from pandacat.data.sources import mnist
+from pandacat.data.digits import read_digits
 
 EXAMPLE_EPOCHS = 14
 MEAN, STD = 0.1307, 0.3081
@@ -53,7 +53,7 @@ class Digits(torch.utils.data.Dataset[tuple[Tensor, int]]):
 
     def __init__(self, split: str) -> None:
         """Read the digits; what becomes of each is done when it is asked for."""
-        images, classes = mnist.read_digits(paths.MNIST, split=split)
+        images, classes = read_digits(paths.MNIST, split=split)
         self.images, self.classes = torch.from_numpy(images), torch.from_numpy(classes)
         steps = [transforms.ToTensor(), transforms.Normalize((MEAN,), (STD,))]
         self.transform = transforms.Compose(steps)

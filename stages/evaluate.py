@@ -8,7 +8,7 @@ from pandacat.core.files import write_json
 from pandacat.core.stage import run
 from pandacat.core.tables import write_table
 from pandacat.data.features import read_features
-from pandacat.data.sources.archive import find
+from pandacat.data.sources.archive import find_archive
 from pandacat.evaluation import compare
 from pandacat.evaluation.field_test import extract_field_test
 from pandacat.models.saved import load_model
@@ -34,7 +34,7 @@ def main() -> None:
         if chosen.field_test:
             seen["field_test"] = extract_field_test(
                 classifiers,
-                find(chosen.field_test, "evaluate.field_test"),
+                find_archive(chosen.field_test, "evaluate.field_test"),
                 settings,
                 photo_folder=paths.PHOTOS,
             )

@@ -9,7 +9,7 @@ from pandacat.core.stage import run
 from pandacat.core.tables import read_table
 from pandacat.data import provenance, store
 from pandacat.data.crops import cut_crops
-from pandacat.data.sources import mnist
+from pandacat.data.digits import read_digits
 from pandacat.evaluation import robustness
 from pandacat.models.saved import load_model
 from pandacat.report.plots import all_plots, reliability
@@ -31,7 +31,7 @@ def main() -> None:
     judged = read_table(paths.PREDICTIONS / "test.csv")
     elsewhere = read_table(paths.PREDICTIONS / "field_test.csv")
     corrupted = read_table(paths.PREDICTIONS / "corrupted.csv")
-    digits, _ = mnist.read_digits(paths.MNIST, split="test")
+    digits, _ = read_digits(paths.MNIST, split="test")
     index = store.read_index(paths.PHOTOS)
     first = index[(index.split == "test") & (index.label == "panda")].name.iloc[0]
     panda = store.load_images(paths.PHOTOS, [first])[first]

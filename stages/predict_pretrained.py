@@ -1,7 +1,6 @@
 """Predict with the ImageNet network, without fine-tuning, and store the features of all photos."""
 
 import numpy as np
-from pandacat.training.label_rows import add_label_rows
 
 from pandacat.config.loading import load_config
 from pandacat.core import paths
@@ -16,6 +15,7 @@ from pandacat.models.embed import extract_features
 from pandacat.models.loading import imagenet_model
 from pandacat.models.saved import save_model
 from pandacat.tracking.journal import tracked_stage
+from pandacat.training.label_rows import add_label_rows
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A server on the loopback that plays Kaggle: its interface, and the storage it leads to."""
+"""A mock of Kaggle on the loopback: its API, and the storage to which it redirects."""
 
 import base64
 import contextlib
@@ -11,13 +11,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 API = "/api/v1/datasets.DatasetApiService"
 
 Answer = Callable[["Handler"], None]
-"""Answers one request in place of the proper answer."""
+"""Answers one request in place of the regular answer."""
 
 
 class KaggleServer(ThreadingHTTPServer):
-    """Serves one archive; answers first as its scripts say, then properly.
+    """Serves one archive, after the scripted failures.
 
-    `downloads` are the answers to requests for the data set, `transfers` those of the storage.
+    `downloads` are the first answers to requests for the data set, `transfers` those of the
+    storage.
     """
 
     daemon_threads = True
@@ -25,7 +26,7 @@ class KaggleServer(ThreadingHTTPServer):
     def __init__(self, archive: bytes, port: int = 0) -> None:
         super().__init__(("localhost", port), Handler)
         self.archive = archive
-        self.facts: dict[str, object] | None = {
+        self.dataset_info: dict[str, object] | None = {
             "title": "Animals",
             "licenseName": "CC0: Public Domain",
             "currentVersionNumber": 3,
@@ -34,7 +35,7 @@ class KaggleServer(ThreadingHTTPServer):
         self.resumes = True
         self.downloads: list[Answer] = []
         self.transfers: list[Answer] = []
-        self.seen: list[tuple[str, dict[str, str], bytes]] = []
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
         """Path, headers and body of each request."""
         self.closing = threading.Event()
 
@@ -52,23 +53,25 @@ class KaggleServer(ThreadingHTTPServer):
         return f'"{hashlib.sha256(self.archive).hexdigest()[:16]}"'
 
     def ranges(self) -> list[str]:
-        """The parts that were asked of the storage, '' for all."""
-        return [headers.get("range", "") for path, headers, _ in self.seen if "/storage/" in path]
+        """The Range of each request to the storage, '' where it asked for everything."""
+        return [
+            headers.get("range", "") for path, headers, _ in self.requests if "/storage/" in path
+        ]
 
     def handle_error(self, *_: object) -> None:
-        """Clients hang up on purpose here."""
+        """Clients close connections on purpose here."""
 
 
 class Handler(BaseHTTPRequestHandler):
     server: KaggleServer
 
     def do_POST(self) -> None:
-        self.note(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        self.record(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         match self.path:
             case "/api/v1/security.OAuthService/IntrospectToken":
                 self.send_json(200, {"active": True, "username": "someone"})
-            case path if path == f"{API}/GetDataset" and self.server.facts:
-                self.send_json(200, self.server.facts)
+            case path if path == f"{API}/GetDataset" and self.server.dataset_info:
+                self.send_json(200, self.server.dataset_info)
             case path if path == f"{API}/DownloadDataset":
                 if self.server.downloads:
                     self.server.downloads.pop(0)(self)
@@ -81,15 +84,15 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_json(404, {"code": 404, "message": "not found"})
 
     def do_GET(self) -> None:
-        self.note(b"")
+        self.record(b"")
         if self.server.transfers:
             self.server.transfers.pop(0)(self)
         else:
             self.send_archive()
 
-    def note(self, body: bytes) -> None:
+    def record(self, body: bytes) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.seen.append((self.path, headers, body))
+        self.server.requests.append((self.path, headers, body))
 
     def send_json(
         self, status: int, content: object, headers: dict[str, str] | None = None
@@ -103,9 +106,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def send_archive(
-        self, *, stop_after: int | None = None, announce: int = 0, spoil: bool = False
+        self, *, stop_after: int | None = None, announce: int = 0, corrupt: bool = False
     ) -> None:
-        """Send the archive or the part asked for, not always as announced."""
+        """Send the archive or the part requested; optionally less, or other than announced."""
         archive, start = self.server.archive, 0
         wanted = self.headers.get("Range", "").removeprefix("bytes=").removesuffix("-")
         if wanted and self.server.resumes and self.headers.get("If-Range") == self.server.etag:
@@ -126,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("ETag", self.server.etag)
         self.send_header("Content-Length", str(len(archive) - start + announce))
         self.end_headers()
-        if spoil:
+        if corrupt:
             archive = archive[:-1] + b"!"
         self.wfile.write(archive[start : None if stop_after is None else start + stop_after])
 
@@ -135,14 +138,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def status(code: int, headers: dict[str, str] | None = None) -> Answer:
-    """Refuse with an HTTP status."""
+    """Answer with an HTTP status."""
     return lambda handler: handler.send_json(
         code, {"code": code, "message": f"refused with {code}"}, headers
     )
 
 
 def broken_after(byte_count: int) -> Answer:
-    """Hang up in the middle."""
+    """Close the connection after so many bytes."""
 
     def answer(handler: Handler) -> None:
         handler.send_archive(stop_after=byte_count)
@@ -152,7 +155,7 @@ def broken_after(byte_count: int) -> Answer:
 
 
 def silent_after(byte_count: int) -> Answer:
-    """Send a beginning, then nothing, without hanging up."""
+    """Send so many bytes, then nothing, and keep the connection open."""
 
     def answer(handler: Handler) -> None:
         handler.send_archive(stop_after=byte_count)
@@ -161,9 +164,9 @@ def silent_after(byte_count: int) -> Answer:
     return answer
 
 
-def spoiled(handler: Handler) -> None:
+def corrupted(handler: Handler) -> None:
     """Send bytes that differ from the announced hash."""
-    handler.send_archive(spoil=True)
+    handler.send_archive(corrupt=True)
 
 
 def length_off_by(byte_count: int) -> Answer:

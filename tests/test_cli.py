@@ -388,7 +388,7 @@ def test_no_usage_report_is_sent(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["photos", "--output", "out.txt"], "must end in .csv or .json"),
         (["photos", "--model", "nobody"], "no model called nobody"),
@@ -401,12 +401,12 @@ def test_no_usage_report_is_sent(folder: Path) -> None:
     ],
 )
 def test_what_cannot_work_is_a_sentence(
-    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     (folder / "empty").mkdir()
     (folder / "half").mkdir()
     (folder / "half/weights.safetensors").touch()
     assert main(["predict", *arguments]) == 1
     captured = capsys.readouterr()
-    assert said in captured.err
+    assert message in captured.err
     assert "Traceback" not in captured.err

@@ -14,9 +14,9 @@ from pandacat.core.errors import PandacatError
 
 
 def fill(folder: Path, text: str) -> None:
-    with files.atomic_write(folder) as aside:
-        aside.mkdir()
-        (aside / "content").write_text(text)
+    with files.atomic_write(folder) as temporary:
+        temporary.mkdir()
+        (temporary / "content").write_text(text)
 
 
 def test_a_block_that_raises_leaves_what_was_there(tmp_path: Path) -> None:
@@ -24,8 +24,8 @@ def test_a_block_that_raises_leaves_what_was_there(tmp_path: Path) -> None:
     fill(target, "good")
 
     def fail() -> None:
-        with files.atomic_write(target) as aside:
-            aside.mkdir()
+        with files.atomic_write(target) as temporary:
+            temporary.mkdir()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""Whatever bytes come in: an upright RGB picture, or a reason."""
+"""Whatever the bytes: an upright RGB image, or a reason."""
 
 import io
 import struct
@@ -22,7 +22,7 @@ def saved_as(image: Image.Image, form: str, **options: object) -> bytes:
 
 
 def halves(size: tuple[int, int] = (160, 120)) -> Image.Image:
-    """A picture whose left half is red and whose right half is blue."""
+    """An image whose left half is red and whose right half is blue."""
     image = Image.new("RGB", size, "blue")
     image.paste("red", (0, 0, size[0] // 2, size[1]))
     return image
@@ -52,7 +52,7 @@ def sides_are_red_and_blue(image: Image.Image) -> bool:
         ("PNG", lambda image: image.convert("RGBA")),
     ],
 )
-def test_a_picture_keeps_its_colors_in_every_format_and_mode(
+def test_an_image_keeps_its_colors_in_every_format_and_mode(
     form: str, change: Callable[[Image.Image], Image.Image]
 ) -> None:
     photo = decode_photo(saved_as(change(halves()), form), **READ)
@@ -62,7 +62,7 @@ def test_a_picture_keeps_its_colors_in_every_format_and_mode(
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_turned_photo_comes_upright(orientation: int) -> None:
+def test_the_exif_orientation_is_applied(orientation: int) -> None:
     upright = halves()
     undo = {
         1: None,
@@ -120,7 +120,7 @@ def test_sixteen_bit_colors_keep_their_shades() -> None:
     assert decode_photo(data, **READ).image.getpixel((40, 40)) == (0xC8, 0x10, 0)
 
 
-def test_colors_are_read_as_the_profile_means_them() -> None:
+def test_color_profiles_are_applied() -> None:
     """The sRGB profile with its red and blue primaries exchanged: red bytes mean blue."""
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exchanged = srgb.replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
@@ -137,7 +137,7 @@ def test_colors_are_read_as_the_profile_means_them() -> None:
         assert sides_are_red_and_blue(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
 
 
-def test_of_a_palette_what_is_transparent_turns_white() -> None:
+def test_transparent_entries_of_a_palette_turn_white() -> None:
     image = Image.new("P", (100, 100), 0)
     image.putpalette([0, 0, 0, 200, 16, 0])
     image.paste(1, (0, 0, 50, 100))
@@ -145,7 +145,7 @@ def test_of_a_palette_what_is_transparent_turns_white() -> None:
     assert (read.getpixel((20, 50)), read.getpixel((80, 50))) == ((200, 16, 0), (255, 255, 255))
 
 
-def test_of_an_animation_the_first_frame_is_taken() -> None:
+def test_the_first_frame_of_an_animation_is_taken() -> None:
     frames = [Image.new("RGB", (100, 100), color) for color in ("red", "blue")]
     data = saved_as(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert is_red(decode_photo(data, **READ).image.getpixel((50, 50)))
@@ -160,8 +160,8 @@ def test_a_large_photo_is_shrunk_to_the_shorter_side_and_a_small_one_is_left() -
     ("data", "reason"),
     [
         (b"", "empty"),
-        (b"this is a text", "not a picture"),
-        (b"\xff\xd8\xff\xe0" + b"\0" * 50, "not a picture|damaged"),
+        (b"this is a text", "not an image"),
+        (b"\xff\xd8\xff\xe0" + b"\0" * 50, "not an image|damaged"),
         (saved_as(halves((400, 300)), "JPEG")[:800], "damaged"),
         (saved_as(halves((400, 300)), "PNG")[:300], "damaged"),
         (saved_as(Image.new("L", (1200, 1200)), "PNG"), "more than 1 megapixels"),
@@ -169,24 +169,24 @@ def test_a_large_photo_is_shrunk_to_the_shorter_side_and_a_small_one_is_left() -
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100), "HEIC: save it as JPEG"),
     ],
 )
-def test_what_is_no_whole_picture_is_refused_with_a_reason(data: bytes, reason: str) -> None:
+def test_what_is_no_complete_image_is_refused_with_a_reason(data: bytes, reason: str) -> None:
     with pytest.raises(UnreadablePhotoError, match=reason):
         decode_photo(data, **READ)
 
 
-def test_a_truncated_photo_is_refused_even_where_nothing_has_to_be_changed() -> None:
+def test_a_truncated_photo_is_refused_even_where_nothing_has_to_be_shrunk() -> None:
     whole = saved_as(halves((90, 80)), "JPEG", quality=95)
     with pytest.raises(UnreadablePhotoError, match="damaged"):
         decode_photo(whole[: len(whole) // 2], **READ)
 
 
-def test_a_decompression_bomb_is_refused_before_it_is_unpacked() -> None:
+def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
     bomb = saved_as(Image.new("1", (15_000, 15_000)), "PNG")
     with pytest.raises(UnreadablePhotoError, match="megapixels"):
         decode_photo(bomb, **READ)
 
 
-def test_damaged_real_photos_give_a_picture_or_a_reason_and_nothing_else() -> None:
+def test_damaged_real_photos_give_an_image_or_a_reason_and_nothing_else() -> None:
     generator = np.random.default_rng(0)
     originals = [path.read_bytes() for path in sorted(EXAMPLES.glob("*.jpg"))[:3]]
     for number in range(150):
@@ -205,7 +205,7 @@ def bits_apart(first: str, second: str) -> int:
     return (int(first, 16) ^ int(second, 16)).bit_count()
 
 
-def test_copies_have_nearly_the_same_fingerprint_and_strangers_do_not() -> None:
+def test_copies_have_nearly_the_same_perceptual_hash_and_other_photos_do_not() -> None:
     images = [Image.open(path).convert("RGB") for path in sorted(EXAMPLES.glob("*.jpg"))]
     fingerprints = [perceptual_hash(image)[0] for image in images]
     for image, own in zip(images, fingerprints, strict=True):
@@ -214,7 +214,5 @@ def test_copies_have_nearly_the_same_fingerprint_and_strangers_do_not() -> None:
         mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         assert bits_apart(own, perceptual_hash(copy)[0]) <= 8
         assert bits_apart(own, perceptual_hash(mirrored)[1]) <= 8
-    strangers = [
-        bits_apart(a, b) for n, a in enumerate(fingerprints) for b in fingerprints[n + 1 :]
-    ]
-    assert min(strangers) > 20
+    others = [bits_apart(a, b) for n, a in enumerate(fingerprints) for b in fingerprints[n + 1 :]]
+    assert min(others) > 20

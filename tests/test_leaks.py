@@ -1,4 +1,4 @@
-"""Copies of a photo, changed as copies are, never sit on both sides of a split."""
+"""Near-duplicates of a photo never sit in different splits."""
 
 import io
 import zipfile
@@ -14,13 +14,14 @@ from pandacat.data import store
 from pandacat.data.preprocess import preprocess
 from pandacat.data.provenance import Provenance
 from pandacat.evaluation import audit
-from pandacat.labels import LABELS
 from pandacat.report.audit_page import audit_page
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.jpg"))
 ORIGIN = Provenance("copies", "archive", "a test", "1", "none", drawn=False, sha256="0" * 64)
-STRANGERS = 25
+LABELS = ("panda", "cat", "other")
+UNRELATED = 25
+"""Photos of each label."""
 
 
 def smaller(image: Image.Image) -> Image.Image:
@@ -43,22 +44,22 @@ def as_jpeg(image: Image.Image, quality: int) -> bytes:
     return stream.getvalue()
 
 
-def stranger(seed: int) -> Image.Image:
+def unrelated(seed: int) -> Image.Image:
     coarse = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((240, 180), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Strangers of each label, and the examples with all their copies, the last under a wrong one.
+    """Unrelated photos, and the examples with all copies, the last under a wrong label.
 
     Copies are saved at a quality of 50, the examples came at higher ones.
     """
     folder = tmp_path_factory.mktemp("leaks")
     with zipfile.ZipFile(folder / "photos.zip", "w") as archive:
         for place, label in enumerate(LABELS):
-            for number in range(STRANGERS):
-                noise = stranger(1000 * place + number)
+            for number in range(UNRELATED):
+                noise = unrelated(1000 * place + number)
                 archive.writestr(f"{label}/{number:03d}.jpg", as_jpeg(noise, 80))
         for place, example in enumerate(EXAMPLES):
             label, wrong = LABELS[place % 3], LABELS[(place + 1) % 3]
@@ -68,15 +69,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     under = wrong if name == "mirrored and smaller" else label
                     copy = as_jpeg(change(image.convert("RGB")), 50)
                     archive.writestr(f"{under}/{example.stem}, {name}.jpg", copy)
-    params = load_config(ROOT / "params.yaml")
-    preprocess(
-        folder / "photos.zip",
-        ORIGIN,
-        folder / "photos",
-        params.photos.folders,
-        params.preprocess,
-        exclusions={},
-    )
+    config = load_config(ROOT / "params.yaml")
+    preprocess(folder / "photos.zip", ORIGIN, folder / "photos", config, exclusions={})
     return folder
 
 
@@ -96,13 +90,13 @@ def test_every_copy_is_in_the_group_and_the_split_of_its_original(
     assert family.split.nunique() == 1
 
 
-def test_strangers_stay_alone(index: pd.DataFrame) -> None:
-    strangers = index[~index.original.isin([example.stem for example in EXAMPLES])]
-    assert len(strangers) == 3 * STRANGERS
-    assert not index.group[index.group.duplicated(keep=False)].isin(strangers.group).any()
+def test_unrelated_photos_stay_in_groups_of_their_own(index: pd.DataFrame) -> None:
+    unrelated_photos = index[~index.original.isin([example.stem for example in EXAMPLES])]
+    assert len(unrelated_photos) == 3 * UNRELATED
+    assert not index.group[index.group.duplicated(keep=False)].isin(unrelated_photos.group).any()
 
 
-def test_no_group_straddles_a_split(index: pd.DataFrame) -> None:
+def test_no_group_is_divided_between_splits(index: pd.DataFrame) -> None:
     assert (index.groupby("group").split.nunique() == 1).all()
     assert set(index.split) == {"train", "validation", "test"}
 
@@ -116,7 +110,7 @@ def test_each_original_whose_copy_has_another_label_is_reported(
         ORIGIN,
         np.random.default_rng(0).normal(size=(len(index), 8)),
         np.full((len(index), 3), 1 / 3),
-        label_issues=5,
+        shown=5,
         seed=0,
     )
     assert found.metrics()["duplicate_groups_with_several_labels"] == len(EXAMPLES)

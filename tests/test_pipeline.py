@@ -26,14 +26,14 @@ def metrics(workspace: Path, name: str) -> dict[str, object]:
     return json.loads((workspace / "metrics" / f"{name}.json").read_text())
 
 
-def test_preprocess_keeps_every_drawn_picture_and_splits_each_label(workspace: Path) -> None:
+def test_preprocess_uses_every_drawn_image_and_splits_each_label(workspace: Path) -> None:
     counts = metrics(workspace, "preprocess")
     assert (counts["photos"], counts["quarantined"]) == (35, 1)
     for split in ("train", "validation", "test"):
         assert all(counts[split][label] >= 1 for label in LABELS)
 
 
-def test_a_photo_on_the_list_of_exclusions_is_left_out_with_the_reason(workspace: Path) -> None:
+def test_an_excluded_photo_is_quarantined_with_the_reason(workspace: Path) -> None:
     (left_out,) = pd.read_csv(workspace / "data/photos/quarantine.csv").itertuples(index=False)
     assert tuple(left_out) == ("cat/cat-0001.jpg", "cat", "excluded: a test")
     assert "cat/cat-0001.jpg" not in store.read_index(workspace / "data/photos").name.tolist()
@@ -203,7 +203,7 @@ def test_where_too_few_photos_can_be_used_the_reasons_are_counted(
     )
 
 
-def test_a_name_on_the_list_of_exclusions_that_no_photo_has_is_told(
+def test_an_exclusion_that_matches_no_photo_is_reported(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     shutil.copytree(workspace / "data", tmp_path / "data")
@@ -211,7 +211,5 @@ def test_a_name_on_the_list_of_exclusions_that_no_photo_has_is_told(
     (tmp_path / "data/exclusions.csv").write_text("path,reason\ncat/typo.jpg,a test\n")
     monkeypatch.chdir(tmp_path)
     run_stage("preprocess")
-    said = (
-        "1 on the list of exclusions, but not in this archive, which is right for photos of another"
-    )
-    assert f"{said}: cat/typo.jpg" in capsys.readouterr().err
+    message = "Exclusions that match no photo of this archive (expected if they belong to another"
+    assert f"{message} one): cat/typo.jpg\n" in capsys.readouterr().err

@@ -20,8 +20,8 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "stages").mkdir()
     shutil.copy(ROOT / "stages/run", tmp_path / "stages")
     shutil.copy(ROOT / "requirements.txt", tmp_path)
-    told = "import os, sys\nprint(sys.argv[1:], os.environ['PYTHONPATH'])\nsys.exit(7)\n"
-    (tmp_path / "stages/tell.py").write_text(told)
+    code = "import os, sys\nprint(sys.argv[1:], os.environ['PYTHONPATH'])\nsys.exit(7)\n"
+    (tmp_path / "stages/tell.py").write_text(code)
     return tmp_path
 
 

@@ -1,3 +1,4 @@
+import ast
 import hashlib
 import io
 import os
@@ -12,11 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drawn_animals import draw
-from drawn_animals.render import hair_tiles
+import drawn_animals
+from drawn_animals import KINDS, draw, species
+from drawn_animals.hair import hair_tiles
 from pandacat.config.photos import SampleParams
-from pandacat.data.sources.sample import shot_of, write_archive
-from pandacat.labels import LABELS, Label
+from pandacat.core.errors import PandacatError
+from pandacat.data.sources.sample import drawn_kinds, shot_of, write_archive
+
+LABELS = ("cat", "other", "panda")
 
 
 def opened(jpeg: bytes) -> Image.Image:
@@ -68,7 +72,7 @@ def test_last_bits_of_numpys_functions_do_not_change_a_picture(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """On another processor NumPy has other code for them."""
-    pictures: tuple[tuple[Label, int], ...] = (("panda", 1), ("cat", 1), ("cat", 6), ("other", 2))
+    pictures = (("panda", 1), ("cat", 1), ("cat", 6), ("other", 2))
     expected = [draw(label, 5, number) for label, number in pictures]
     hair_tiles.cache_clear()
     for name in ("arctan2", "cos", "exp", "log", "power", "sin"):
@@ -89,7 +93,7 @@ def _a_few_bits_off(function: Callable[..., Any]) -> Callable[..., Any]:
 def test_another_linear_algebra_library_does_not_change_a_picture() -> None:
     """OpenBLAS has one for each kind of processor; that of old ones works on all newer."""
     code = (
-        "import hashlib; from pandacat.sources.drawing import draw; "
+        "import hashlib; from drawn_animals import draw; "
         "print(hashlib.sha256(draw('panda', 2026, 1)).hexdigest())"
     )
     environment = {**os.environ, "OPENBLAS_CORETYPE": "Prescott"}
@@ -108,12 +112,114 @@ def test_size_and_compression_say_nothing_about_the_label(archive: Path) -> None
             assert all(table == tables[0] for table in tables)
 
 
-def test_the_name_tells_which_pictures_share_a_shot(archive: Path) -> None:
+def test_pictures_whose_names_end_in_one_number_share_a_shot(archive: Path) -> None:
     with zipfile.ZipFile(archive) as zipped:
         shots = [shot_of(name) for name in zipped.namelist()]
         sizes = {(shot_of(name), opened(zipped.read(name)).size) for name in zipped.namelist()}
     assert sorted(shots) == [1, 1, 1, 2, 2, 2, 3, 3, 3]
     assert len(sizes) == 3
+
+
+def test_any_kind_can_be_a_label_and_lies_in_its_first_folder(tmp_path: Path) -> None:
+    labels = {"fox": ("Red_Foxes", "foxes"), "wildlife": ("dogs", "zebra"), "owl": ()}
+    write_archive(tmp_path / "photos.zip", SampleParams(photos_per_class=1, seed=5), labels, 2)
+
+    with zipfile.ZipFile(tmp_path / "photos.zip") as zipped:
+        pictures = {name: zipped.read(name) for name in zipped.namelist()}
+    assert pictures == {
+        "Red_Foxes/fox-0001.jpg": draw("fox", 5, 1),
+        "other/other-0001.jpg": draw("other", 5, 1, exclude=("fox", "dog", "owl")),
+        "owl/owl-0001.jpg": draw("owl", 5, 1),
+        "dogs/wildlife-0001.jpg": draw("dog", 5, 1),
+    }
+    assert list(pictures) == sorted(pictures, key=lambda name: name.rpartition("/")[2])
+    assert {shot_of(name) for name in pictures} == {1}
+
+
+@pytest.mark.parametrize(
+    ("label", "names", "kind"),
+    [
+        ("panda", ("giant_panda",), "panda"),
+        ("bears", ("Giant Pandas",), "bear"),
+        ("ailuropoda", ("Giant  Pandas",), "panda"),
+        ("ailurus", ("Ailurus", "RED_PANDAS"), "red panda"),
+        ("sheep", (), "sheep"),
+        ("poultry", ("hens", "ducks", "owls"), "duck"),
+    ],
+)
+def test_a_label_is_drawn_as_the_first_of_its_names_that_is_a_kind(
+    label: str, names: tuple[str, ...], kind: str
+) -> None:
+    assert drawn_kinds({label: names}) == {label: kind}
+
+
+def test_a_label_that_cannot_be_drawn_is_refused_with_the_next_step(tmp_path: Path) -> None:
+    with pytest.raises(PandacatError, match="can't draw tortoise") as refused:
+        write_archive(
+            tmp_path / "photos.zip",
+            SampleParams(photos_per_class=1, seed=5),
+            {"cat": ("cat",), "tortoise": ("tortoise", "turtles")},
+        )
+    assert all(kind in str(refused.value) for kind in KINDS)
+    assert "set photos.source in params.yaml to kaggle or archive" in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_labels_that_would_be_drawn_alike_are_refused() -> None:
+    with pytest.raises(PandacatError, match="would draw tabby as cat, like another label"):
+        drawn_kinds({"cat": ("cat",), "tabby": ("cats",)})
+
+
+def species_drawn(kind: str, exclude: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Return the names of all species that are drawn for a kind."""
+    drawn: set[str] = set()
+    for name in species.SPECIES:
+        monkeypatch.setitem(species.SPECIES, name, lambda *_, name=name: drawn.add(name))
+    rng = np.random.default_rng(0)
+    for _ in range(1000):
+        species.species_of(kind, exclude)(rng, 0.0)
+    return drawn
+
+
+def test_other_shows_every_species_that_is_not_excluded(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = set(species.SPECIES)
+    birds = {"penguin", "owl", "duck", "songbird"}
+    assert species_drawn("other", (), monkeypatch) == everything - {"panda", "cat"}
+    assert species_drawn("other", ("dog", "cat"), monkeypatch) == everything - {"dog", "cat"}
+    assert species_drawn("other", ("bird",), monkeypatch) == everything - birds
+    assert species_drawn("other", ("owl",), monkeypatch) == everything - {"owl"}
+    assert species_drawn("bird", ("dog",), monkeypatch) == birds
+    assert species_drawn("red panda", (), monkeypatch) == {"red panda"}
+
+
+def test_other_excludes_panda_and_cat_by_default() -> None:
+    for number in (2, 3):
+        assert draw("other", 5, number) == draw("other", 5, number, exclude=("cat", "panda"))
+
+
+def test_every_kind_has_pictures_of_its_own_in_a_shared_shot() -> None:
+    pictures = [draw(kind, 5, 3) for kind in (*KINDS, "other")]
+    assert len(set(pictures)) == len(pictures)
+    assert len({opened(picture).size for picture in pictures}) == 1
+
+
+def test_what_cannot_be_drawn_is_an_error_that_names_the_kinds() -> None:
+    for kind, exclude in (("unicorn", ()), ("other", ("unicorn",))):
+        with pytest.raises(ValueError, match=r"'unicorn'; there are panda, cat, .* bird"):
+            draw(kind, 5, 1, exclude=exclude)
+    with pytest.raises(ValueError, match="none is left for other"):
+        draw("other", 5, 1, exclude=KINDS)
+
+
+def test_drawing_needs_numpy_and_pillow_alone() -> None:
+    imported = set()
+    for path in Path(drawn_animals.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add((node.module or "drawn_animals").partition(".")[0])
+    assert imported - sys.stdlib_module_names == {"drawn_animals", "numpy", "PIL"}
 
 
 def test_nothing_is_left_when_the_archive_cannot_be_finished(

@@ -1,4 +1,4 @@
-"""Zips and folders, honest ones and others."""
+"""Archives of photos: zips and folders, safe ones and others."""
 
 import os
 import stat
@@ -10,21 +10,29 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import make_unopenable
+from conftest import ROOT, make_unopenable
 
-from pandacat.config.photos import KaggleParams, PhotosParams, SampleParams
-from pandacat.config.schema import FolderParams
+from pandacat.config.loading import load_config
+from pandacat.config.schema import Config
 from pandacat.core.errors import PandacatError
 from pandacat.data.sources import archive, fetching
 from pandacat.data.sources.archive import (
     EntryError,
-    find,
+    find_archive,
     import_archive,
     index_archive,
     open_archive,
 )
+from pandacat.labels import OTHER
 
-FOLDERS = FolderParams(panda=("panda", "großer_pandabär"), cat=("cat", "cats"), other=("dogs",))
+CONFIG = load_config(ROOT / "params.yaml")
+LABEL_OF_FOLDER = {
+    "panda": "panda",
+    "großer_pandabär": "panda",
+    "cat": "cat",
+    "cats": "cat",
+    "dogs": OTHER,
+}
 PHOTOS = {"panda/1.jpg": b"panda", "cat/1.jpg": b"cat"}
 
 
@@ -43,7 +51,7 @@ def zipped(tmp_path: Path) -> Callable[..., Path]:
 
 
 def labels(path: Path) -> dict[str, str]:
-    return {entry.name: entry.label for entry in index_archive(path, FOLDERS).photos}
+    return {entry.name: entry.label for entry in index_archive(path, LABEL_OF_FOLDER).photos}
 
 
 def test_the_nearest_folder_that_stands_for_a_label_counts(zipped: Callable[..., Path]) -> None:
@@ -67,7 +75,7 @@ def test_the_nearest_folder_that_stands_for_a_label_counts(zipped: Callable[...,
 
 def test_files_are_sorted_by_name_and_read_back(zipped: Callable[..., Path]) -> None:
     path = zipped({"cat/0.jpg": b"another"})
-    entries = index_archive(path, FOLDERS).photos
+    entries = index_archive(path, LABEL_OF_FOLDER).photos
     assert [entry.name for entry in entries] == ["cat/0.jpg", "cat/1.jpg", "panda/1.jpg"]
     assert [entry.size_bytes for entry in entries] == [7, 3, 5]
     with open_archive(path) as reader:
@@ -87,13 +95,13 @@ def test_what_is_ignored_is_counted_by_reason(zipped: Callable[..., Path]) -> No
             "cat/more.zip": b"",
         }
     )
-    found = index_archive(path, FOLDERS)
-    assert found.unlabeled == {"birds": 2, "(top)": 1}
-    assert found.counts() == {
+    index = index_archive(path, LABEL_OF_FOLDER)
+    assert index.unlabeled == {"birds": 2, "(top)": 1}
+    assert index.counts() == {
         "files": {"panda": 1, "cat": 1, "other": 0},
         "ignored": {"unlabeled": 3, "nested_archives": 1, "links": 0, "hidden": 4},
     }
-    assert "birds (2)" in str(found)
+    assert "birds (2)" in str(index)
 
 
 def test_links_inside_a_zip_are_ignored(zipped: Callable[..., Path]) -> None:
@@ -102,25 +110,28 @@ def test_links_inside_a_zip_are_ignored(zipped: Callable[..., Path]) -> None:
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(path, "a") as packed:
         packed.writestr(link, "/etc/passwd")
-    assert index_archive(path, FOLDERS).links == 1
+    assert index_archive(path, LABEL_OF_FOLDER).ignored["links"] == 1
     assert "cat/link.jpg" not in labels(path)
 
 
-def test_a_missing_class_is_named_with_the_folders_found_and_the_parameter(
+def test_a_missing_label_is_named_with_the_folders_of_the_archive_and_the_parameter(
     zipped: Callable[..., Path],
 ) -> None:
     path = zipped({"cats/1.jpg": b"", "ailuropoda/1.jpg": b""}, photos=False)
     with pytest.raises(
-        PandacatError, match=r"no photos of panda;.*ailuropoda \(1\).*photos\.folders\.panda"
+        PandacatError, match=r"no photos of panda;.*ailuropoda \(1\).*labels\.panda\.folders"
     ):
-        index_archive(path, FOLDERS)
+        index_archive(path, LABEL_OF_FOLDER)
 
 
 @pytest.mark.parametrize(
     ("files", "step"),
     [
-        (["1.jpg"], "Put the photos of each label in a folder that photos.folders.panda and"),
-        (["all.zip"], "It holds 1 archives, which are not opened: unpack it. Put the photos"),
+        (["1.jpg"], r"labels\.panda\.folders and labels\.cat\.folders.*, or put the photos into"),
+        (
+            ["all.zip"],
+            r"Archives inside it \(1\) are not opened: unpack them.* Add the names",
+        ),
     ],
 )
 def test_where_no_folder_can_be_named_the_next_step_is_another(
@@ -128,33 +139,42 @@ def test_where_no_folder_can_be_named_the_next_step_is_another(
 ) -> None:
     path = zipped(dict.fromkeys(files, b""), photos=False)
     with pytest.raises(PandacatError, match=step):
-        index_archive(path, FOLDERS)
+        index_archive(path, LABEL_OF_FOLDER)
 
 
-def test_which_classes_are_needed_can_be_chosen(zipped: Callable[..., Path]) -> None:
+def test_an_archive_needs_photos_of_the_labels_of_the_run_and_of_no_others(
+    zipped: Callable[..., Path],
+) -> None:
     path = zipped({"cats/1.jpg": b""}, photos=False)
-    assert len(index_archive(path, FOLDERS, needed=("cat",)).photos) == 1
+    index = index_archive(path, {"cats": "cat"})
+    assert (len(index.photos), index.labels) == (1, ("cat", OTHER))
+    assert index.counts()["files"] == {"cat": 1, OTHER: 0}
+    with pytest.raises(
+        PandacatError,
+        match=r"no photos of red panda and fox;.*labels\.red_panda\.folders and labels\.fox\.",
+    ):
+        index_archive(path, {"cats": "cat", "reds": "red_panda", "foxes": "fox", "dogs": OTHER})
 
 
 def test_an_empty_zip_has_no_files(zipped: Callable[..., Path]) -> None:
     with pytest.raises(PandacatError, match="no photos of panda and cat; it has no files"):
-        index_archive(zipped(photos=False), FOLDERS)
+        index_archive(zipped(photos=False), LABEL_OF_FOLDER)
 
 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("../cat/2.jpg", "leads out"),
-        ("cat/../../2.jpg", "leads out"),
-        ("cat\\..\\..\\2.jpg", "leads out"),
-        ("/cat/2.jpg", "leads out"),
-        ("C:\\cat\\2.jpg", "leads out"),
+        ("../cat/2.jpg", "points outside"),
+        ("cat/../../2.jpg", "points outside"),
+        ("cat\\..\\..\\2.jpg", "points outside"),
+        ("/cat/2.jpg", "points outside"),
+        ("C:\\cat\\2.jpg", "points outside"),
         ("cat/\x1b[2J.jpg", "control characters"),
     ],
 )
-def test_deceitful_names_are_refused(zipped: Callable[..., Path], name: str, reason: str) -> None:
+def test_unsafe_names_are_refused(zipped: Callable[..., Path], name: str, reason: str) -> None:
     with pytest.raises(PandacatError, match=f"refused: .*{reason}.*give the folder instead"):
-        index_archive(zipped({name: b""}), FOLDERS)
+        index_archive(zipped({name: b""}), LABEL_OF_FOLDER)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -163,7 +183,7 @@ def test_one_name_for_two_files_is_refused(zipped: Callable[..., Path]) -> None:
     with zipfile.ZipFile(path, "a") as packed:
         packed.writestr("cat/1.jpg", b"another")
     with pytest.raises(PandacatError, match=r"two files named 'cat/1\.jpg'"):
-        index_archive(path, FOLDERS)
+        index_archive(path, LABEL_OF_FOLDER)
 
 
 def test_names_that_differ_in_case_or_spelling_are_two_files(zipped: Callable[..., Path]) -> None:
@@ -181,17 +201,17 @@ def test_encrypted_files_are_refused(zipped: Callable[..., Path]) -> None:
     content[entry + 8] |= 0x1
     path.write_bytes(content)
     with pytest.raises(PandacatError, match=r"is encrypted.*unpack it"):
-        index_archive(path, FOLDERS)
+        index_archive(path, LABEL_OF_FOLDER)
 
 
-def test_files_that_share_their_bytes_are_refused(zipped: Callable[..., Path]) -> None:
+def test_files_that_overlap_are_refused(zipped: Callable[..., Path]) -> None:
     path = zipped({"cat/2.jpg": bytes(100)})
     content = bytearray(path.read_bytes())
     entries = [i for i in range(len(content)) if content[i : i + 4] == b"PK\x01\x02"]
     content[entries[2] + 42 : entries[2] + 46] = content[entries[1] + 42 : entries[1] + 46]
     path.write_bytes(content)
-    with pytest.raises(PandacatError, match="share their bytes"):
-        index_archive(path, FOLDERS)
+    with pytest.raises(PandacatError, match="overlap"):
+        index_archive(path, LABEL_OF_FOLDER)
 
 
 def test_a_bomb_is_not_unpacked(zipped: Callable[..., Path]) -> None:
@@ -240,11 +260,11 @@ def test_a_damaged_file_leaves_the_others_readable(zipped: Callable[..., Path]) 
 def test_a_part_of_a_zip_is_refused(zipped: Callable[..., Path], kept: int) -> None:
     path = zipped()
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(PandacatError, match=r"photos\.zip is no zip, or only a part of one"):
-        index_archive(path, FOLDERS)
+    with pytest.raises(PandacatError, match=r"photos\.zip is not a zip file, or incomplete"):
+        index_archive(path, LABEL_OF_FOLDER)
 
 
-def test_no_mutation_of_a_zip_ends_in_anything_but_an_error_of_ours(
+def test_a_damaged_zip_raises_nothing_but_our_own_errors(
     zipped: Callable[..., Path], tmp_path: Path
 ) -> None:
     original = zipped({"cat/2.jpg": bytes(range(256)) * 4}).read_bytes()
@@ -255,7 +275,7 @@ def test_no_mutation_of_a_zip_ends_in_anything_but_an_error_of_ours(
         mutant[-position - 1] = position % 256
         path.write_bytes(mutant)
         try:
-            entries = index_archive(path, FOLDERS, needed=()).photos
+            entries = index_archive(path, dict.fromkeys(LABEL_OF_FOLDER, OTHER)).photos
         except PandacatError:
             continue
         with open_archive(path) as reader:
@@ -290,17 +310,17 @@ def test_100_000_files_are_listed_in_seconds(tmp_path: Path) -> None:
     path = tmp_path / "many.zip"
     path.write_bytes(zip_of_empty_files([f"{folders[i % 3]}/{i}.jpg" for i in range(100_000)]))
     started = time.perf_counter()
-    assert len(index_archive(path, FOLDERS).photos) == 66_667
+    assert len(index_archive(path, LABEL_OF_FOLDER).photos) == 66_667
     assert time.perf_counter() - started < 10
 
 
-def test_a_zip_is_taken_byte_for_byte_and_not_linked(
+def test_a_zip_is_copied_byte_for_byte_and_not_linked(
     zipped: Callable[..., Path], tmp_path: Path
 ) -> None:
-    given, taken = zipped(), tmp_path / "data/photos.zip"
-    import_archive(given, taken)
-    assert taken.read_bytes() == given.read_bytes()
-    assert taken.stat().st_ino != given.stat().st_ino
+    given, copy = zipped(), tmp_path / "data/photos.zip"
+    import_archive(given, copy)
+    assert copy.read_bytes() == given.read_bytes()
+    assert copy.stat().st_ino != given.stat().st_ino
 
 
 def folder_with(path: Path, files: dict[str, bytes]) -> Path:
@@ -357,15 +377,33 @@ def test_a_folder_that_cannot_be_opened_is_not_passed_over(tmp_path: Path) -> No
     assert not (tmp_path / "photos.zip").exists()
 
 
+def test_a_file_name_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "photos", PHOTOS)
+    (folder / "cat" / os.fsdecode(b"caf\xe9.jpg")).touch()
+    with pytest.raises(PandacatError, match=r"caf.*is not a valid UTF-8 file name: rename it"):
+        import_archive(folder, tmp_path / "photos.zip")
+
+
+@pytest.mark.parametrize(
+    ("make", "error"), [(Path.mkdir, IsADirectoryError), (Path.exists, FileNotFoundError)]
+)
+def test_an_archive_that_is_missing_or_a_folder_is_an_error_with_its_name(
+    tmp_path: Path, make: Callable[[Path], object], error: type[OSError]
+) -> None:
+    make(tmp_path / "photos.zip")
+    with pytest.raises(error, match=r"photos\.zip"):
+        index_archive(tmp_path / "photos.zip", LABEL_OF_FOLDER)
+
+
 def test_a_file_that_is_no_zip_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     (tmp_path / "photos.rar").write_text("Rar!")
-    with pytest.raises(PandacatError, match=r"photos\.rar is no zip"):
+    with pytest.raises(PandacatError, match=r"photos\.rar is not a zip file"):
         import_archive(tmp_path / "photos.rar", tmp_path / "data/photos.zip")
     assert not (tmp_path / "data").exists()
 
 
 def test_what_has_no_end_is_not_read(tmp_path: Path) -> None:
-    with pytest.raises(PandacatError, match="/dev/zero is neither a zip nor a folder"):
+    with pytest.raises(PandacatError, match="/dev/zero is neither a zip file nor a folder"):
         import_archive(Path("/dev/zero"), tmp_path / "photos.zip")
 
 
@@ -381,63 +419,59 @@ def test_relative_paths_count_from_here_or_from_the_project_of_a_queued_experime
         PandacatError,
         match=r"^evaluate\.field_test in params\.yaml: there is no file or folder 'my\.zip'",
     ):
-        find("my.zip", "evaluate.field_test")
+        find_archive("my.zip", "evaluate.field_test")
     monkeypatch.setenv("DVC_ROOT", str(project))
-    assert find("my.zip", "evaluate.field_test") == project / "my.zip"
+    assert find_archive("my.zip", "evaluate.field_test") == project / "my.zip"
 
 
 @pytest.mark.parametrize(
     ("given", "advice"),
-    [("~nobody-here/photos", "look at the name"), ("https://example.org/a.zip", "download it")],
+    [("~nobody-here/photos", "check the path"), ("https://example.org/a.zip", "download it")],
 )
 def test_what_is_not_there_comes_with_advice(given: str, advice: str) -> None:
     with pytest.raises(PandacatError, match=advice):
-        find(given, "photos.archive")
+        find_archive(given, "photos.archive")
 
 
-def params(given: Path) -> PhotosParams:
-    return PhotosParams(
-        source="archive",
-        sample=SampleParams(photos_per_class=1, seed=1),
-        kaggle=KaggleParams(dataset="owner/name"),
-        archive=str(given),
-        folders=FOLDERS,
-    )
+def config(given: Path) -> Config:
+    """Return the default parameters, but for the source of the photos."""
+    return replace(CONFIG, photos=replace(CONFIG.photos, source="archive", archive=str(given)))
 
 
 def test_the_provenance_names_no_path_of_this_machine(
     zipped: Callable[..., Path], tmp_path: Path
 ) -> None:
-    origin = fetching.fetch(params(zipped()), tmp_path / "data/photos.zip")
+    origin = fetching.fetch(config(zipped()), tmp_path / "data/photos.zip")
     assert (origin.source, origin.origin) == ("archive", "photos.zip")
     assert str(tmp_path) not in str(origin)
 
 
-def test_an_archive_that_the_chosen_source_does_not_use_is_told(
+def test_an_archive_that_the_chosen_source_does_not_use_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    drawn = replace(params(tmp_path / "mine.zip"), source="sample")
-    fetching.fetch(drawn, tmp_path / "photos.zip")
+    sample = replace(CONFIG.photos.sample, photos_per_class=1)
+    photos = replace(CONFIG.photos, source="sample", sample=sample, archive="mine.zip")
+    fetching.fetch(replace(CONFIG, photos=photos), tmp_path / "photos.zip")
     assert "photos.archive is not used: photos.source" in capsys.readouterr().err
 
 
 def test_a_refused_archive_leaves_the_last_one_in_place(
     zipped: Callable[..., Path], tmp_path: Path
 ) -> None:
-    taken = tmp_path / "data/photos.zip"
-    fetching.fetch(params(zipped()), taken)
-    before = taken.read_bytes()
+    imported = tmp_path / "data/photos.zip"
+    fetching.fetch(config(zipped()), imported)
+    before = imported.read_bytes()
     with pytest.raises(PandacatError, match="no photos of panda"):
-        fetching.fetch(params(zipped({"cat/2.jpg": b""}, photos=False)), taken)
-    assert taken.read_bytes() == before
-    assert [path.name for path in taken.parent.iterdir()] == ["photos.zip"]
+        fetching.fetch(config(zipped({"cat/2.jpg": b""}, photos=False)), imported)
+    assert imported.read_bytes() == before
+    assert [path.name for path in imported.parent.iterdir()] == ["photos.zip"]
 
 
 def test_the_source_archive_needs_a_path() -> None:
     with pytest.raises(ValueError, match=r"needs photos\.archive"):
-        replace(params(Path("photos.zip")), archive=None)
+        replace(CONFIG.photos, source="archive", archive=None)
 
 
 def test_a_folder_name_has_one_label() -> None:
-    with pytest.raises(ValueError, match="a name for two labels: cats"):
-        replace(params(Path("photos.zip")), folders=replace(FOLDERS, other=("Cats",)))
+    with pytest.raises(ValueError, match="two labels share the folder cats"):
+        replace(CONFIG, other=("Cats",))

@@ -1,4 +1,4 @@
-"""Downloads through the real `kaggle` client, from a server on the loopback that plays Kaggle."""
+"""Downloads through the real `kaggle` client, from a mock of Kaggle on the loopback."""
 
 import io
 import json
@@ -10,27 +10,30 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from kaggle_server import (
     KaggleServer,
     broken_after,
+    corrupted,
     length_off_by,
     silent_after,
-    spoiled,
     status,
 )
 
-from pandacat.config.photos import KaggleParams, PhotosParams, SampleParams
-from pandacat.config.schema import FolderParams
+from pandacat.config.loading import load_config
+from pandacat.config.photos import KaggleParams, LabelParams
+from pandacat.config.schema import Config
 from pandacat.core.errors import PandacatError
 from pandacat.data.sources import fetching, kaggle, transfer
-from pandacat.data.sources.kaggle import Facts, Patience
+from pandacat.data.sources.kaggle import DatasetInfo
+from pandacat.data.sources.transfer import RetryPolicy
 
 PROJECT = Path(__file__).parents[1]
 DATASET = "someone/animals"
-HASTY = Patience(connect_seconds=2, stall_seconds=0.3, attempts=3, pause_seconds=0.01)
+IMPATIENT = RetryPolicy(connect_seconds=2, stall_seconds=0.3, attempts=3, pause_seconds=0.01)
 
 
 def zipped(*names: str, padding_bytes: int = 1 << 20) -> bytes:
@@ -74,39 +77,41 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: KaggleServer) 
     return home
 
 
-def download(patience: Patience = HASTY) -> Facts:
-    return kaggle.download(DATASET, Path("photos.zip"), patience=patience)
+def download(policy: RetryPolicy = IMPATIENT) -> DatasetInfo:
+    return kaggle.download(DATASET, Path("photos.zip"), policy=policy)
 
 
 def downloaded() -> bytes:
     return Path("photos.zip").read_bytes()
 
 
-def kept() -> list[str]:
+def partial_downloads() -> list[str]:
     return sorted(path.name for path in kaggle.DOWNLOADS.glob("*"))
 
 
-def authorization(server: KaggleServer) -> set[str]:
-    return {headers.get("authorization", "") for path, headers, _ in server.seen if "Data" in path}
+def authorizations(server: KaggleServer) -> set[str]:
+    return {
+        headers.get("authorization", "") for path, headers, _ in server.requests if "Data" in path
+    }
 
 
 def test_a_public_data_set_needs_no_account(server: KaggleServer) -> None:
-    facts = download()
+    info = download()
     assert downloaded() == ARCHIVE
-    assert facts == Facts(title="Animals", version="3", license="CC0: Public Domain")
-    assert authorization(server) == {""}
-    assert kept() == []
+    assert info == DatasetInfo(title="Animals", version="3", license="CC0: Public Domain")
+    assert authorizations(server) == {""}
+    assert partial_downloads() == []
 
 
-def test_the_version_that_the_facts_name_is_the_one_downloaded(server: KaggleServer) -> None:
+def test_the_version_that_kaggle_names_is_the_one_downloaded(server: KaggleServer) -> None:
     download()
-    body = next(body for path, _, body in server.seen if path.endswith("DownloadDataset"))
+    body = next(body for path, _, body in server.requests if path.endswith("DownloadDataset"))
     assert json.loads(body)["datasetVersionNumber"] == 3
 
 
-def test_facts_that_kaggle_does_not_give_are_unknown(server: KaggleServer) -> None:
-    server.facts = None
-    assert download() == Facts(title=DATASET, version="unknown", license="unknown")
+def test_what_kaggle_does_not_state_is_unknown(server: KaggleServer) -> None:
+    server.dataset_info = None
+    assert download() == DatasetInfo(title=DATASET, version="unknown", license="unknown")
     assert downloaded() == ARCHIVE
 
 
@@ -115,7 +120,7 @@ def test_user_name_and_key_sign_in(server: KaggleServer, monkeypatch: pytest.Mon
     monkeypatch.setenv("KAGGLE_KEY", "secret")
     download()
     assert downloaded() == ARCHIVE
-    assert all(header.startswith("Basic ") for header in authorization(server))
+    assert all(header.startswith("Basic ") for header in authorizations(server))
 
 
 def test_the_key_file_signs_in(server: KaggleServer, home: Path) -> None:
@@ -123,20 +128,20 @@ def test_the_key_file_signs_in(server: KaggleServer, home: Path) -> None:
     key_file.write_text('{"username": "someone", "key": "secret"}')
     key_file.chmod(0o600)
     download()
-    assert all(header.startswith("Basic ") for header in authorization(server))
+    assert all(header.startswith("Basic ") for header in authorizations(server))
 
 
 def test_a_token_signs_in(server: KaggleServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", "secret")
     download()
-    assert authorization(server) == {"Bearer secret"}
+    assert authorizations(server) == {"Bearer secret"}
 
 
 def test_empty_credentials_are_none(server: KaggleServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN"):
         monkeypatch.setenv(name, "")
     download()
-    assert authorization(server) == {""}
+    assert authorizations(server) == {""}
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"username": "someone"}'])
@@ -159,7 +164,7 @@ def test_a_broken_download_is_resumed_to_the_same_bytes(server: KaggleServer) ->
     assert server.ranges() == ["", f"bytes={PART}-", f"bytes={2 * PART}-"]
 
 
-def test_a_later_run_goes_on_where_the_last_one_stopped(server: KaggleServer) -> None:
+def test_a_later_run_resumes_where_the_last_one_stopped(server: KaggleServer) -> None:
     server.transfers = [broken_after(PART), *[status(503)] * 3]
     with pytest.raises(PandacatError, match="503"):
         download()
@@ -185,7 +190,7 @@ def test_a_part_of_an_older_version_is_not_continued(server: KaggleServer) -> No
     assert downloaded() == server.archive
 
 
-def test_progress_renews_the_patience(server: KaggleServer) -> None:
+def test_progress_renews_the_attempts(server: KaggleServer) -> None:
     server.transfers = [broken_after(100_000)] * 8
     download()
     assert downloaded() == ARCHIVE
@@ -197,28 +202,28 @@ def test_a_stalled_download_is_resumed(server: KaggleServer) -> None:
     assert downloaded() == ARCHIVE
 
 
-def test_a_server_that_stays_silent_is_left_after_some_attempts(server: KaggleServer) -> None:
+def test_a_server_that_stays_silent_is_given_up_after_some_attempts(server: KaggleServer) -> None:
     server.transfers = [silent_after(0)] * 3
-    with pytest.raises(PandacatError, match=r"fell silent.*run it again.*photos\.archive"):
+    with pytest.raises(PandacatError, match=r"stopped responding.*run it again.*photos\.archive"):
         download()
 
 
 @pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
-def test_passing_trouble_of_the_server_is_waited_out(server: KaggleServer, code: int) -> None:
+def test_transient_errors_of_the_server_are_retried(server: KaggleServer, code: int) -> None:
     server.downloads = [status(code)]
     server.transfers = [status(code)]
     download()
     assert downloaded() == ARCHIVE
 
 
-def test_lasting_trouble_of_the_server_is_a_sentence(server: KaggleServer) -> None:
+def test_lasting_errors_of_the_server_are_a_sentence(server: KaggleServer) -> None:
     server.downloads = [status(500)] * 3
-    with pytest.raises(PandacatError, match=r"Kaggle has trouble itself \(500\): run it again"):
+    with pytest.raises(PandacatError, match=r"Kaggle has a problem: run it again later \(500; "):
         download()
     assert not Path("photos.zip").exists()
 
 
-def test_too_many_requests_are_answered_by_the_pause_asked_for(
+def test_after_too_many_requests_it_waits_as_long_as_the_server_asks(
     server: KaggleServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
@@ -229,7 +234,7 @@ def test_too_many_requests_are_answered_by_the_pause_asked_for(
     assert pauses == [7]
 
 
-def test_a_pause_too_long_is_told_not_waited(server: KaggleServer) -> None:
+def test_too_long_a_pause_is_reported_and_not_waited_for(server: KaggleServer) -> None:
     server.downloads = [status(429, {"Retry-After": "3600"})]
     with pytest.raises(PandacatError, match="run it again in 60 minutes"):
         download()
@@ -238,10 +243,10 @@ def test_a_pause_too_long_is_told_not_waited(server: KaggleServer) -> None:
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
-        (401, r"wants an account.*KAGGLE_API_TOKEN.*photos\.archive"),
-        (403, r"anyone without an account.*terms.*kaggle\.com/datasets/someone/animals.*sign in"),
-        (404, r"knows no data set someone/animals.*photos\.kaggle\.dataset"),
-        (418, r"refuses the download of someone/animals \(418\)"),
+        (401, r"requires an account.*KAGGLE_API_TOKEN.*photos\.archive"),
+        (403, r"refuses access.*terms.*kaggle\.com/datasets/someone/animals.*sign in"),
+        (404, r"has no such data set.*photos\.kaggle\.dataset.*datasets/someone/animals"),
+        (418, r"refuses the download \(418; .*datasets/someone/animals"),
     ],
 )
 def test_a_refusal_without_an_account_says_what_to_do(
@@ -255,7 +260,7 @@ def test_a_refusal_without_an_account_says_what_to_do(
 
 @pytest.mark.parametrize(
     ("code", "sentence"),
-    [(401, "does not accept your credentials"), (403, "to your account"), (404, "it is private")],
+    [(401, "does not accept your credentials"), (403, "refuses access"), (404, "it is private")],
 )
 def test_a_refusal_with_an_account_says_what_to_do(
     server: KaggleServer, monkeypatch: pytest.MonkeyPatch, code: int, sentence: str
@@ -263,25 +268,26 @@ def test_a_refusal_with_an_account_says_what_to_do(
     monkeypatch.setenv("KAGGLE_USERNAME", "someone")
     monkeypatch.setenv("KAGGLE_KEY", "wrong")
     server.downloads = [status(code)]
-    with pytest.raises(PandacatError, match=sentence):
+    with pytest.raises(PandacatError, match=sentence) as refused:
         download()
+    assert ("To sign in" in str(refused.value)) == (code == 401)
 
 
 @pytest.mark.parametrize("resumes", [True, False])
-def test_more_bytes_announced_than_sent_is_found_out(server: KaggleServer, resumes: bool) -> None:
+def test_more_bytes_announced_than_sent_are_detected(server: KaggleServer, resumes: bool) -> None:
     server.announces_md5, server.resumes = False, resumes
     server.transfers = [length_off_by(1000)] * 2
     download()
     assert downloaded() == ARCHIVE
 
 
-def test_fewer_bytes_announced_than_there_are_is_found_out(server: KaggleServer) -> None:
+def test_fewer_bytes_announced_than_sent_are_detected(server: KaggleServer) -> None:
     server.transfers = [length_off_by(-1000)]
     download()
     assert downloaded() == ARCHIVE
 
 
-def test_what_was_kept_whole_but_spoilt_is_fetched_again(server: KaggleServer) -> None:
+def test_a_complete_but_corrupted_partial_download_is_fetched_again(server: KaggleServer) -> None:
     server.transfers = [broken_after(PART), *[status(503)] * 3]
     with pytest.raises(PandacatError):
         download()
@@ -292,20 +298,20 @@ def test_what_was_kept_whole_but_spoilt_is_fetched_again(server: KaggleServer) -
     assert server.ranges()[-2:] == [f"bytes={len(ARCHIVE)}-", ""]
 
 
-def test_a_zip_of_a_kind_nobody_reads_is_thrown_away(server: KaggleServer) -> None:
+def test_a_zip_of_an_unknown_version_is_discarded(server: KaggleServer) -> None:
     server.archive = ARCHIVE.replace(b"PK\1\2\x14\x03\x14", b"PK\1\2\x14\x03\x5a")
     assert server.archive != ARCHIVE
-    with pytest.raises(PandacatError, match="is no zip"):
+    with pytest.raises(PandacatError, match="is not a complete zip"):
         download()
-    assert kept() == []
+    assert partial_downloads() == []
 
 
 @pytest.mark.parametrize("content", [ARCHIVE[:-2000], b"<!DOCTYPE html>", b""])
-def test_what_is_no_whole_zip_is_thrown_away(server: KaggleServer, content: bytes) -> None:
+def test_an_incomplete_zip_is_discarded(server: KaggleServer, content: bytes) -> None:
     server.archive = content
-    with pytest.raises(PandacatError, match=r"no zip, or only a part.*try again.*photos\.archive"):
+    with pytest.raises(PandacatError, match=r"not a complete zip.*try again.*photos\.archive"):
         download()
-    assert kept() == []
+    assert partial_downloads() == []
     assert not Path("photos.zip").exists()
 
 
@@ -317,24 +323,21 @@ def test_an_unreachable_server_is_a_sentence(server: KaggleServer) -> None:
 
 
 def test_bytes_other_than_the_announced_hash_are_fetched_again(server: KaggleServer) -> None:
-    server.transfers = [spoiled]
+    server.transfers = [corrupted]
     download()
     assert downloaded() == ARCHIVE
 
 
-def photos_params(**folders: tuple[str, ...]) -> PhotosParams:
-    names = {"panda": ("panda",), "cat": ("cats",), "other": ("dogs",)} | folders
-    return PhotosParams(
-        source="kaggle",
-        sample=SampleParams(photos_per_class=1, seed=1),
-        kaggle=KaggleParams(dataset=DATASET),
-        archive=None,
-        folders=FolderParams(**names),
-    )
+def config(cat_folder: str = "cats") -> Config:
+    """Return the default parameters, but for the source of the photos and a folder's name."""
+    default = load_config(PROJECT / "params.yaml")
+    photos = replace(default.photos, source="kaggle", kaggle=KaggleParams(dataset=DATASET))
+    labels = default.labels | {"cat": LabelParams(folders=(cat_folder,), imagenet=())}
+    return replace(default, photos=photos, labels=labels)
 
 
-def test_the_provenance_names_page_version_licence_and_hash() -> None:
-    origin = fetching.fetch(photos_params(), Path("data/photos.zip"))
+def test_the_provenance_names_page_version_license_and_hash() -> None:
+    origin = fetching.fetch(config(), Path("data/photos.zip"))
     assert Path("data/photos.zip").read_bytes() == ARCHIVE
     assert origin.origin == "https://www.kaggle.com/datasets/someone/animals"
     assert (origin.version, origin.license) == ("3", "CC0: Public Domain")
@@ -342,15 +345,15 @@ def test_the_provenance_names_page_version_licence_and_hash() -> None:
     assert not origin.drawn
 
 
-def test_an_archive_without_a_needed_class_is_kept_for_corrected_folder_names(
+def test_an_archive_without_a_required_label_is_kept_for_corrected_folder_names(
     server: KaggleServer,
 ) -> None:
     with pytest.raises(
-        PandacatError, match=r"no photos of cat.*animals/cats.*photos\.folders\.cat"
+        PandacatError, match=r"no photos of cat.*animals/cats.*labels\.cat\.folders.*is kept at"
     ):
-        fetching.fetch(photos_params(cat=("felines",)), Path("data/photos.zip"))
+        fetching.fetch(config(cat_folder="felines"), Path("data/photos.zip"))
     assert not Path("data/photos.zip").exists()
-    fetching.fetch(photos_params(), Path("data/photos.zip"))
+    fetching.fetch(config(), Path("data/photos.zip"))
     assert Path("data/photos.zip").read_bytes() == ARCHIVE
     assert server.ranges() == ["", f"bytes={len(ARCHIVE)}-"], "nothing is sent twice"
 

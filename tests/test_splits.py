@@ -1,12 +1,12 @@
-"""Near-duplicates share a group, and no group straddles a split."""
+"""Near-duplicates share a group, and no group is divided between splits."""
 
 import hashlib
 
 import numpy as np
 import pytest
 
-from pandacat.data import splits
 from pandacat.data.duplicates import group_near_duplicates
+from pandacat.data.splits import assign_splits
 
 LABELS = ["panda"] * 300 + ["cat"] * 200 + ["other"] * 100
 KEYS = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(600)]
@@ -22,7 +22,7 @@ def with_flipped_bits(code: str, *bits: int) -> str:
     return f"{int(code, 16) ^ sum(1 << bit for bit in bits):032x}"
 
 
-def test_strangers_have_groups_of_their_own_in_order_of_appearance() -> None:
+def test_unrelated_photos_have_groups_of_their_own_in_order_of_appearance() -> None:
     groups = group_near_duplicates(codes(50), codes(50, seed=1), 8)
     assert groups.tolist() == list(range(50))
 
@@ -74,15 +74,15 @@ def test_many_identical_photos_are_one_group() -> None:
     assert set(groups.tolist()) == {0}
 
 
-def test_no_group_straddles_a_split() -> None:
+def test_no_group_is_divided_between_splits() -> None:
     groups = np.arange(600) // 4
-    assigned = np.array(splits.assign_splits(LABELS, groups, keys=KEYS, **SHARES))
+    assigned = np.array(assign_splits(LABELS, groups, keys=KEYS, **SHARES))
     for group in np.unique(groups):
         assert len(set(assigned[groups == group].tolist())) == 1
 
 
 def test_each_label_gets_its_share_of_every_split() -> None:
-    assigned = np.array(splits.assign_splits(LABELS, np.arange(600), keys=KEYS, **SHARES))
+    assigned = np.array(assign_splits(LABELS, np.arange(600), keys=KEYS, **SHARES))
     for label, count in (("panda", 300), ("cat", 200), ("other", 100)):
         of_label = assigned[np.array(LABELS) == label]
         assert (of_label == "test").sum() == pytest.approx(0.2 * count, abs=1)
@@ -90,15 +90,15 @@ def test_each_label_gets_its_share_of_every_split() -> None:
 
 
 def test_a_photo_that_is_added_moves_few_others() -> None:
-    before = splits.assign_splits(LABELS, np.arange(600), keys=KEYS, **SHARES)
+    before = assign_splits(LABELS, np.arange(600), keys=KEYS, **SHARES)
     key = hashlib.sha256(b"new").hexdigest()
-    after = splits.assign_splits(["panda", *LABELS], np.arange(601), keys=[key, *KEYS], **SHARES)
+    after = assign_splits(["panda", *LABELS], np.arange(601), keys=[key, *KEYS], **SHARES)
     assert sum(a != b for a, b in zip(before, after[1:], strict=True)) <= 2
 
 
 def test_another_seed_gives_another_split() -> None:
     first, second = (
-        splits.assign_splits(LABELS, np.arange(600), keys=KEYS, **{**SHARES, "seed": seed})
+        assign_splits(LABELS, np.arange(600), keys=KEYS, **{**SHARES, "seed": seed})
         for seed in (1, 2)
     )
     assert first != second

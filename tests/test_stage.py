@@ -47,7 +47,7 @@ def test_an_error_for_the_user_is_a_sentence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (
             OSError(errno.ENOSPC, "No space left on device", "data/photos"),
@@ -68,9 +68,9 @@ def test_an_error_for_the_user_is_a_sentence() -> None:
     ],
 )
 def test_what_the_system_refuses_is_a_sentence_with_the_next_step(
-    error: OSError, said: str
+    error: OSError, message: str
 ) -> None:
-    assert str(failing_with(error).code).startswith(f"error: {said}")
+    assert str(failing_with(error).code).startswith(f"error: {message}")
 
 
 def test_ctrl_c_ends_with_130() -> None:
@@ -88,19 +88,19 @@ def test_ctrl_c_ends_with_130() -> None:
     ],
 )
 def test_too_little_memory_is_a_sentence_with_the_next_step(error: Exception) -> None:
-    said = str(failing_with(error).code)
-    assert said.startswith("error: There is not enough memory")
-    assert "batch_size" in said
+    message = str(failing_with(error).code)
+    assert message.startswith("error: There is not enough memory")
+    assert "batch_size" in message
 
 
 def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    said = str(failing_with(KeyError("label")).code)
-    assert said.startswith("error: Unexpected error: KeyError: 'label' (test_stage.py, line ")
-    assert "`dvc status`" in said
-    assert said.endswith("this is a bug; please report it with .pandacat/traceback.txt.")
+    message = str(failing_with(KeyError("label")).code)
+    assert message.startswith("error: Unexpected error: KeyError: 'label' (test_stage.py, line ")
+    assert "`dvc status`" in message
+    assert message.endswith("this is a bug; please report it with .pandacat/traceback.txt.")
     assert "raise error" in (tmp_path / ".pandacat/traceback.txt").read_text()
 
 

@@ -17,20 +17,15 @@ TEMPLATES = "src/pandacat/report/templates"
 WHOLE_FOLDERS = ("src/drawn_animals",)
 """Named as one dependency."""
 
-CARRIERS = frozenset(
-    {
-        *(
-            f"src/pandacat/config/{name}.py"
-            for name in ("fields", "loading", "photos", "schema", "training")
-        ),
-        *(
-            f"src/pandacat/core/{name}.py"
-            for name in ("console", "errors", "files", "interrupts", "parallel", "paths", "stage")
-        ),
-        *(f"src/pandacat/tracking/{name}.py" for name in ("journal",)),
-    }
+CARRIERS = (
+    "src/pandacat/config/",
+    "src/pandacat/tracking/",
+    *(
+        f"src/pandacat/core/{name}.py"
+        for name in ("console", "errors", "files", "interrupts", "parallel", "paths", "stage")
+    ),
 )
-"""Modules on which no output depends."""
+"""Folders and modules on which no output depends."""
 
 
 def imported_by(path: Path) -> set[Path]:
@@ -53,7 +48,7 @@ def modules_used_by(stage: Path) -> set[str]:
     waiting = imported_by(stage)
     while waiting:
         file = waiting.pop()
-        if file not in used and _relative(file) not in CARRIERS:
+        if file not in used and not _relative(file).startswith(CARRIERS):
             used.add(file)
             waiting |= imported_by(file)
     return {_relative(file) for file in used if _has_code(file)}

@@ -1,221 +1,219 @@
-"""The parts that many animals share: trunk, legs, tail, ears, eyes, nose, mouth, whiskers."""
-
-from __future__ import annotations
+"""Four-legged animals: what a species has in common, what each animal has of its own, and both."""
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from drawn_animals.coats import Coat, Color
-from drawn_animals.figure import Detail, Figure, Region, ellipsoid
+from drawn_animals.figure import Bone, Feature, Figure, Part, Region
+from drawn_animals.parts import Whisker, one_of
 from drawn_animals.poses import Build, Leg, Skeleton, pose
-from drawn_animals.space import Frame, axes_along, cross, lengths, turn, unit
+from drawn_animals.space import (
+    WORLD,
+    Frame,
+    Point,
+    Rng,
+    axes_along,
+    cross,
+    lengths,
+    transform,
+    turn,
+    unit,
+)
 
-Rng = np.random.Generator
 Species = Callable[[Rng, float], Figure]
 """From a generator and the viewer's azimuth (degrees, 0 is in front) to a figure."""
 
-WHITE: Color = (0.93, 0.91, 0.86)
-CREAM: Color = (0.86, 0.76, 0.60)
-BLACK: Color = (0.075, 0.07, 0.075)
-NOSE: Color = (0.05, 0.045, 0.05)
-PINK: Color = (0.80, 0.52, 0.50)
-DARK_EYE: Color = (0.16, 0.09, 0.05)
-ROUND_PUPIL = (0.62, 0.62)
+HOOF: Color = (0.12, 0.10, 0.09)
 
 
-def vary(rng: Rng, color: Color, amount: float = 0.03) -> Color:
-    """Return a color a little lighter or darker, warmer or cooler."""
-    shift = rng.normal(0, amount) + rng.normal(0, amount / 3, 3)
-    r, g, b = np.clip(np.array(color) + shift, 0.03, 0.96)
-    return float(r), float(g), float(b)
+@dataclass(frozen=True)
+class Ears:
+    """A pair of ears: ellipsoids, or horns where `roundness` is given; angles are outward."""
+
+    center: tuple[float, float, float]
+    radii: tuple[float, float, float]
+    roll: float
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roundness: float | None = None
 
 
-def trunk(figure: Figure, bones: Skeleton, build: Build, coat: Coat, hair: float) -> Region:
+@dataclass(frozen=True)
+class Shape:
+    """What all animals of a species have in common."""
+
+    build: Build
+    poses: str
+    """Separated by spaces; one that is named twice is taken twice as often."""
+    hair: tuple[float, float, float, float, float]
+    """Lengths on trunk, legs, face, ears and tail, in units of `Individual.hair`."""
+    face: tuple[Part | Bone, ...]
+    ears: Ears
+    features: tuple[Feature, ...]
+    """Later ones are drawn over earlier ones."""
+    tail: tuple[float, ...] = ()
+    """Radii at equal steps."""
+    flow: Point = (0, 0.2, -1)
+    """Of the hair on the face."""
+    hoofed: bool = False
+    plumpness: tuple[float, float] | None = None
+    """Lowest and highest factor by which the girth of an animal differs from that of the build."""
+    head: tuple[float, float] | None = None
+    leg: tuple[float, float] | None = None
+    """As `plumpness`, for the size of the head and the length of the legs."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Parts of the head, or of the trunk, under a coat of their own: horns, a scut."""
+
+    coat: Coat
+    hair: float
+    parts: tuple[Part | Bone, ...]
+    flow: Point = (0, 1, 0)
+    on_trunk: bool = False
+
+
+@dataclass(frozen=True)
+class Individual:
+    """What one animal of a species has of its own, its coats above all."""
+
+    trunk: Coat
+    legs: Coat
+    """y is 0 at the trunk and −1 at the foot."""
+    head: Coat
+    ears: Coat
+    """x is outward, y up the ear, z out of its opening, in ear heights."""
+    tail: tuple[Coat, ...] = ()
+    """They take turns along it."""
+    tip: Coat | None = None
+    hind_legs: Coat | None = None
+    """Where they differ from the front legs."""
+    mane: Color | None = None
+    hair: float = 1.0
+    """Length in world units of what `Shape.hair` calls 1."""
+    ear_roll: float | None = None
+    bow: float | None = None
+    """By how many degrees a long neck holds the head up (down: negative); None for a short neck."""
+    face: tuple[Part | Bone, ...] = ()
+    features: tuple[Feature, ...] = ()
+    whiskers: tuple[Whisker, ...] = ()
+    fleece: tuple[Part, ...] = ()
+    patches: tuple[Patch, ...] = ()
+    """Below the face; `horns` are on top of it."""
+    horns: Patch | None = None
+
+
+def quadruped(shape: Shape) -> Callable[[Callable[[Rng], Individual]], Species]:
+    """Make a species of a shape and of the function that chooses the rest."""
+
+    def species_of(choose: Callable[[Rng], Individual]) -> Species:
+        def species(rng: Rng, azimuth: float) -> Figure:
+            ranges = (shape.plumpness, shape.head, shape.leg)
+            build = shape.build.scaled(*(rng.uniform(*r) if r else 1.0 for r in ranges))
+            skeleton = pose(build, one_of(rng, shape.poses.split()), azimuth, rng)
+            return assemble(shape, choose(rng), build, skeleton)
+
+        return species
+
+    return species_of
+
+
+def assemble(shape: Shape, own: Individual, build: Build, skeleton: Skeleton) -> Figure:
+    """Return an animal as it holds itself."""
+    if own.bow is not None:
+        axes = transform(skeleton.head.axes, turn(0, own.bow))
+        skeleton = replace(skeleton, head=replace(skeleton.head, axes=axes))
+    head = skeleton.head
+    figure = Figure(head, woolly=bool(own.fleece))
+    on_trunk, on_legs, on_face, on_ears, on_tail = (length * own.hair for length in shape.hair)
+    trunk = figure.region(skeleton.trunk, own.trunk, (0, -0.5, -1), on_trunk)
+    _add_trunk(trunk, build, skeleton, long_neck=own.bow is not None)
+    trunk.add(*own.fleece)
+    for leg in skeleton.legs:
+        coat = own.legs if leg.front else own.hind_legs or own.legs
+        _add_leg(figure, leg, build, coat, on_legs, hoofed=shape.hoofed)
+    if own.tail:
+        _add_tail(figure, skeleton, shape, own, on_tail)
+    if own.mane:
+        _add_mane(figure, own.mane, skeleton)
+    face = Patch(own.head, on_face, (*shape.face, *own.face), shape.flow)
+    for patch in (*own.patches, face, *([own.horns] if own.horns else [])):
+        frame = skeleton.trunk if patch.on_trunk else head
+        figure.region(frame, patch.coat, patch.flow, patch.hair).add(*patch.parts)
+    _add_ears(figure, shape.ears, own, on_ears)
+    figure.add(*shape.features, *own.features)
+    figure.whiskers += [(head.at(a), head.at(b), head.at(c)) for a, b, c in own.whiskers]
+    return figure
+
+
+def _add_trunk(region: Region, build: Build, skeleton: Skeleton, *, long_neck: bool) -> None:
     """Add chest, belly, rump and neck."""
-    region = figure.region(bones.trunk, coat, (0, -0.5, -1), hair)
     girths = np.array([build.rump, build.belly, build.chest])
     for z in np.linspace(-0.55, 0.5, 8):
         wide, high = (float(np.interp(z, (-0.55, 0.0, 0.5), girths[:, i])) for i in range(2))
-        region.blob((0, -0.05 * (1 - abs(z)), z), (wide, high, 0.55))
-    start, end = bones.trunk.at((0, 0.12, 0.6)), bones.head.at((0, -0.15, -0.35))
+        region.add(Part((0, -0.05 * (1 - abs(z)), z), (wide, high, 0.55)))
+    trunk, head = skeleton.trunk, skeleton.head
+    start, end = trunk.at((0, 0.12, 0.6)), head.at((0, -0.15, -0.35))
     for share, width in ((0.0, 0.85), (0.5, 0.78), (1.0, 0.72)):
-        center = start + share * (end - start)
         thick = width * min(build.chest[0], 1.15 * build.head)
-        region.solids.append(
-            ellipsoid(Frame(center, np.eye(3, dtype=np.float32)), (0, 0, 0), (thick,) * 3)
-        )
-    return region
+        region.add(Part(start + share * (end - start), (thick,) * 3), frame=WORLD)
+    if long_neck:
+        region.bone(trunk.at((0, 0.0, 0.7)), head.at((0, -0.1, -0.2)), 0.22)
 
 
-def legs(
-    figure: Figure,
-    bones: Skeleton,
-    build: Build,
-    front: Coat,
-    hind: Coat,
-    hair: float,
-    *,
-    hoofs: bool = False,
+def _add_leg(
+    figure: Figure, leg: Leg, build: Build, coat: Coat, hair: float, *, hoofed: bool
 ) -> None:
-    """Add four legs with paws or hoofs.
-
-    In a coat's coordinates, y is 0 at the trunk and −1 at the foot.
-    """
-    for leg in bones.legs:
-        length = float(lengths(leg.foot - leg.top))
-        frame = Frame(leg.top, axes_along(leg.top - leg.foot), length)
-        region = figure.region(frame, front if leg.front else hind, (0, -1, 0.1), hair)
-        upper = build.thickness * (1.25 if leg.front else 1.6)
-        region.bone(leg.top, leg.knee, upper)
-        region.bone(leg.knee, leg.foot, build.thickness)
-        if hoofs:
-            solid = ellipsoid(
-                Frame(leg.foot, frame.axes), (0, -0.06, 0), (build.thickness * 1.05,) * 3
-            )
-            figure.details.append(Detail(solid, (0.12, 0.10, 0.09), 0.1))
-        else:
-            _paw(region, leg, build.thickness)
-
-
-def _paw(region: Region, leg: Leg, size: float) -> None:
-    towards = unit(leg.toes)
-    axes = (
-        np.stack([cross((0, 1, 0), towards), (0, 1, 0), towards], axis=1)
-        if towards[1] < 0.8
-        else turn()
-    )
-    frame = Frame(leg.foot + towards * size * 0.45, axes.astype(np.float32), size)
-    region.solids.append(
-        ellipsoid(frame, (0, -0.05, 0), (1.15, 0.75 if towards[1] < 0.8 else 1.5, 1.3))
-    )
-    for x in (-0.62, 0.0, 0.62):
-        region.solids.append(
-            ellipsoid(frame, (x, -0.15, 0.95 if towards[1] < 0.8 else 0.3), (0.4, 0.45, 0.5))
-        )
-
-
-def tail(
-    figure: Figure,
-    bones: Skeleton,
-    coats: list[Coat],
-    thickness: tuple[float, ...],
-    hair: float,
-    tip: Coat | None = None,
-) -> None:
-    """Add a tail; the coats take turns along it, the thickness is given at equal steps."""
-    points = bones.tail
-    if not points:
+    length, thick = float(lengths(leg.foot - leg.top)), build.thickness
+    frame = Frame(leg.top, axes_along(leg.top - leg.foot), length)
+    region = figure.region(frame, coat, (0, -1, 0.1), hair)
+    region.bone(leg.top, leg.knee, thick * (1.25 if leg.front else 1.6))
+    region.bone(leg.knee, leg.foot, thick)
+    if hoofed:
+        hoof = Feature(Part((0, -0.06, 0), (thick * 1.05,) * 3), HOOF, 0.1)
+        figure.add(hoof, frame=Frame(leg.foot, frame.axes))
         return
+    toward = unit(leg.toes)
+    flat = toward[1] < 0.8
+    axes = np.stack([cross((0, 1, 0), toward), (0, 1, 0), toward], 1) if flat else turn()
+    paw = Frame(leg.foot + toward * thick * 0.45, axes.astype(np.float32), thick)
+    region.add(Part((0, -0.05, 0), (1.15, 0.75 if flat else 1.5, 1.3)), frame=paw)
+    for x in (-0.62, 0.0, 0.62):
+        region.add(Part((x, -0.15, 0.95 if flat else 0.3), (0.4, 0.45, 0.5)), frame=paw)
+
+
+def _add_tail(
+    figure: Figure, skeleton: Skeleton, shape: Shape, own: Individual, hair: float
+) -> None:
+    points = skeleton.tail
     frame, flow = Frame(points[0], turn()), points[-1] - points[0]
-    rings = [figure.region(frame, coat, flow, hair) for coat in coats]
-    end_ring = figure.region(frame, tip or coats[0], flow, hair)
-    at = np.linspace(0, 1, len(thickness))
+    rings = [figure.region(frame, coat, flow, hair) for coat in own.tail] * len(points)
+    if own.tip:
+        rings[len(points) - 4 :] = [figure.region(frame, own.tip, flow, hair)] * 4
+    steps = np.linspace(0, 1, len(shape.tail))
     for i, (start, end) in enumerate(itertools.pairwise(points)):
-        radius = float(np.interp((i + 0.5) / (len(points) - 1), at, thickness))
-        ring = end_ring if tip and i >= len(points) - 4 else rings[i % len(rings)]
-        ring.bone(start, end, radius)
+        radius = float(np.interp((i + 0.5) / (len(points) - 1), steps, shape.tail))
+        rings[i].bone(start, end, radius)
 
 
-def eyes(
-    figure: Figure,
-    center: tuple[float, float, float],
-    radii: tuple[float, float, float],
-    color: Color,
-    pupil: tuple[float, float] | None = ROUND_PUPIL,
-    *,
-    roll: float = 0.0,
-    yaw: float = 18.0,
-) -> None:
-    """Add a pair of eyes in the coordinates of the head."""
-    x, y, z = center
+def _add_mane(figure: Figure, color: Color, skeleton: Skeleton) -> None:
+    region = figure.region(skeleton.trunk, Coat(color), (0, 1, -0.4), 0.05)
+    start, end = skeleton.trunk.at((0, 0.42, 0.62)), skeleton.head.at((0, 0.95, -0.15))
+    for share in np.linspace(0, 1, 6):
+        tuft = Frame(start + share * (end - start), turn())
+        region.add(Part((0, 0.02, -0.06), (0.05, 0.17, 0.17)), frame=tuft)
+
+
+def _add_ears(figure: Figure, ears: Ears, own: Individual, hair: float) -> None:
+    (x, y, z), (width, height, thickness) = ears.center, ears.radii
+    roll = ears.roll if own.ear_roll is None else own.ear_roll
     for side in (1, -1):
-        solid = ellipsoid(figure.head, (side * x, y, z), radii, turn(side * yaw, 0, side * roll))
-        figure.details.append(Detail(solid, color, 1.0, pupil))
-
-
-def nose(
-    figure: Figure,
-    center: tuple[float, float, float],
-    radii: tuple[float, float, float],
-    color: Color,
-) -> None:
-    """Add the bare tip of a nose."""
-    figure.details.append(Detail(ellipsoid(figure.head, center, radii), color, 0.5))
-
-
-def mouth(
-    figure: Figure, top: tuple[float, float, float], width: float, drop: float, back: float
-) -> None:
-    """Add a closed mouth: a line down from the nose, then one to each side."""
-    line = Region(figure.head, Coat(NOSE), (0, -1, 0), 0)
-    x, y, z = top
-    fork = figure.head.at((x, y - drop, z - 0.02))
-    line.bone(figure.head.at(top), fork, 0.014 * figure.head.scale)
-    for side in (1, -1):
-        middle = figure.head.at((side * width * 0.5, y - drop * 1.35, z - back * 0.3))
-        end = figure.head.at((side * width, y - drop * 0.75, z - back))
-        line.bone(fork, middle, 0.018 * figure.head.scale)
-        line.bone(middle, end, 0.018 * figure.head.scale)
-    figure.details.extend(Detail(solid, (0.10, 0.06, 0.06)) for solid in line.solids)
-
-
-def ears(
-    figure: Figure,
-    coat: Coat,
-    base: tuple[float, float, float],
-    radii: tuple[float, float, float],
-    hair: float,
-    *,
-    roll: float,
-    yaw: float = 0.0,
-    pitch: float = 0.0,
-    roundness: float | None = None,
-) -> None:
-    """Add a pair of ears: ellipsoids, or horns where `roundness` is given.
-
-    In a coat's coordinates, x is outward, y up the ear, z out of its opening, in ear heights.
-    """
-    for side in (1, -1):
-        axes = turn(side * yaw, pitch, -side * roll)
-        frame = figure.head.inside((side * base[0], base[1], base[2]), axes, radii[1])
-        region = figure.region(frame, coat, (0, 1, 0), hair)
-        size = (radii[0] / radii[1], 1.0, radii[2] / radii[1])
-        if roundness is None:
-            region.blob((0, 0, 0), size)
-        else:
-            region.horn((0, 0, 0), size, roundness=roundness)
-
-
-def whiskers(figure: Figure, rng: Rng, root: tuple[float, float, float], length: float) -> None:
-    """Add four whiskers on each side."""
-    x, y, z = root
-    for side in (1, -1):
-        for row in np.linspace(-1, 1, 4):
-            start = (side * x, y + 0.06 * row, z)
-            reach = length * rng.uniform(0.8, 1.1)
-            bend = (side * (x + reach * 0.55), y + 0.16 * row + 0.10, z + 0.05)
-            tip = (side * (x + reach), y + 0.30 * row - 0.08, z - 0.25)
-            figure.whiskers.append(
-                (figure.head.at(start), figure.head.at(bend), figure.head.at(tip))
-            )
-
-
-def choose_pose(rng: Rng, build: Build, azimuth: float) -> Skeleton:
-    """Return a skeleton in one of the poses that the build allows."""
-    return pose(build, str(rng.choice(build.poses)), azimuth, rng)
-
-
-def snout(face: Region, length: float, width: float, height: float, drop: float = 0.25) -> None:
-    """Add a muzzle that narrows towards the nose; in units of the head."""
-    for share in (0.0, 0.5, 1.0):
-        narrow = 1 - 0.28 * share
-        center = (0, -drop - 0.06 * share, 0.55 + (length - 0.2) * share)
-        face.blob(center, (width * narrow, height * narrow, 0.34))
-
-
-def tongue(figure: Figure, center: tuple[float, float, float]) -> None:
-    """Add a tongue that hangs out."""
-    solid = ellipsoid(figure.head, center, (0.13, 0.24, 0.07), turn(0, -12))
-    figure.details.append(Detail(solid, (0.86, 0.42, 0.45), 0.3))
+        axes = turn(side * ears.yaw, ears.pitch, -side * roll)
+        frame = figure.head.inside((side * x, y, z), axes, height)
+        region = figure.region(frame, own.ears, (0, 1, 0), hair)
+        size = (width / height, 1.0, thickness / height)
+        region.add(Part((0, 0, 0), size, roundness=ears.roundness))

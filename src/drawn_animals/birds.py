@@ -1,122 +1,131 @@
 """Penguins, owls, ducks and songbirds."""
 
-from __future__ import annotations
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from drawn_animals.anatomy import WHITE, Rng, eyes, vary
-from drawn_animals.coats import Coat, beyond, patches, spot, stripes
-from drawn_animals.figure import Detail, Figure, Region, Solid, ellipsoid
-from drawn_animals.space import Frame, turn, vector
+from drawn_animals.coats import Coat, Color, beyond, patches, spot, stripes
+from drawn_animals.figure import Bone, Feature, Figure, Part
+from drawn_animals.parts import WHITE, eyes, one_of, vary
+from drawn_animals.space import WORLD, Frame, Point, Rng, turn, vector
+
+ORANGE: Color = (0.92, 0.55, 0.12)
+SIDE_EYES = eyes((0.68, 0.22, 0.58), (0.13, 0.13, 0.10), (0.25, 0.12, 0.05), (0.7, 0.7), yaw=52)
+OWL_EYES = eyes((0.40, 0.10, 0.66), (0.30, 0.30, 0.12), (0.92, 0.62, 0.10), (0.5, 0.5), yaw=14)
+EAR_TUFTS = Part((0.55, 0.6, 0.2), (0.22, 0.6, 0.14), roll=-25, roundness=0.3, paired=True)
+BACKS_AND_BREASTS: tuple[tuple[Color, Color], ...] = (
+    ((0.25, 0.40, 0.68), (0.90, 0.70, 0.35)),
+    ((0.42, 0.35, 0.28), (0.85, 0.36, 0.15)),
+    ((0.10, 0.10, 0.11), (0.92, 0.91, 0.88)),
+    ((0.45, 0.52, 0.22), (0.90, 0.82, 0.30)),
+)
+
+Plumage = tuple[Coat, Coat, Coat]
+"""The coats of body, wings and head."""
 
 
-def bird(rng: Rng, azimuth: float) -> Figure:
-    """A penguin, an owl, a duck or a songbird."""
-    kind = str(rng.choice(("penguin", "owl", "duck", "songbird")))
-    height = {"penguin": 1.0, "owl": 0.85, "duck": 0.62, "songbird": 0.62}[kind]
-    steep = {"penguin": 84, "owl": 80, "duck": 8, "songbird": 38}[kind]
-    body = Frame(vector((0, height, 0)), turn(0, steep + rng.normal(0, 3)))
-    gaze = turn(
-        float(np.clip(azimuth * rng.uniform(0.3, 1.0), -80, 80)), rng.normal(0, 6), rng.normal(0, 5)
-    )
-    top = {
-        "penguin": (0, 0.02, 1.02),
-        "owl": (0, -0.05, 0.80),
-        "duck": (0, 0.85, 0.92),
-        "songbird": (0, 0.30, 0.82),
-    }[kind]
-    head = Frame(
-        body.at(top), gaze, {"penguin": 0.30, "owl": 0.48, "duck": 0.30, "songbird": 0.36}[kind]
-    )
-    plumage = _plumage(rng, kind)
-    figure = Figure(head)
-    belly = figure.region(body, plumage["body"], (0, 0, -1), 0.03)
-    width = {"penguin": 0.46, "owl": 0.52, "duck": 0.50, "songbird": 0.46}[kind]
-    belly.blob((0, 0, 0), (width, width * 0.95, 0.95 if kind != "songbird" else 0.8))
-    belly.blob((0, -0.05, 0.45), (width * 0.78, width * 0.78, 0.5))
-    belly.bone(
-        body.at((0, 0.05, 0.6)),
-        head.at((0, -0.3, -0.1)),
-        head.scale * (0.62 if kind == "duck" else 0.9),
-    )
-    wings = figure.region(body, plumage["wings"], (0, 0, -1), 0.04)
-    wings.pair((width * 0.88, 0.05, -0.1), (0.10 if kind != "owl" else 0.14, 0.30, 0.72), yaw=-4)
-    if kind != "penguin":
-        wings.blob((0, 0.08, -1.0), (0.20, 0.06, 0.42))
-    face = figure.region(head, plumage["head"], (0, 0.3, -1), 0.02)
-    face.blob((0, 0, 0), (1, 0.96, 0.95) if kind != "owl" else (1.0, 0.85, 0.8))
-    orange = (0.92, 0.55, 0.12) if kind != "songbird" else (0.30, 0.25, 0.20)
-    beak = {
-        "penguin": (0.20, 0.75, 0.18),
-        "owl": (0.14, 0.38, 0.14),
-        "duck": (0.34, 0.85, 0.14),
-        "songbird": (0.16, 0.50, 0.15),
-    }[kind]
-    place = {
-        "penguin": (0, -0.05, 0.8),
-        "owl": (0, -0.05, 0.70),
-        "duck": (0, -0.15, 0.75),
-        "songbird": (0, 0, 0.82),
-    }[kind]
-    tilt = turn(0, {"penguin": -84, "owl": -140, "duck": -98, "songbird": -90}[kind])
-    solid = ellipsoid(head, place, beak, tilt)
-    figure.details.append(
-        Detail(Solid(solid.center, solid.shape, 0.6 if kind == "duck" else 0.25), orange, 0.3)
-    )
-    if kind == "owl":
-        eyes(figure, (0.40, 0.10, 0.66), (0.30, 0.30, 0.12), (0.92, 0.62, 0.10), (0.5, 0.5), yaw=14)
-        tufts = figure.region(head, plumage["wings"], (0, 1, 0), 0.03)
+@dataclass(frozen=True)
+class Bird:
+    """A species of birds; `Bird(rng, azimuth)` is a figure of one."""
+
+    plumage: Callable[[Rng], Plumage]
+    height: float
+    """Of the middle of the body over the ground."""
+    pitch: float
+    """Of the body, in degrees; 90 is upright."""
+    radii: tuple[float, float]
+    """Of the body: across and along."""
+    head: tuple[Point, float]
+    """Its place in the coordinates of the body, and its half-width."""
+    beak: Part
+    skull: Point = (1, 0.96, 0.95)
+    neck: float = 0.9
+    """Radius in units of the head."""
+    wing: float = 0.10
+    """Half the thickness."""
+    toes: float = 0.15
+    """How far ahead of the hips."""
+    bare: Color = ORANGE
+    """Of beak and feet."""
+    eyes: Feature = SIDE_EYES
+    tail: tuple[Part, ...] = (Part((0, 0.08, -1.0), (0.20, 0.06, 0.42)),)
+    tufts: tuple[Part, ...] = ()
+
+    def __call__(self, rng: Rng, azimuth: float) -> Figure:
+        """Return a bird whose head turns to a viewer at `azimuth` (degrees)."""
+        body = Frame(vector((0, self.height, 0)), turn(0, self.pitch + rng.normal(0, 3)))
+        yaw = float(np.clip(azimuth * rng.uniform(0.3, 1.0), -80, 80))
+        place, size = self.head
+        head = Frame(body.at(place), turn(yaw, rng.normal(0, 6), rng.normal(0, 5)), size)
+        figure = Figure(head)
+        width, length = self.radii
+        on_body, on_wings, on_head = self.plumage(rng)
+        belly = figure.region(body, on_body, (0, 0, -1), 0.03)
+        belly.add(Part((0, 0, 0), (width, width * 0.95, length)))
+        belly.add(Part((0, -0.05, 0.45), (width * 0.78, width * 0.78, 0.5)))
+        belly.bone(body.at((0, 0.05, 0.6)), head.at((0, -0.3, -0.1)), head.scale * self.neck)
+        wing = Part((width * 0.88, 0.05, -0.1), (self.wing, 0.30, 0.72), yaw=-4, paired=True)
+        figure.region(body, on_wings, (0, 0, -1), 0.04).add(wing, *self.tail)
+        figure.region(head, on_head, (0, 0.3, -1), 0.02).add(Part((0, 0, 0), self.skull))
+        figure.add(Feature(self.beak, self.bare, 0.3), self.eyes)
+        if self.tufts:
+            figure.region(head, on_wings, (0, 1, 0), 0.03).add(*self.tufts)
         for side in (1, -1):
-            tufts.horn(
-                (side * 0.55, 0.6, 0.2), (0.22, 0.6, 0.14), turn(0, 0, -side * 25), roundness=0.3
-            )
-    else:
-        eyes(figure, (0.68, 0.22, 0.58), (0.13, 0.13, 0.10), (0.25, 0.12, 0.05), (0.7, 0.7), yaw=52)
-    for side in (1, -1):
-        foot = vector((side * 0.22, 0.06, 0.15 if kind != "owl" else 0.3))
-        shank = Region(Frame(foot, turn()), Coat(orange), (0, 1, 0), 0)
-        shank.bone(vector((side * 0.22, max(height - width, 0.2), 0)), foot, 0.05)
-        shank.blob((0, -0.02, 0.1), (0.17, 0.05, 0.24))
-        figure.details.extend(Detail(part, orange) for part in shank.solids)
-    return figure
+            hip = (side * 0.22, max(self.height - width, 0.2), 0)
+            foot = vector((side * 0.22, 0.06, self.toes))
+            toes = Part((0, -0.02, 0.1), (0.17, 0.05, 0.24))
+            figure.add(Feature(Bone(hip, foot, 0.05), self.bare), frame=WORLD)
+            figure.add(Feature(toes, self.bare), frame=Frame(foot, turn()))
+        return figure
 
 
-def _plumage(rng: Rng, kind: str) -> dict[str, Coat]:
-    if kind == "penguin":
-        dark = vary(rng, (0.09, 0.09, 0.11), 0.01)
-        body = Coat(dark, ((spot((0, -0.5, 0), (0.36, 0.5, 1.0)), WHITE),))
-        head = Coat(
-            dark, ((spot((0.75, -0.25, 0.1), (0.4, 0.45, 0.5), mirrored=True), (0.95, 0.72, 0.2)),)
-        )
-        return {"body": body, "wings": Coat(dark), "head": head}
-    if kind == "owl":
-        brown, pale = vary(rng, (0.46, 0.34, 0.23)), vary(rng, (0.82, 0.72, 0.56))
-        body = Coat(pale, ((stripes(rng, (0.3, 0, 1), 4.0, 0.4, 0.3), brown),))
-        disc = spot((0.4, 0.08, 0.8), (0.48, 0.48, 0.6), mirrored=True)
-        return {
-            "body": body,
-            "wings": Coat(brown, ((patches(rng, 2.0, 0.3), pale),)),
-            "head": Coat(brown, ((disc, pale),)),
-        }
-    if kind == "duck":
-        if rng.random() < 0.5:
-            return dict.fromkeys(
-                ("body", "wings", "head"), Coat(vary(rng, rng.choice([WHITE, (0.93, 0.80, 0.30)])))
-            )
-        gray = vary(rng, (0.62, 0.60, 0.57))
-        body = Coat(gray, ((beyond((0, 0, 1), 0.45), (0.35, 0.20, 0.13)),))
-        head = Coat((0.08, 0.32, 0.18), ((beyond((0, -1, 0), 0.75), WHITE),))
-        return {"body": body, "wings": Coat((0.48, 0.42, 0.36)), "head": head}
-    palette = (
-        ((0.25, 0.40, 0.68), (0.90, 0.70, 0.35)),
-        ((0.42, 0.35, 0.28), (0.85, 0.36, 0.15)),
-        ((0.10, 0.10, 0.11), (0.92, 0.91, 0.88)),
-        ((0.45, 0.52, 0.22), (0.90, 0.82, 0.30)),
-    )
-    back, breast = (vary(rng, color) for color in palette[int(rng.integers(len(palette)))])
-    body = Coat(back, ((beyond((0, -1, 0.4), 0.15), breast),))
-    return {
-        "body": body,
-        "wings": Coat(back),
-        "head": Coat(back, ((spot((0, -0.6, 0.5), (0.7, 0.55, 0.8)), breast),)),
-    }
+def _penguin(rng: Rng) -> Plumage:
+    dark = Coat(vary(rng, (0.09, 0.09, 0.11), 0.01))
+    cheeks = spot((0.75, -0.25, 0.1), (0.4, 0.45, 0.5), mirrored=True)
+    belly = spot((0, -0.5, 0), (0.36, 0.5, 1.0))
+    return dark.with_paint(belly, WHITE), dark, dark.with_paint(cheeks, (0.95, 0.72, 0.2))
+
+
+def _owl(rng: Rng) -> Plumage:
+    brown, pale = Coat(vary(rng, (0.46, 0.34, 0.23))), Coat(vary(rng, (0.82, 0.72, 0.56)))
+    discs = spot((0.4, 0.08, 0.8), (0.48, 0.48, 0.6), mirrored=True)
+    body = pale.with_paint(stripes(rng, (0.3, 0, 1), 4.0, 0.4, 0.3), brown.base)
+    wings = brown.with_paint(patches(rng, 2.0, 0.3), pale.base)
+    return body, wings, brown.with_paint(discs, pale.base)
+
+
+def _duck(rng: Rng) -> Plumage:
+    if rng.random() < 0.5:
+        plain = Coat(vary(rng, one_of(rng, (WHITE, (0.93, 0.80, 0.30)))))
+        return plain, plain, plain
+    body = Coat(vary(rng, (0.62, 0.60, 0.57)))
+    body = body.with_paint(beyond((0, 0, 1), 0.45), (0.35, 0.20, 0.13))
+    head = Coat((0.08, 0.32, 0.18)).with_paint(beyond((0, -1, 0), 0.75), WHITE)
+    return body, Coat((0.48, 0.42, 0.36)), head
+
+
+def _songbird(rng: Rng) -> Plumage:
+    back, breast = (vary(rng, color) for color in one_of(rng, BACKS_AND_BREASTS))
+    coat, throat = Coat(back), spot((0, -0.6, 0.5), (0.7, 0.55, 0.8))
+    body = coat.with_paint(beyond((0, -1, 0.4), 0.15), breast)
+    return body, coat, coat.with_paint(throat, breast)
+
+
+# fmt: off
+BIRDS = {
+    #                           height pitch radii        head                        beak
+    "penguin":  Bird(_penguin,  1.00,  84,  (0.46, 0.95), ((0,  0.02, 1.02), 0.30),
+                     Part((0, -0.05, 0.80), (0.20, 0.75, 0.18), pitch=-84, roundness=0.25),
+                     tail=()),
+    "owl":      Bird(_owl,      0.85,  80,  (0.52, 0.95), ((0, -0.05, 0.80), 0.48),
+                     Part((0, -0.05, 0.70), (0.14, 0.38, 0.14), pitch=-140, roundness=0.25),
+                     skull=(1, 0.85, 0.8), wing=0.14, toes=0.3, eyes=OWL_EYES, tufts=(EAR_TUFTS,)),
+    "duck":     Bird(_duck,     0.62,   8,  (0.50, 0.95), ((0,  0.85, 0.92), 0.30),
+                     Part((0, -0.15, 0.75), (0.34, 0.85, 0.14), pitch=-98, roundness=0.6),
+                     neck=0.62),
+    "songbird": Bird(_songbird, 0.62,  38,  (0.46, 0.80), ((0,  0.30, 0.82), 0.36),
+                     Part((0,  0.00, 0.82), (0.16, 0.50, 0.15), pitch=-90, roundness=0.25),
+                     bare=(0.30, 0.25, 0.20)),
+}
+# fmt: on

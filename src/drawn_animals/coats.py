@@ -1,13 +1,12 @@
 """Coats: a base color and what is painted over it, as functions of the place on the body."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
-from drawn_animals.space import Array, Point, dot, portable, transform, turn, vector
+from drawn_animals.space import Array, Point, Rng, dot, portable, transform, turn, vector
 
 Color = tuple[float, float, float]
 Cover = Callable[[Array], Array]
@@ -21,9 +20,9 @@ class Coat:
     base: Color
     paints: tuple[tuple[Cover, Color], ...] = ()
 
-    def with_paint(self, cover: Cover, color: Color) -> Coat:
+    def with_paint(self, cover: Cover, color: Color) -> Self:
         """Return this coat with one more paint on top."""
-        return Coat(self.base, (*self.paints, (cover, color)))
+        return replace(self, paints=(*self.paints, (cover, color)))
 
     def colors(self, places: Array) -> Array:
         """Return the (3, N) colors at (3, N) places."""
@@ -89,7 +88,7 @@ def between(direction: Point, low: float, high: float, softness: float = 0.15) -
     return cover
 
 
-def waves(rng: np.random.Generator, frequency: float, count: int = 4) -> Callable[[Array], Array]:
+def waves(rng: Rng, frequency: float, count: int = 4) -> Callable[[Array], Array]:
     """Return a smooth random function of the place, about −1 to 1, `frequency` waves a unit."""
     directions = rng.normal(size=(count, 3)).astype(np.float32)
     directions *= frequency * 2 * np.pi / np.linalg.norm(directions, axis=1, keepdims=True)
@@ -100,7 +99,7 @@ def waves(rng: np.random.Generator, frequency: float, count: int = 4) -> Callabl
 
 
 def stripes(
-    rng: np.random.Generator,
+    rng: Rng,
     direction: Point,
     frequency: float,
     share: float = 0.45,
@@ -119,9 +118,7 @@ def stripes(
     return cover
 
 
-def patches(
-    rng: np.random.Generator, frequency: float, edge: float = 0.1, softness: float = 0.15
-) -> Cover:
+def patches(rng: Rng, frequency: float, edge: float = 0.1, softness: float = 0.15) -> Cover:
     """Cover irregular patches."""
     field = waves(rng, frequency, count=5)
     return lambda places: ramp(field(places), edge, softness)

@@ -1,11 +1,9 @@
-"""What an animal is made of: solids for its flesh, regions for its coat, details for its face."""
-
-from __future__ import annotations
+"""What an animal is made of: solids for its flesh, regions for its coat, features for its face."""
 
 from dataclasses import dataclass, field
 
 from drawn_animals.coats import Coat, Color
-from drawn_animals.space import Array, Frame, Point, axes_along, lengths, transform, turn, vector
+from drawn_animals.space import WORLD, Array, Frame, Point, axes_along, lengths, turn, vector
 
 
 @dataclass(frozen=True)
@@ -20,17 +18,56 @@ class Solid:
     shape: Array
     roundness: float | None = None
 
-    @property
-    def is_horn(self) -> bool:
-        """Return whether this is a horn."""
-        return self.roundness is not None
+
+@dataclass(frozen=True)
+class Part:
+    """An ellipsoid, or a horn where `roundness` is given, in the coordinates of some frame.
+
+    A horn rises along y; its `radii` are half-width, height and half-thickness. Angles are those of
+    `turn`. A `paired` part has its mirror image on the other side of the body.
+    """
+
+    center: Point
+    radii: Point
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+    roundness: float | None = None
+    paired: bool = False
+
+    def solids(self, frame: Frame) -> list[Solid]:
+        """Return this part, and its mirror image if it has one, in the world."""
+        x, y, z = self.center
+        placed = [
+            frame.inside((side * x, y, z), turn(side * self.yaw, self.pitch, side * self.roll))
+            for side in ((1, -1) if self.paired else (1,))
+        ]
+        return [
+            Solid(own.origin, own.axes * (own.scale * vector(self.radii)), self.roundness)
+            for own in placed
+        ]
 
 
 @dataclass(frozen=True)
-class Detail:
-    """A hard, smooth thing on the surface: an eye, a nose, a claw, a beak."""
+class Bone:
+    """An ellipsoid that reaches a little over its ends, in the coordinates of some frame."""
 
-    solid: Solid
+    start: Point
+    end: Point
+    radius: float
+
+    def solids(self, frame: Frame) -> list[Solid]:
+        """Return this bone in the world."""
+        start, end, radius = frame.at(self.start), frame.at(self.end), frame.scale * self.radius
+        half = float(lengths(end - start)) / 2 + 0.7 * radius
+        return [Solid((start + end) / 2, axes_along(end - start) * vector((radius, half, radius)))]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A hard, smooth thing on the surface: an eye, a nose, a hoof, a beak."""
+
+    part: Part | Bone
     color: Color
     gloss: float = 0.0
     pupil: tuple[float, float] | None = None
@@ -50,35 +87,14 @@ class Region:
     hair: float
     solids: list[Solid] = field(default_factory=list)
 
-    def blob(self, center: Point, radii: Point, tilt: Array | None = None) -> None:
-        """Add an ellipsoid."""
-        self.solids.append(ellipsoid(self.frame, center, radii, tilt))
+    def add(self, *parts: Part | Bone, frame: Frame | None = None) -> None:
+        """Add parts that are given in the region's own coordinates or those of another frame."""
+        for part in parts:
+            self.solids += part.solids(frame or self.frame)
 
-    def pair(self, center: Point, radii: Point, *, roll: float = 0.0, yaw: float = 0.0) -> None:
-        """Add an ellipsoid on the left and its mirror image on the right."""
-        x, y, z = center
-        self.blob((x, y, z), radii, turn(yaw, 0, roll))
-        self.blob((-x, y, z), radii, turn(-yaw, 0, -roll))
-
-    def horn(
-        self, base: Point, radii: Point, tilt: Array | None = None, roundness: float = 0.2
-    ) -> None:
-        """Add a horn that rises along y; `radii` are its half-width, height and half-thickness."""
-        solid = ellipsoid(self.frame, base, radii, tilt)
-        self.solids.append(Solid(solid.center, solid.shape, roundness))
-
-    def bone(self, start: Array, end: Array, thickness: float) -> None:
-        """Add an ellipsoid that reaches a little over both of its world points."""
-        along = end - start
-        half = float(lengths(along)) / 2 + 0.7 * thickness
-        shape = axes_along(along) * vector((thickness, half, thickness))
-        self.solids.append(Solid((start + end) / 2, shape))
-
-
-def ellipsoid(frame: Frame, center: Point, radii: Point, tilt: Array | None = None) -> Solid:
-    """Return an ellipsoid given in the coordinates of `frame`."""
-    axes = frame.axes if tilt is None else transform(frame.axes, tilt)
-    return Solid(frame.at(center), axes * (frame.scale * vector(radii)))
+    def bone(self, start: Point, end: Point, radius: float) -> None:
+        """Add a bone between two points of the world."""
+        self.add(Bone(start, end, radius), frame=WORLD)
 
 
 @dataclass
@@ -87,7 +103,7 @@ class Figure:
 
     head: Frame
     regions: list[Region] = field(default_factory=list)
-    details: list[Detail] = field(default_factory=list)
+    features: list[tuple[Feature, Solid]] = field(default_factory=list)
     whiskers: list[tuple[Array, Array, Array]] = field(default_factory=list)
     """Each a quadratic curve: root, bend, tip."""
     woolly: bool = False
@@ -97,6 +113,11 @@ class Figure:
         region = Region(frame, coat, flow, hair)
         self.regions.append(region)
         return region
+
+    def add(self, *features: Feature, frame: Frame | None = None) -> None:
+        """Add features that are given in the coordinates of the head or of another frame."""
+        for feature in features:
+            self.features += [(feature, s) for s in feature.part.solids(frame or self.head)]
 
     def solids(self) -> list[Solid]:
         """Return all solids with hair on them."""

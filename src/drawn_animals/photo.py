@@ -1,19 +1,20 @@
-"""The photographer and the camera: framing, exposure, noise, JPEG. Neither knows the label."""
-
-from __future__ import annotations
+"""Framing, light, exposure, noise and JPEG, all chosen without knowing the kind of animal."""
 
 import io
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter, laplace
 
 from drawn_animals.anatomy import Species
-from drawn_animals.figure import Figure, Solid, ellipsoid
-from drawn_animals.render import Camera, Light, bounds, ground_shadow, render
-from drawn_animals.scenes import SCENES, Scene, background, foreground
-from drawn_animals.space import Array, dot, portable, transform, turn, unit, vector
+from drawn_animals.camera import Camera
+from drawn_animals.figure import Figure, Part
+from drawn_animals.filters import gaussian, laplacian
+from drawn_animals.foreground import foreground
+from drawn_animals.light import Light, ground_shadow
+from drawn_animals.render import render
+from drawn_animals.scenes import SCENES, Scene
+from drawn_animals.space import Array, Rng, dot, portable, transform, turn, unit, vector
 
 LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 MAX_POWER, MAX_STRETCH, MAX_TINT, MAX_SHARPENING = 1.8, 1.7, 1.1, 2.0
@@ -36,7 +37,7 @@ class Shot:
     offset: tuple[float, float]
     """Where in the free space the animal stands, −1 to 1 in x and y."""
     empty_draw: float
-    """Uniform in [0, 1): whether an `other` picture shows no animal."""
+    """Uniform in [0, 1): whether a picture of `other` shows no animal."""
     scene: str
     """A key of `SCENES`."""
     quality: int
@@ -56,8 +57,8 @@ class Shot:
     mirrored: bool
 
 
-def plan(rng: np.random.Generator) -> Shot:
-    """Return a random shot; the same distribution for every label."""
+def plan(rng: Rng) -> Shot:
+    """Return a random shot; the same distribution for every kind."""
     long_side = int(rng.integers(220, 421))
     aspect = float(rng.choice((1.0, 4 / 3, 3 / 4, 3 / 2, 2 / 3, 5 / 4, 4 / 5)))
     short_side = max(round(long_side * min(aspect, 1 / aspect)), 200)
@@ -88,13 +89,13 @@ def aim(shot: Shot, figure: Figure, size: tuple[int, int]) -> Camera:
     """Return a camera that shows the figure as planned in a picture of `size` (w, h) px."""
     width, height = size
     rotation = turn(shot.azimuth, shot.pitch).T
-    subject: list[Solid] = figure.solids() + [detail.solid for detail in figure.details]
+    subject = figure.solids() + [solid for _, solid in figure.features]
     target = vector((0, 0.8, 0))
     if shot.framing == "face":
-        subject = [ellipsoid(figure.head, (0, 0.15, 0), (1.25, 1.25, 1.25))]
+        subject = Part((0, 0.15, 0), (1.25, 1.25, 1.25)).solids(figure.head)
         target = figure.head.origin
     rough = Camera(rotation, target, 9.0, 100.0, (0.0, 0.0))
-    left, top, right, bottom = bounds(subject, rough)
+    left, top, right, bottom = rough.bounds(subject)
     zoom = shot.fill * min(width / (right - left), height / (bottom - top))
     free_x, free_y = width - zoom * (right - left), height - zoom * (bottom - top)
     x = width / 2 - zoom * (left + right) / 2 + shot.offset[0] * free_x / 2
@@ -102,7 +103,7 @@ def aim(shot: Shot, figure: Figure, size: tuple[int, int]) -> Camera:
     return Camera(rotation, target, 9.0, 100.0 * zoom, (x, y))
 
 
-def illuminate(rng: np.random.Generator, scene: Scene) -> Light:
+def illuminate(rng: Rng, scene: Scene) -> Light:
     """Return a light from above and in front, tinted by the scene."""
     direction = unit((rng.uniform(-0.9, 0.9), rng.uniform(0.35, 1.0), rng.uniform(0.3, 1.0)))
     warmth = rng.normal(0, 0.05)
@@ -111,9 +112,7 @@ def illuminate(rng: np.random.Generator, scene: Scene) -> Light:
     return Light(direction, key, ambient * vector(scene.sky), 0.55 * ambient * vector(scene.ground))
 
 
-def photograph(
-    species: Species, rng: np.random.Generator, shot: Shot, *, empty: bool = False
-) -> bytes:
+def photograph(species: Species, rng: Rng, shot: Shot, *, empty: bool = False) -> bytes:
     """Return a JPEG of one animal of the species, or of its place without it."""
     width, height = shot.size
     large = (2 * width, 2 * height)
@@ -121,11 +120,11 @@ def photograph(
     camera = aim(shot, figure, large)
     feet = camera.pixel(vector((0, 0, -1.5)))[1] / large[1]
     horizon = float(np.clip(feet - rng.uniform(0.02, 0.25), 0.12, 0.85))
-    scene = background(
-        shot.scene, rng, shot.size, horizon, rng.uniform(0, 0.012) * max(width, height)
-    )
+    scene = SCENES[shot.scene]
+    blur_px = rng.uniform(0, 0.012) * max(width, height)
+    backdrop = scene.background(rng, shot.size, horizon, blur_px)
     light = illuminate(rng, scene)
-    picture = scene.backdrop
+    picture = backdrop
     if not empty:
         shadow = ground_shadow(
             figure, camera.scaled(0.5), transform(camera.rotation.T, light.direction), shot.size
@@ -135,7 +134,7 @@ def photograph(
     if rng.random() < 0.3:
         colors, opacity = foreground(rng, shot.size, rng.uniform(0, 0.008) * width)
         picture = picture * (1 - opacity) + colors
-    return develop(picture, scene.backdrop, rng, shot)
+    return develop(picture, backdrop, rng, shot)
 
 
 def shrink(pixels: Array) -> Array:
@@ -145,7 +144,7 @@ def shrink(pixels: Array) -> Array:
     return small
 
 
-def develop(picture: Array, reference: Array, rng: np.random.Generator, shot: Shot) -> bytes:
+def develop(picture: Array, reference: Array, rng: Rng, shot: Shot) -> bytes:
     """Return the (3, h, w) picture as a JPEG.
 
     Brightness, contrast and sharpness are brought to those of the shot, the mean tint to that of
@@ -200,18 +199,18 @@ def focus(picture: Array, sharpness: float) -> Array:
     `sharpness` is that standard deviation; sharpening ends at its limit.
     """
     luma = dot(LUMA, picture)
-    now = laplace(luma)
+    now = laplacian(luma)
     if now.std() > sharpness:
         sigmas, values = [0.0], [float(now.std())]
         while values[-1] > sharpness and sigmas[-1] < 2:
             sigmas.append(1.4 * sigmas[-1] + 0.35)
-            values.append(float(laplace(gaussian_filter(luma, sigmas[-1])).std()))
+            values.append(float(laplacian(gaussian(luma, sigmas[-1])).std()))
         sigma = float(np.interp(-np.log(sharpness), -np.log(values), sigmas))
-        softer: Array = gaussian_filter(picture, (0, sigma, sigma))
+        softer: Array = gaussian(picture, sigma)
         return softer
-    blurred = gaussian_filter(picture, (0, 1, 1))
+    blurred = gaussian(picture, 1.0)
     edges = picture - blurred
-    gained = laplace(dot(LUMA, edges))
+    gained = laplacian(dot(LUMA, edges))
     a, b, c = gained.var(), (now * gained).mean(), now.var() - sharpness**2
     amount = float((np.sqrt(max(b * b - a * c, 0)) - b) / max(a, 1e-9))
     sharper: Array = picture + min(amount, MAX_SHARPENING) * edges

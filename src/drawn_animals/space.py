@@ -1,15 +1,14 @@
 """Points, directions and frames in three dimensions: x to the animal's left, y up, z ahead."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+Rng = np.random.Generator
 Array = NDArray[Any]
 Point = Sequence[float] | Array
 
@@ -38,8 +37,11 @@ def dot(direction: Point, vectors: Array) -> Array:
 
 
 def transform(matrix: Array, vectors: Array) -> Array:
-    """Return (n, …): the (n, 3) matrix times (3, …) vectors."""
-    return np.stack([dot(row, vectors) for row in matrix])
+    """Return (n, …): the (n, 3) matrix times (3, …) vectors, written out as in `dot`."""
+    x, y, z = vectors
+    a, b, c = np.asarray(matrix, np.float32).T.reshape(3, -1, *(1,) * (vectors.ndim - 1))
+    products: Array = a * x + b * y + c * z
+    return products
 
 
 def lengths(vectors: Array) -> Array:
@@ -97,14 +99,14 @@ class Frame:
         """Return the world position of a point given in this frame."""
         return self.origin + self.scale * transform(self.axes, vector(point))
 
-    def towards(self, direction: Point) -> Array:
+    def toward(self, direction: Point) -> Array:
         """Return the world direction of a direction given in this frame."""
         return transform(self.axes, vector(direction))
 
-    def inside(self, origin: Point, axes: Array | None = None, scale: float = 1.0) -> Frame:
+    def inside(self, origin: Point, axes: Array | None = None, scale: float = 1.0) -> Self:
         """Return a frame that is placed and turned relative to this one."""
         turned = self.axes if axes is None else transform(self.axes, axes)
-        return Frame(self.at(origin), turned, self.scale * scale)
+        return replace(self, origin=self.at(origin), axes=turned, scale=self.scale * scale)
 
 
 WORLD = Frame(np.zeros(3, np.float32), np.eye(3, dtype=np.float32))

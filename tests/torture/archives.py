@@ -7,12 +7,13 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
-from pandacat.config.schema import FolderParams
 from pandacat.core.errors import PandacatError
-from pandacat.data.sources import archive
+from pandacat.data.sources.archive import EntryError, index_archive, open_archive
+from pandacat.labels import OTHER
 from torture.damage import damaged
 
-FOLDERS = FolderParams(panda=("panda",), cat=("cat", "cats"), other=("other",))
+LABEL_OF_FOLDER = dict.fromkeys(("panda", "cat", "cats", "other"), OTHER)
+"""No photo is required."""
 NAMES = ("panda/1.jpg", "a/cats/2.jpg", "other/é.jpg", "cat/\u65e5.png", ".x/cat/y")
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
@@ -28,15 +29,15 @@ def examine(data: bytes) -> str:
         path = Path(folder) / "photos.zip"
         path.write_bytes(data)
         try:
-            entries = archive.index_archive(path, FOLDERS, needed=()).photos
+            entries = index_archive(path, LABEL_OF_FOLDER).photos
         except PandacatError:
             return "refused"
         unread = 0
-        with archive.open_archive(path) as reader:
+        with open_archive(path) as reader:
             for entry in entries:
                 try:
                     assert len(reader.read(entry.name)) == entry.size_bytes
-                except archive.EntryError:
+                except EntryError:
                     unread += 1
         assert [file.name for file in Path(folder).iterdir()] == ["photos.zip"]
     return "read in part" if unread else "read"

@@ -1,4 +1,4 @@
-"""How bytes get damaged: changed, cut, doubled, spliced, and given absurd numbers."""
+"""Ways to damage bytes: change, cut, duplicate, splice them, and set absurd numbers."""
 
 import random
 from collections.abc import Sequence

@@ -56,10 +56,10 @@ def _failed_well(stage: str, ended: Ended) -> int:
     if ended.code == 0:
         return 0
     assert "Traceback" not in ended.output, f"{stage}: {ended.output[-2000:]}"
-    said = ended.output.strip().splitlines()[-1]
+    message = ended.output.strip().splitlines()[-1]
     assert re.fullmatch(
-        r"error: .*(No space.* Free disk space|Read-only.* Change its).*\.", said
-    ), f"{stage}: {said}"
+        r"error: .*(No space.* Free disk space|Read-only.* Change its).*\.", message
+    ), f"{stage}: {message}"
     return 1
 
 
@@ -103,8 +103,8 @@ def _disk_of(folder: Path, undisturbed: Project) -> Iterator[_Disk]:
     size = f"size={used + SPARE_BYTES}"
     subprocess.run(["mount", "-t", "tmpfs", "-o", size, "pandacat", str(folder)], check=True)
     try:
-        aside = shutil.ignore_patterns("cache", "tmp", "ballast")
-        shutil.copytree(undisturbed.folder, folder / "project", symlinks=True, ignore=aside)
+        unwanted = shutil.ignore_patterns("cache", "tmp", "ballast")
+        shutil.copytree(undisturbed.folder, folder / "project", symlinks=True, ignore=unwanted)
         yield _Disk(folder, Project(folder / "project"))
     finally:
         subprocess.run(["umount", str(folder)], check=True)

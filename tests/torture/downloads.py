@@ -13,14 +13,14 @@ from torture.project import small_params
 from torture.report import Row
 
 PORT = 7777
-"""Where the `kaggle` client looks for its test server."""
+"""On which the `kaggle` client expects its test server."""
 
 KILLS = 10
 PIECE_BYTES = 1 << 16
 
 
 def killed_downloads(folder: Path) -> list[Row]:
-    """Kill the stage while it downloads, over connections that break; then let it end."""
+    """Kill the stage while it downloads over connections that break; then let it finish."""
     generator = random.Random("downloads")
     params = small_params()
     params["photos"] |= {"source": "kaggle", "kaggle": {"dataset": "someone/animals"}}
@@ -33,8 +33,8 @@ def killed_downloads(folder: Path) -> list[Row]:
         assert calm.code == 0, calm.output[-2000:]
         disturbed.remove_outputs("fetch_photos")
         while kills < KILLS:
-            trouble = [broken_after(generator.randrange(1 << 20)), status(503), _slowly]
-            server.transfers = [generator.choice(trouble), *[_slowly] * 1000]
+            failures = [broken_after(generator.randrange(1 << 20)), status(503), _slowly]
+            server.transfers = [generator.choice(failures), *[_slowly] * 1000]
             moment = generator.uniform(0.3, 1) * calm.seconds
             ended = disturbed.run_stage("fetch_photos", kill_after=moment, environment=environment)
             kills += ended.code == -9
@@ -48,7 +48,7 @@ def killed_downloads(folder: Path) -> list[Row]:
         _require_whole(disturbed.folder, server, must_be_there=True)
         resumed = sum(bool(span) for span in server.ranges())
     done = "over a slow connection that breaks, with the real `kaggle` client"
-    happened = f"the same bytes in the end; {resumed} times it went on where it had stopped"
+    happened = f"the same bytes in the end; {resumed} times it resumed where it had stopped"
     return [Row("`kill -9` of a download", done, kills, happened)]
 
 
@@ -61,7 +61,7 @@ def _archive() -> bytes:
 
 
 def _slowly(handler: Handler) -> None:
-    """Send what was asked for in pieces, over some two seconds."""
+    """Send what was requested in pieces, over some two seconds."""
     send = handler.wfile.write
 
     def in_pieces(content: bytes) -> int:

@@ -1,7 +1,7 @@
-"""Mutants by the thousand, examined in processes that may die of it.
+"""Thousands of mutants, each examined in a process that may crash.
 
 A target is a module of this package with two functions: `mutant(number)` returns the bytes of that
-mutant, the same every time, and `examine(data)` returns its fate in a word or raises.
+mutant, the same every time, and `examine(data)` returns the outcome in a word or raises.
 """
 
 import importlib
@@ -25,19 +25,21 @@ MEMORY_BYTES = 2 << 30
 
 @dataclass
 class Findings:
-    """What became of a target's mutants."""
+    """The outcomes of a target's mutants."""
 
-    fates: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
-    """What must not happen, with the number of the mutant."""
+    """Crashes, hangs and unexpected errors, with the number of the mutant."""
     slowest_seconds: float = 0.0
     peak_megabytes: int = 0
-    """Of the hungriest worker."""
+    """Of the worker that took most."""
 
     def __str__(self) -> str:
-        fates = ", ".join(f"{count:,} {fate}" for fate, count in self.fates.most_common())
+        outcomes = ", ".join(
+            f"{count:,} {outcome}" for outcome, count in self.outcomes.most_common()
+        )
         return (
-            f"{fates}; slowest {self.slowest_seconds:.1f} s, at most {self.peak_megabytes} MB; "
+            f"{outcomes}; slowest {self.slowest_seconds:.1f} s, at most {self.peak_megabytes} MB; "
             f"{len(self.faults) or 'no'} faults"
         )
 
@@ -49,7 +51,7 @@ def fuzz(target: str, count: int, workers: int | None = None) -> Findings:
     with ThreadPoolExecutor(workers) as pool:
         shares = [range(first, count, workers) for first in range(workers)]
         for part in pool.map(lambda share: _examined(target, share), shares):
-            findings.fates += part.fates
+            findings.outcomes += part.outcomes
             findings.faults += part.faults
             findings.slowest_seconds = max(findings.slowest_seconds, part.slowest_seconds)
             findings.peak_megabytes = max(findings.peak_megabytes, part.peak_megabytes)
@@ -72,8 +74,8 @@ def _examined(target: str, numbers: range) -> Findings:
             match kind:
                 case "begin":
                     number = int(text)
-                case "fate":
-                    findings.fates[text] += 1
+                case "outcome":
+                    findings.outcomes[text] += 1
                 case "fault":
                     findings.faults.append(f"{target} mutant {number}: {text}")
                 case "slowest":
@@ -100,7 +102,7 @@ def _work(target: str, numbers: range) -> None:
         data = module.mutant(number)
         signal.setitimer(signal.ITIMER_REAL, SECONDS_EACH)  # SIGALRM ends the process
         try:
-            print("fate", module.examine(data))
+            print("outcome", module.examine(data))
         except Exception as error:
             print("fault", type(error).__name__, " ".join(str(error).split())[:200])
         left, _ = signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,4 +1,4 @@
-"""Damaged pictures of every format that Pillow reads."""
+"""Damaged images of every format that Pillow reads."""
 
 import io
 import random
@@ -17,7 +17,7 @@ SIDE_PX = 384
 
 
 def mutant(number: int) -> bytes:
-    """Return a damaged picture; every hundredth is not damaged at all."""
+    """Return a damaged image; every hundredth is not damaged at all."""
     generator = random.Random(f"photos {number}")
     if number % 100 == 0:
         return generator.choice(originals())
@@ -25,7 +25,7 @@ def mutant(number: int) -> bytes:
 
 
 def examine(data: bytes) -> str:
-    """Read it as `preprocess` does: an RGB picture or a reason, nothing else."""
+    """Decode it as `preprocess` does: an RGB image or a reason, nothing else."""
     try:
         photo = decode_photo(data, image_px=SIDE_PX, max_megapixels=100)
     except UnreadablePhotoError as error:
@@ -43,7 +43,7 @@ def examine(data: bytes) -> str:
 
 @cache
 def originals() -> tuple[bytes, ...]:
-    """Return photos and a drawn picture, in 36 forms."""
+    """Return photos and a drawn image, in 36 forms."""
     jpegs = [path.read_bytes() for path in sorted(EXAMPLES.glob("*.jpg"))[:6]]
     jpegs.append(draw("panda", 1, 1))
     with Image.open(EXAMPLES / "cat.jpg") as opened:

@@ -20,9 +20,6 @@ from pandacat.models.saved import DESCRIPTION
 UNREADABLE = "unreadable"
 """In place of the label of a file that can't be read."""
 
-WIDEST_SET = 30
-"""Characters for a prediction set on the terminal; a longer one shifts the rest of its line."""
-
 PIPELINE_FOLDERS = (
     *(paths.MNIST, paths.ARCHIVE.parent, paths.PHOTOS, paths.FEATURES, paths.PREDICTIONS),
     *(paths.MODELS, paths.METRICS, paths.PLOTS, paths.REPORTS),
@@ -35,7 +32,7 @@ def print_lines(
 ) -> None:
     """Print one line per photo: label or prediction set, the probabilities, the path."""
     width = max(6, *map(len, labels)) + 2
-    names = min(len(listed(labels[:-1])), WIDEST_SET) + 2 if prediction_sets else width
+    names = min(len(listed(labels[:-1])), 30) + 2 if prediction_sets else width
     columns = "".join(f"{label:>{width}}" for label in labels)
     _print_line(f"{'set' if prediction_sets else 'label':{names}}{columns}   photo")
     for prediction in predictions:

@@ -29,8 +29,10 @@ def run(options: argparse.Namespace) -> int:
     predictions = _predict(classifier, paths, failed)
     if table:
         write = WRITERS[options.output.suffix.lower()]
-        with atomic_write(table) as aside:
-            write(aside, predictions, classifier.labels, prediction_sets=options.prediction_sets)
+        with atomic_write(table) as temporary:
+            write(
+                temporary, predictions, classifier.labels, prediction_sets=options.prediction_sets
+            )
     else:
         print_lines(predictions, classifier.labels, prediction_sets=options.prediction_sets)
     if failed:
@@ -45,7 +47,7 @@ def _load(options: argparse.Namespace) -> Classifier:
     elif name is None:
         name = PRETRAINED
         where = options.models.absolute()
-        print_status(f"No fine-tuned model in {where}: this is --model {PRETRAINED}.")
+        print_status(f"No fine-tuned model in {where}: using --model {PRETRAINED}.")
     classifier = load_classifier(name, models=options.models)
     if options.prediction_sets and classifier.description.conformal is None:
         raise PandacatError(

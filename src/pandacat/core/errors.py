@@ -41,8 +41,8 @@ _NEXT_STEPS = {
     errno.ENAMETOOLONG: _SHORTER,
 }
 _INSTALL = (
-    "`make .venv/ready` in the project's folder installs all packages, and elsewhere "
-    "`pip install 'pandacat[pipeline]'`."
+    "`make .venv/ready` installs all packages in the project's folder, and "
+    "`pip install 'pandacat[pipeline]'` in other places."
 )
 _NO_MEMORY = (
     "out of memory",

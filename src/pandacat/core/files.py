@@ -31,19 +31,19 @@ def atomic_write(target: Path) -> Iterator[Path]:
         raise PandacatError(f"{str(target)!r} is not the name of a file: give one.")
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(target)
-    aside, old = _beside(target), _beside(_beside(target))
-    remove(aside)
+    temporary, old = _beside(target), _beside(_beside(target))
+    remove(temporary)
     try:
-        yield aside
-        if target.is_dir() and not aside.is_dir():
+        yield temporary
+        if target.is_dir() and not temporary.is_dir():
             raise PandacatError(f"{target} is a folder; give the name of a file.")
-        if target.exists() and aside.is_dir():  # which replaces nothing: the old one makes way
+        if target.exists() and temporary.is_dir():  # a folder is not replaced by a rename
             target.replace(old)
-        aside.replace(target)
+        temporary.replace(target)
     finally:
         if old.exists() and not target.exists():
             old.replace(target)
-        remove(aside)
+        remove(temporary)
         remove(old)
 
 
@@ -59,9 +59,9 @@ def _beside(path: Path) -> Path:
 
 def _remove_leftovers(target: Path) -> None:
     """Remove the temporary files that killed processes left beside `target`."""
-    aside = re.compile(rf"\.+{re.escape(target.name)}(\.(?P<process>\d+)\.part)+")
+    temporary = re.compile(rf"\.+{re.escape(target.name)}(\.(?P<process>\d+)\.part)+")
     for path in target.parent.glob(".*.part"):
-        found = aside.fullmatch(path.name)
+        found = temporary.fullmatch(path.name)
         if found and not _is_running(int(found["process"])):
             remove(path)
 
@@ -88,8 +88,8 @@ def remove(path: Path) -> None:
 
 def write_text(target: Path, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
-    with atomic_write(target) as aside:
-        aside.write_text(text, encoding="utf-8", newline="\n")
+    with atomic_write(target) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(target: Path, content: Any) -> None:

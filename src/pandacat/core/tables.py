@@ -11,8 +11,8 @@ DECIMALS = 6
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table without its index, atomically, numbers to six decimals."""
-    with atomic_write(path) as aside:
-        table.round(DECIMALS).to_csv(aside, index=False, lineterminator="\n")
+    with atomic_write(path) as temporary:
+        table.round(DECIMALS).to_csv(temporary, index=False, lineterminator="\n")
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Pictures changed in ways that leave the answer the same, a whole batch at a time."""
+"""Random augmentation of whole batches, on the device that trains."""
 
 import functools
 import math
@@ -10,67 +10,67 @@ from torch.nn import functional
 from pandacat.config.training import AugmentParams
 
 
-def augmented(images: Tensor, how: AugmentParams, generator: Generator) -> Tensor:
-    """Return augmented copies of `images`, (N, C, H, W) float32 in [0, 1], each changed in its way.
+def augmented(images: Tensor, params: AugmentParams, generator: Generator) -> Tensor:
+    """Return randomly augmented `images`, (N, C, H, W) float32 in [0, 1].
 
-    All that is random is drawn from `generator`, which lives on the CPU, so that every device gets
-    the same.
+    All random numbers come from `generator`, on the CPU, so that they are the same for every
+    device.
     """
-    images = _moved(images, how, generator)
-    if how.color:
-        images = _recolored(images, how.color, generator)
-    if how.random_erasing:
-        images = _randomly_erased(images, how.random_erasing, generator)
+    images = _warped(images, params, generator)
+    if params.color:
+        images = _recolored(images, params.color, generator)
+    if params.random_erasing:
+        images = _randomly_erased(images, params.random_erasing, generator)
     return images
 
 
 def mixed(
-    images: Tensor, targets: Tensor, reach: float, generator: Generator
+    images: Tensor, targets: Tensor, limit: float, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """Blend up to `reach` of another picture of the batch into each, and as much of its target.
+    """Blend up to `limit` of another image of the batch into each, and as much of its target.
 
     `images` are (N, C, H, W), `targets` probabilities (N, classes). Source: mixup (Zhang et al.
-    2018, section 2), with a share that is drawn evenly for each picture.
+    2018, section 2), here with a share that is uniform for each image.
     """
-    share = (reach * torch.rand(len(images), generator=generator)).to(images.device)
+    share = (limit * torch.rand(len(images), generator=generator)).to(images.device)
     return (
         torch.lerp(images, images.flip(0), share[:, None, None, None]),
         torch.lerp(targets, targets.flip(0), share[:, None]),
     )
 
 
-def _moved(images: Tensor, how: AugmentParams, generator: Generator) -> Tensor:
-    """Return the pictures turned, zoomed, stretched, slanted, mirrored, shifted and bent."""
+def _warped(images: Tensor, params: AugmentParams, generator: Generator) -> Tensor:
+    """Apply a random affine map to each image, a flip among them, and an elastic deformation."""
     count, _, height, width = images.shape
 
     def uniform(limit: float) -> Tensor:
         return torch.empty(count).uniform_(-limit, limit, generator=generator)
 
-    angle = uniform(math.radians(how.rotation_degrees))
-    middle, reach = math.sqrt(how.scale[0] * how.scale[1]), math.sqrt(how.scale[1] / how.scale[0])
-    scale = middle * uniform(math.log(reach)).exp()
-    aspect = uniform(math.log1p(how.aspect) / 2).exp()
-    shear = uniform(how.shear)
-    mirror = uniform(1).sign() if how.flip else torch.ones(count)
+    angle = uniform(math.radians(params.rotation_degrees))
+    low, high = params.scale
+    scale = math.sqrt(low * high) * uniform(math.log(math.sqrt(high / low))).exp()
+    aspect = uniform(math.log1p(params.aspect) / 2).exp()
+    shear = uniform(params.shear)
+    flip = uniform(1).sign() if params.flip else torch.ones(count)
 
-    # Where each pixel comes from is a weighted sum of a few fields: one matrix product for all.
+    # Each pixel's source position is a weighted sum of a few fields: one matrix product for all.
     cos, sin = angle.cos(), angle.sin()
-    across = torch.stack([cos, sin], dim=1) * (mirror / (scale * aspect))[:, None]
+    across = torch.stack([cos, sin], dim=1) * (flip / (scale * aspect))[:, None]
     along = torch.stack([shear * cos - sin, shear * sin + cos], dim=1) * (aspect / scale)[:, None]
-    translate = torch.stack([uniform(2 * how.translate), uniform(2 * how.translate)], dim=1)
+    translate = torch.stack([uniform(2 * params.translate), uniform(2 * params.translate)], dim=1)
     weights = torch.stack([across, along, translate], dim=2)
-    fields = _straight_fields(height, width)
-    if how.elastic:
-        bends = 2 * how.elastic * torch.randn(count, 2, 25, generator=generator)
-        weights = torch.cat([weights, bends], dim=2)
-        fields = torch.cat([fields, _bent_fields(height, width)])
-    places = weights.to(images.device) @ fields.to(images.device)
-    places = places.unflatten(2, (height, width)).permute(0, 2, 3, 1)
-    return functional.grid_sample(images, places, padding_mode="border", align_corners=False)
+    fields = _affine_fields(height, width)
+    if params.elastic:
+        shifts = 2 * params.elastic * torch.randn(count, 2, 25, generator=generator)
+        weights = torch.cat([weights, shifts], dim=2)
+        fields = torch.cat([fields, _elastic_fields(height, width)])
+    grid = weights.to(images.device) @ fields.to(images.device)
+    grid = grid.unflatten(2, (height, width)).permute(0, 2, 3, 1)
+    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
 @functools.cache
-def _straight_fields(height: int, width: int) -> Tensor:
+def _affine_fields(height: int, width: int) -> Tensor:
     """Return the coordinates x and y of each pixel, from -1 to 1, and 1: (3, H · W)."""
     y, x = torch.meshgrid(
         (2 * torch.arange(height) + 1) / height - 1,
@@ -81,7 +81,7 @@ def _straight_fields(height: int, width: int) -> Tensor:
 
 
 @functools.cache
-def _bent_fields(height: int, width: int) -> Tensor:
+def _elastic_fields(height: int, width: int) -> Tensor:
     """Return how far each pixel moves with each point of a 5×5 grid alone: (25, H · W)."""
     points = torch.eye(25).unflatten(1, (5, 5))[:, None]
     return functional.interpolate(
@@ -89,14 +89,12 @@ def _bent_fields(height: int, width: int) -> Tensor:
     ).flatten(1)
 
 
-def _recolored(images: Tensor, reach: float, generator: Generator) -> Tensor:
-    """Return the pictures with other saturation, contrast and brightness, in this order."""
+def _recolored(images: Tensor, limit: float, generator: Generator) -> Tensor:
+    """Change the saturation, contrast and brightness of each image, in this order."""
 
     def factor() -> Tensor:
-        drawn = torch.empty(len(images), 1, 1, 1).uniform_(
-            1 - reach, 1 + reach, generator=generator
-        )
-        return drawn.to(images.device)
+        factors = torch.empty(len(images), 1, 1, 1)
+        return factors.uniform_(1 - limit, 1 + limit, generator=generator).to(images.device)
 
     gray = images.mean(dim=1, keepdim=True)
     images = torch.lerp(gray, images, factor())
@@ -104,15 +102,15 @@ def _recolored(images: Tensor, reach: float, generator: Generator) -> Tensor:
     return (images * factor()).clamp_(0, 1)
 
 
-def _randomly_erased(images: Tensor, reach: float, generator: Generator) -> Tensor:
-    """Return the pictures with a gray rectangle at a random place of each."""
+def _randomly_erased(images: Tensor, limit: float, generator: Generator) -> Tensor:
+    """Cover a random rectangle of each image, its sides up to `limit` of the image's, in gray."""
     count, _, height, width = images.shape
 
     def covered(length: int) -> Tensor:
-        size = reach * torch.rand(count, 1, generator=generator)
+        size = limit * torch.rand(count, 1, generator=generator)
         start = (1 - size) * torch.rand(count, 1, generator=generator)
-        places = (torch.arange(length) + 0.5) / length
-        return ((places >= start) & (places < start + size)).to(images.device)
+        positions = (torch.arange(length) + 0.5) / length
+        return ((positions >= start) & (positions < start + size)).to(images.device)
 
     hole = covered(height)[:, None, :, None] & covered(width)[:, None, None, :]
     return images.masked_fill(hole, 0.5)

@@ -1,4 +1,4 @@
-"""Which parts of a photo a network gets to see."""
+"""Crops of a photo: the square images that a network takes."""
 
 import numpy as np
 from PIL import Image
@@ -15,10 +15,10 @@ CLOSE_SHARE = 0.6
 def crop_boxes(width: int, height: int, crops: CropScheme) -> list[Box]:
     """Return the boxes that are cut out of a photo of this size.
 
-    `square` is the largest square in the middle, `center` the usual one, 87.5 % of that.
-    `two_scales` adds to `center` the whole
-    photo, squeezed; three squares as large as fit, along the longer side; and seven squares at 0.6
-    of that size, in a grid and in the middle, which find an animal that is small in its scene.
+    `square` is the largest square in the middle, and `center` 87.5 % of that, as is usual for
+    ImageNet. `two_scales` adds to `center`: the whole photo, squeezed; three squares as large as
+    fit, along the longer side; and seven squares of 0.6 of that side, in a grid and in the middle,
+    which find an animal that is small in its scene.
     """
     side = min(width, height)
     center = _square(width, height, CENTER_SHARE * side, 0.5, 0.5)
@@ -44,12 +44,12 @@ def _square(width: int, height: int, side: float, x: float, y: float) -> Box:
 
 
 def crop_count(crops: CropScheme) -> int:
-    """Return how many boxes `boxes` gives."""
+    """Return the number of crops of a scheme."""
     return len(crop_boxes(2, 1, crops))
 
 
 def cut_crops(image: Image.Image, input_px: int, crops: CropScheme) -> np.ndarray:
-    """Return the crops of an RGB photo, `(V, input_px, input_px, 3) uint8`."""
+    """Return the crops of an RGB photo, resized: `(V, input_px, input_px, 3) uint8`."""
     square = (input_px, input_px)
     return np.stack(
         [

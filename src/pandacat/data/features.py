@@ -1,4 +1,4 @@
-"""What the frozen backbone makes of each photo, kept so that training need not run it."""
+"""Features of the photos, extracted once by the frozen backbone and stored for training."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +14,22 @@ ORIGIN = "origin.json"
 
 @dataclass(frozen=True)
 class Features:
-    """Features in the order of the index of photos; read from disk as they are needed."""
+    """Features in the order of the index; memory-mapped."""
 
     centers: np.ndarray
-    """`(N, D) float32`, of the center of all photos."""
+    """`(N, D) float32`, of the center crops of all photos."""
     copies: np.ndarray
-    """`(T, C, D) float32`, of augmented copies of the training photos."""
+    """`(T, C, D) float32`, of C augmented copies of each training photo."""
     validation_crops: np.ndarray
-    """`(M, V, D) float32`, of all crops of the validation photos."""
+    """`(M, V, D) float32`, of the V crops of each validation photo."""
     crops: CropScheme
-    """Which crops these are."""
+    """Of `validation_crops`."""
     backbone_key: str
-    """Of the backbone that made them."""
+    """Of the backbone that extracted them."""
 
 
 def read_features(folder: Path) -> Features:
-    """Return the features that `extract` wrote; raise `PandacatError` where they are damaged."""
+    """Read the features in `folder`; raise `PandacatError` if they are damaged."""
     with reading(folder):
         centers, copies, validation_crops = (
             np.load(folder / name, mmap_mode="r") for name in (CENTERS, COPIES, CROPS)

@@ -1,38 +1,45 @@
-"""From the bytes of a photo, which anybody may have sent, to the pixels that networks see."""
+"""From the bytes of a photo, which may be damaged or hostile, to the pixels that networks take."""
 
-import hashlib
 import io
 import warnings
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL.Image import Transpose
 
 from pandacat.config.photos import ImageSpec
 
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""How to turn a photo upright, by its EXIF orientation."""
-
 LONGEST_PX = 65_000
-"""Of a side, once shrunk: JPEG holds few more."""
+"""Longest side after shrinking: a JPEG holds few more pixels."""
 
 MODES = ("RGB", "L", "RGBA", "LA", "P", "PA", "1", "CMYK", "YCbCr", "LAB", "HSV", "I;16", "I", "F")
 
-HEIC_BEGINS = (b"ftypheic", b"ftypheix", b"ftypmif1")
-"""Bytes 4 to 11 of what telephones write, and Pillow does not read."""
+HEIC_BRANDS = (b"ftypheic", b"ftypheix", b"ftypmif1")
+"""Bytes 4 to 11 of photos from telephones, a format that Pillow does not read."""
+
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+"""How to turn a photo upright, by its EXIF orientation."""
+
+_COSINES = np.cos(np.pi * np.outer(np.arange(32), 2 * np.arange(32) + 1) / 64)
+"""Rows of the cosine transform of 32 values: a frequency each, without SciPy, for `predict`."""
+_ROWS, _COLUMNS = np.array(
+    sorted(np.ndindex(20, 20), key=lambda place: (sum(place), place[0]))[1:129]
+).T
+"""The 128 lowest frequencies but the constant one, by the sum of their two components."""
 
 
 class UnreadablePhotoError(Exception):
-    """The bytes give no picture; the text says why, in a few words."""
+    """The bytes are not a readable photo; the text says why, in a few words."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +49,17 @@ class Photo:
     image: Image.Image
     """Upright, mode RGB, shorter side at most the size asked for."""
     width_px: int
-    """Of the file as it came, upright."""
+    """Of the original file, upright."""
     height_px: int
     mode: str
-    """Of the file as it came, in Pillow's terms."""
+    """Of the original file, in Pillow's terms."""
 
 
 def load_image(data: bytes, spec: ImageSpec) -> Image.Image:
-    """Return the RGB pixels of a photo as networks see them, shorter side at most `spec.image_px`.
+    """Return the RGB pixels of a photo as networks take them, shorter side at most `image_px`.
 
-    This is the one way from bytes to pixels, in training, evaluation and prediction alike.
+    Training, evaluation and prediction all get their pixels this way, or from the JPEGs of
+    `standardize`, which are the same.
 
     Raises:
         UnreadablePhotoError: as `decode_photo` does.
@@ -60,9 +68,9 @@ def load_image(data: bytes, spec: ImageSpec) -> Image.Image:
 
 
 def standardize(data: bytes, spec: ImageSpec) -> tuple[Photo, bytes]:
-    """Return a photo as `decode_photo` does, and the JPEG that stands for it from then on.
+    """Return a photo as `decode_photo` does, and the JPEG that replaces its file.
 
-    Recompression takes from each file what its own compression would tell of its label.
+    Recompression at one quality removes what a file's own compression may reveal of its label.
     """
     photo = decode_photo(data, image_px=spec.image_px, max_megapixels=spec.max_megapixels)
     return photo, encode_jpeg(photo.image, spec.jpeg_quality)
@@ -71,25 +79,25 @@ def standardize(data: bytes, spec: ImageSpec) -> tuple[Photo, bytes]:
 def decode_photo(data: bytes, *, image_px: int, max_megapixels: float) -> Photo:
     """Return the photo in `data`, shrunk so that its shorter side is at most `image_px`.
 
-    EXIF rotation and color profiles are applied, transparency is laid on white, 16-bit gray is
-    brought to 8 bits, and of an animation the first frame is taken. JPEGs much larger than needed
-    are decoded at a fraction of their size.
+    EXIF orientation and color profiles are applied, transparency is laid on white, gray of more
+    than 8 bits is scaled to 8, and of an animation the first frame is taken. JPEGs much larger
+    than needed are decoded at a fraction of their size.
 
     Raises:
-        UnreadablePhotoError: no picture, a truncated one, one with more than `max_megapixels`
-            or far longer than wide, or one in a mode that has no meaning as a photo.
+        UnreadablePhotoError: it is not an image, truncated, has more than `max_megapixels`, is
+            far longer than wide, or has a mode that photos do not have.
     """
     if not data:
         raise UnreadablePhotoError("empty file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _read(data, image_px, max_megapixels)
+            return _decode(data, image_px, max_megapixels)
     except UnreadablePhotoError:
         raise
     except UnidentifiedImageError:
-        is_heic = data[4:12] in HEIC_BEGINS
-        reason = "HEIC: save it as JPEG" if is_heic else "not a picture that can be read"
+        is_heic = data[4:12] in HEIC_BRANDS
+        reason = "HEIC: save it as JPEG" if is_heic else "not an image that can be read"
         raise UnreadablePhotoError(reason) from None
     except Image.DecompressionBombError:
         raise UnreadablePhotoError(f"more than {max_megapixels:g} megapixels") from None
@@ -100,32 +108,31 @@ def decode_photo(data: bytes, *, image_px: int, max_megapixels: float) -> Photo:
         raise UnreadablePhotoError(f"damaged: {reason}") from None
 
 
-def _read(data: bytes, image_px: int, max_megapixels: float) -> Photo:
+def _decode(data: bytes, image_px: int, max_megapixels: float) -> Photo:
     image: Image.Image = Image.open(io.BytesIO(data))
     width, height = image.size
     if width * height > max_megapixels * 1e6:
         raise UnreadablePhotoError(f"more than {max_megapixels:g} megapixels")
     mode = image.mode
     if mode not in MODES and not mode.startswith("I;16"):
-        raise UnreadablePhotoError(f"mode {mode} is not a photo's")
+        raise UnreadablePhotoError(f"photos do not have mode {mode}")
     scale = image_px / min(width, height)
     if max(width, height) * min(scale, 1) > LONGEST_PX:
         raise UnreadablePhotoError(f"more than {LONGEST_PX:,} px long, and narrow")
     image.draft(mode, (round(width * scale), round(height * scale)))
     image.load()
-    orientation = image.getexif().get(0x0112, 1)
-    profile = image.info.get("icc_profile")
-    image = _shrunk(_as_rgb(image, profile), image_px)
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    image = _shrink(_to_rgb(image, image.info.get("icc_profile")), image_px)
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
     if orientation in (5, 6, 7, 8):
         width, height = height, width
-    return Photo(image=image, width_px=width, height_px=height, mode=mode)
+    return Photo(image, width, height, mode)
 
 
-def _as_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return _deep_gray_as_rgb(image)
+        return _deep_gray_to_rgb(image)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layers = image.convert("RGBA")
         white = Image.new("RGBA", layers.size, "white")
@@ -133,14 +140,13 @@ def _as_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     elif image.mode == "P":
         image = image.convert("RGB")
     if profile and image.mode in ("RGB", "CMYK", "L"):
-        image = _in_srgb(image, profile)
+        image = _to_srgb(image, profile)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _deep_gray_as_rgb(image: Image.Image) -> Image.Image:
-    """Bring 16-bit, 32-bit and float gray to 8 bits; what counts as white is not in the file."""
-    values = np.asarray(image, dtype=np.float64)
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+def _deep_gray_to_rgb(image: Image.Image) -> Image.Image:
+    """Scale 16-bit, 32-bit and float gray to 8 bits; the file does not state its white level."""
+    values = np.nan_to_num(np.asarray(image, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     usual_whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
     highest = values.max(initial=0)
     white = next((level for level in usual_whites if highest <= level), highest)
@@ -148,21 +154,19 @@ def _deep_gray_as_rgb(image: Image.Image) -> Image.Image:
     return Image.fromarray(gray).convert("RGB")
 
 
-def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Return the picture in sRGB; as it is where the profile can't be used."""
+def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Convert an image to sRGB; return it unchanged if its profile can't be used."""
     try:
         source = ImageCms.getOpenProfile(io.BytesIO(profile))
         if "sRGB" in ImageCms.getProfileDescription(source):
             return image
-        converted = ImageCms.profileToProfile(
-            image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
+        srgb = ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, source, srgb, outputMode="RGB") or image
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image
-    return image if converted is None else converted
 
 
-def _shrunk(image: Image.Image, image_px: int) -> Image.Image:
+def _shrink(image: Image.Image, image_px: int) -> Image.Image:
     width, height = image.size
     scale = image_px / min(width, height)
     if scale >= 1:
@@ -172,56 +176,32 @@ def _shrunk(image: Image.Image, image_px: int) -> Image.Image:
 
 
 def encode_jpeg(image: Image.Image, quality: int) -> bytes:
-    """Return a baseline JPEG, which is quicker to read back than a progressive one."""
+    """Return a baseline JPEG, which decodes faster than a progressive one."""
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=quality)
     return stream.getvalue()
 
 
 def decode_jpeg(jpeg: bytes) -> Image.Image:
-    """Return the RGB picture in bytes that `encoded` made."""
+    """Return the RGB image in a JPEG that `encode_jpeg` made."""
     return Image.open(io.BytesIO(jpeg)).convert("RGB")
 
 
-FINGERPRINT_BITS = 128
-
-
 def perceptual_hash(image: Image.Image) -> tuple[str, str]:
-    """Return the perceptual fingerprint of the picture and that of its mirror image.
+    """Return the perceptual hash of an image, and that of its mirror image.
 
-    Each is 32 hex digits: the signs, relative to their median, of the 128 lowest frequencies of a
-    32 × 32 gray thumbnail's cosine transform (the DCT hash of C. Zauner, "Implementation and
-    Benchmarking of Perceptual Image Hash Functions", 2010, section 3.2). Copies that were scaled
-    or saved again differ in a few bits only. Mirroring flips the sign of the odd horizontal
-    frequencies, so the second costs nothing.
+    Each is 32 hex digits: the signs, relative to their median, of the 128 lowest frequencies of
+    the cosine transform of a 32 × 32 gray thumbnail (the DCT hash of C. Zauner, "Implementation
+    and Benchmarking of Perceptual Image Hash Functions", 2010, section 3.2). Copies that were
+    scaled or recompressed differ in a few bits only. Mirroring flips the sign of the odd
+    horizontal frequencies, so the second hash costs nothing.
     """
     gray = image.convert("L").resize((32, 32), Image.Resampling.BOX, reducing_gap=2.0)
-    basis = _cosines(32)
-    spectrum = basis @ np.asarray(gray, dtype=np.float64) @ basis.T
-    rows, columns = _low_frequencies()
-    values = spectrum[rows, columns]
-    mirrored = np.where(columns % 2 == 1, -values, values)
+    values = (_COSINES @ np.asarray(gray, np.float64) @ _COSINES.T)[_ROWS, _COLUMNS]
+    mirrored = np.where(_COLUMNS % 2 == 1, -values, values)
     return _bits(values), _bits(mirrored)
 
 
-@cache
-def _cosines(size: int) -> np.ndarray:
-    frequency, position = np.mgrid[0:size, 0:size]
-    return np.cos(np.pi * (2 * position + 1) * frequency / (2 * size))
-
-
-@cache
-def _low_frequencies() -> tuple[np.ndarray, np.ndarray]:
-    rows, columns = (axis.ravel() for axis in np.mgrid[0:20, 0:20])
-    order = np.lexsort((rows, rows + columns))[1 : FINGERPRINT_BITS + 1]
-    return rows[order], columns[order]
-
-
 def _bits(values: np.ndarray) -> str:
-    middle = np.sort(values)[FINGERPRINT_BITS // 2 - 1 : FINGERPRINT_BITS // 2 + 1]
-    return np.packbits(values > middle.mean()).tobytes().hex()
-
-
-def sha256_hex(data: bytes) -> str:
-    """Return the SHA-256 of the bytes as 64 hex digits."""
-    return hashlib.sha256(data).hexdigest()
+    median = np.sort(values)[63:65].mean()
+    return np.packbits(values > median).tobytes().hex()

@@ -1,4 +1,4 @@
-"""What a data set is, where it came from and under which license."""
+"""Where a data set comes from, and under which license."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,21 +9,20 @@ from pandacat.core.files import read_json, write_json
 
 @dataclass(frozen=True)
 class Provenance:
-    """The origin of one archive of photos, or of the digits."""
+    """The origin of an archive of photos, or of the digits."""
 
     title: str
-    """What it is, for a reader."""
     source: str
     """`sample`, `kaggle`, `archive` or, for the digits, `mnist`."""
     origin: str
     """The data set's name, page or generator; never a path on this machine."""
-    version: str
-    """As the source counts; `unknown` where it does not."""
-    license: str
-    """As the source states it; `unknown` where it does not."""
-    drawn: bool
-    """True when the pictures were drawn by a program and are no photographs."""
-    sha256: str
+    version: str = "unknown"
+    """As the source numbers it."""
+    license: str = "unknown"
+    """As the source states it."""
+    drawn: bool = False
+    """Whether the images were drawn by a program and are not photographs."""
+    sha256: str = ""
     """Of the archive's bytes."""
 
 
@@ -33,8 +32,8 @@ def write(path: Path, provenance: Provenance) -> None:
 
 
 def read(path: Path) -> Provenance:
-    """Return what `write` wrote; raise `PandacatError` where the file is something else."""
+    """Read what `write` wrote; raise `PandacatError` if the file is damaged."""
     try:
         return Provenance(**read_json(path))
     except TypeError:
-        raise PandacatError(f"{path} is damaged: `dvc repro` makes it anew.") from None
+        raise PandacatError(f"{path} is damaged: `dvc repro` rebuilds it.") from None

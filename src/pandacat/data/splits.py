@@ -1,14 +1,12 @@
-"""Near-duplicates share a group, and a group is never divided between splits."""
+"""Splits for training, validation and testing; near-duplicates stay in one split."""
 
 import hashlib
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
 
 
 def assign_splits(
@@ -19,33 +17,26 @@ def assign_splits(
     test_share: float,
     seed: int,
     keys: Sequence[str] | pd.Series,
-) -> list[Split]:
-    """Return the split of each photo; groups stay whole, labels are spread evenly.
+) -> list[str]:
+    """Return the split of each photo: groups stay whole, labels are stratified.
 
-    The groups of each label are put into an order drawn from `seed` and from `keys` (the hash of
-    each photo's content), not from names or positions; the first fill the test split, the next
+    The groups of each label are ordered by a hash of `seed` and of `keys`, the hash of each
+    photo's content, independent of names and positions; the first fill the test split, the next
     validation, the rest is for training. So a photo that is added moves few others.
     """
-    _, first, group_of, sizes = np.unique(
-        groups, return_index=True, return_inverse=True, return_counts=True
+    photos = pd.DataFrame({"label": np.asarray(labels), "group": groups, "key": np.asarray(keys)})
+    by_group = photos.groupby("group").agg(
+        label=("label", "first"), key=("key", "min"), size=("key", "size")
     )
-    label_of_group = np.array(labels, dtype="U")[first]
-    keys_as_bytes = np.array(keys, dtype="S")
-    by_group_and_key = np.lexsort([keys_as_bytes, group_of])
-    least_keys = keys_as_bytes[by_group_and_key[sizes.cumsum() - sizes]]
-    draws = np.fromiter((_draw(seed, key) for key in least_keys), np.uint64, len(first))
-    split_of_group = np.full(len(first), "train", dtype=object)
-    for label in set(label_of_group):
-        of_label = np.flatnonzero(label_of_group == label)
-        ordered = of_label[np.argsort(draws[of_label])]
-        placed = sizes[ordered].cumsum()
-        share = (placed - sizes[ordered]) / placed[-1]
-        split_of_group[ordered[share < test_share + validation_share]] = "validation"
-        split_of_group[ordered[share < test_share]] = "test"
-    splits: list[Split] = split_of_group[group_of].tolist()
-    return splits
+    ordered = by_group.iloc[np.argsort([_hash(seed, key) for key in by_group.key])]
+    sizes = ordered.groupby("label")["size"]
+    share_before = (sizes.cumsum() - ordered["size"]) / sizes.transform("sum")
+    split = pd.Series("train", index=ordered.index)
+    split[share_before < test_share + validation_share] = "validation"
+    split[share_before < test_share] = "test"
+    return photos.group.map(split).tolist()
 
 
-def _draw(seed: int, key: bytes) -> int:
-    """Return a number below 2^64 that nobody could foresee."""
-    return int.from_bytes(hashlib.sha256(b"%d:%b" % (seed, key)).digest()[:8], "big")
+def _hash(seed: int, key: str) -> int:
+    """Return a pseudorandom number below 2^64."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode()).digest()[:8], "big")

@@ -39,7 +39,7 @@ def load_classifier(name: str, *, models: Path, engine: EngineName = "auto") -> 
     names = sorted({PRETRAINED, *(path.name for path in models.glob("*") if _is_for_photos(path))})
     raise PandacatError(
         f"There is no model called {name} in {models.absolute()}. There is: {', '.join(names)}. "
-        "In the project's folder, `dvc repro` trains the others; --models names another folder."
+        "--model pretrained needs no training; in the project's folder, `dvc repro` trains others."
     )
 
 

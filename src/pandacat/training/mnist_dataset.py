@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 
 from pandacat.data import provenance
-from pandacat.data.sources.mnist import read_digits
+from pandacat.data.digits import read_digits
 from pandacat.training.batches import Dataset, Examples
 
 VALIDATION_DIGITS = 5_000

@@ -1,4 +1,4 @@
-"""The one door to all sources of photos."""
+"""Fetch the archive of photos that `params.yaml` names, from any of the sources."""
 
 import sys
 from dataclasses import replace
@@ -8,15 +8,15 @@ from pandacat.config.schema import Config
 from pandacat.core.files import atomic_write, sha256_of
 from pandacat.data.provenance import Provenance
 from pandacat.data.sources import kaggle, sample
-from pandacat.data.sources.archive import find, import_archive, index_archive
+from pandacat.data.sources.archive import find_archive, import_archive, index_archive
 
 
 def fetch(config: Config, archive: Path) -> Provenance:
-    """Write the photos that `params` name, as one zip, to `archive`; return where they come from.
+    """Write the photos that `config.photos` names to the zip file `archive`; return their origin.
 
     Raises:
-        PandacatError: the source can't be had or holds no pandas or no cats; `archive` stays as it
-            was.
+        PandacatError: the source can't be reached, or lacks photos of a label; `archive` stays as
+            it was.
     """
     params = config.photos
     if params.archive and params.source != "archive":
@@ -24,54 +24,34 @@ def fetch(config: Config, archive: Path) -> Provenance:
             f"photos.archive is not used: photos.source in params.yaml is {params.source}.",
             file=sys.stderr,
         )
-    with atomic_write(archive) as aside:
-        origin = _SOURCES[params.source](config, aside)
+    with atomic_write(archive) as partial:
+        origin = _SOURCES[params.source](config, partial)
     return replace(origin, sha256=sha256_of(archive))
 
 
 def _draw(config: Config, archive: Path) -> Provenance:
     params = config.photos.sample
     sample.write_archive(archive, params)
+    version = f"{params.photos_per_class} per class, seed {params.seed}"
     return Provenance(
-        title="drawn animals",
-        source="sample",
-        origin="drawn by pandacat",
-        version=f"{params.photos_per_class} per class, seed {params.seed}",
-        license="MIT",
-        drawn=True,
-        sha256="",
+        "drawn animals", "sample", "drawn by pandacat", version, license="MIT", drawn=True
     )
 
 
 def _download(config: Config, archive: Path) -> Provenance:
     dataset = config.photos.kaggle.dataset
-    facts = kaggle.download(
-        dataset, archive, accept=lambda zipped: index_archive(zipped, config.label_of_folder)
+    info = kaggle.download(
+        dataset, archive, check=lambda path: index_archive(path, config.label_of_folder)
     )
-    return Provenance(
-        title=facts.title,
-        source="kaggle",
-        origin=f"{kaggle.PAGE}/{dataset}",
-        version=facts.version,
-        license=facts.license,
-        drawn=False,
-        sha256="",
-    )
+    page = f"{kaggle.PAGE}/{dataset}"
+    return Provenance(info.title, "kaggle", page, info.version, info.license)
 
 
-def _take_in(config: Config, archive: Path) -> Provenance:
-    given = find(config.photos.archive or "", "photos.archive")
-    import_archive(given, archive)
+def _import(config: Config, archive: Path) -> Provenance:
+    source = find_archive(config.photos.archive or "", "photos.archive")
+    import_archive(source, archive)
     index_archive(archive, config.label_of_folder)
-    return Provenance(
-        title=given.stem,
-        source="archive",
-        origin=given.name,
-        version="unknown",
-        license="unknown",
-        drawn=False,
-        sha256="",
-    )
+    return Provenance(title=source.stem, source="archive", origin=source.name)
 
 
-_SOURCES = {"sample": _draw, "kaggle": _download, "archive": _take_in}
+_SOURCES = {"sample": _draw, "kaggle": _download, "archive": _import}

@@ -1,64 +1,118 @@
-"""The drawn data set: pictures of pandas, cats and other animals, in one archive."""
+"""The drawn data set: pictures of each label and of other animals, in one archive."""
 
-from __future__ import annotations
-
+import re
 import zipfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from drawn_animals import draw
+from drawn_animals import KINDS, draw
 from pandacat.config.photos import SampleParams
+from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
 from pandacat.core.interrupts import ctrl_c_waits
 from pandacat.core.parallel import core_count
-from pandacat.labels import LABELS, Label
+from pandacat.labels import OTHER
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every file in the archive: the earliest that a ZIP can hold."""
 
-
-def entries(params: SampleParams) -> list[tuple[Label, int]]:
-    """Return the label and number, from 1, of every picture, in the archive's order."""
-    numbers = range(1, params.photos_per_class + 1)
-    return [(label, number) for label in sorted(LABELS) for number in numbers]
+DEFAULT_LABELS = {"panda": ("panda",), "cat": ("cat",)}
 
 
-def write_archive(archive: Path, params: SampleParams, workers: int | None = None) -> None:
+def write_archive(
+    archive: Path,
+    params: SampleParams,
+    labels: Mapping[str, Sequence[str]] = DEFAULT_LABELS,
+    workers: int | None = None,
+) -> None:
     """Write the data set as a ZIP: `panda/panda-0001.jpg` and so on.
 
-    The bytes depend on `params` alone, not on the number of worker processes, by default one for
-    each core that this process may use.
+    The bytes depend on `params` and `labels` alone, not on the number of worker processes.
+
+    Args:
+        archive: the ZIP to be written.
+        params: the number of pictures per label, and the seed.
+        labels: for each in-distribution label, the names that mean it. The first is its folder;
+            the first that is known, if not the label itself, is what is drawn.
+        workers: by default one for each core that this process may use.
+
+    Raises:
+        PandacatError: a label can't be drawn, or two would be drawn alike.
     """
-    listed = entries(params)
+    kinds = {**drawn_kinds(labels), OTHER: OTHER}
+    folders = {label: next(iter(labels.get(label, ())), label) for label in kinds}
+    numbers = range(1, params.photos_per_class + 1)
+    entries = [(label, number) for label in sorted(kinds) for number in numbers]
+    jobs = [(kinds[label], number) for label, number in entries]
+    exclude = tuple(kind for kind in kinds.values() if kind != OTHER)
     with (
         atomic_write(archive) as aside,
         zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as out,
-        closing(_drawn(params.seed, listed, workers or core_count())) as pictures,
+        closing(_draw_all(params.seed, jobs, exclude, workers or core_count())) as pictures,
     ):
-        progress = tqdm(pictures, total=len(listed), desc="draw", unit="photo")
-        for (label, number), jpeg in zip(listed, progress, strict=True):
-            out.writestr(zipfile.ZipInfo(f"{label}/{label}-{number:04d}.jpg", EPOCH), jpeg)
+        progress = tqdm(pictures, total=len(jobs), desc="draw", unit="photo")
+        for (label, number), jpeg in zip(entries, progress, strict=True):
+            name = f"{folders[label]}/{label}-{number:04d}.jpg"
+            out.writestr(zipfile.ZipInfo(name, EPOCH), jpeg)
+
+
+def drawn_kinds(labels: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return which of `drawn_animals.KINDS` is drawn for each label.
+
+    Raises:
+        PandacatError: a label can't be drawn, or two would be drawn alike.
+    """
+    kinds: dict[str, str] = {}
+    for label, names in labels.items():
+        kind = next(filter(None, map(_kind_called, (label, *names))), None)
+        if kind is None:
+            raise PandacatError(
+                f"The sample can't draw {label}, only {', '.join(KINDS)}: set photos.source in "
+                "params.yaml to kaggle or archive, or choose another label."
+            )
+        if kind in kinds.values():
+            raise PandacatError(
+                f"The sample would draw {label} as {kind}, like another label: set photos.source "
+                "in params.yaml to kaggle or archive, or choose another label."
+            )
+        kinds[label] = kind
+    return kinds
+
+
+def _kind_called(name: str) -> str | None:
+    """Return the kind that a name means, in upper or lower case, singular or plural."""
+    words = re.sub(r"[\s_-]+", " ", name.lower()).strip()
+    for kind in (words, words.removeprefix("giant ")):
+        for form in (kind, kind.removesuffix("s")):
+            if form in KINDS:
+                return form
+    return None
 
 
 def shot_of(name: str) -> int:
-    """Return the number in a picture's name; pictures that share it share a `drawing.photo.Shot`.
+    """Return the number in a picture's name; pictures of one number share their `photo.Shot`.
 
     There is one of each label: size, light, JPEG quality and all else but the animal are the same.
     """
     return int(PurePosixPath(name).stem.rpartition("-")[2])
 
 
-def _drawn(seed: int, listed: list[tuple[Label, int]], workers: int) -> Generator[bytes]:
-    labels, numbers = zip(*listed, strict=True)
+def _draw_all(
+    seed: int, jobs: list[tuple[str, int]], exclude: tuple[str, ...], workers: int
+) -> Generator[bytes]:
+    """Yield a picture of each kind and number."""
+    kinds, numbers = zip(*jobs, strict=True)
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
         with ctrl_c_waits():
-            pictures = pool.map(draw, labels, [seed] * len(listed), numbers, chunksize=4)
+            draw_job = partial(draw, exclude=exclude)
+            pictures = pool.map(draw_job, kinds, [seed] * len(jobs), numbers, chunksize=4)
         yield from pictures
     finally:
         pool.shutdown(cancel_futures=True)

@@ -1,6 +1,6 @@
 """The headline metrics and the test predictions, from the workspace or from a Git revision.
 
-Both files lie in Git itself, so that a baseline needs no DVC remote and no second run.
+Both files are kept in Git itself, so that a baseline needs no DVC remote and no second run.
 """
 
 import io
