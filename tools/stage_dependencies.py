@@ -30,16 +30,21 @@ CARRIERS = (
 
 def imported_by(path: Path) -> set[Path]:
     """Return the project's files that a file imports itself, at any depth in its code."""
-    names: list[str] = []
+    files: set[Path | None] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    places = [SOURCE.joinpath(*name.split(".")) for name in names]
-    files = [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py")]
-    return {file for file in files if file.is_file()}
+            files |= {_file_of(alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                files.add(_file_of(f"{node.module}.{alias.name}") or _file_of(node.module))
+    return {file for file in files if file}
+
+
+def _file_of(module: str) -> Path | None:
+    """Return the file of a module or a package of this project."""
+    place = SOURCE.joinpath(*module.split("."))
+    files = (place.with_suffix(".py"), place / "__init__.py")
+    return next((file for file in files if file.is_file()), None)
 
 
 def modules_used_by(stage: Path) -> set[str]:
