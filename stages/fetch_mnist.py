@@ -1,4 +1,4 @@
-"""The official 70,000 handwritten digits."""
+"""Fetch the official 70,000 handwritten digits."""
 
 from pandacat.core import paths
 from pandacat.core.stage import run

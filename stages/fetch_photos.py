@@ -1,4 +1,4 @@
-"""One archive of photos, as it came, and where it came from."""
+"""Fetch one archive of photos, and note where it comes from."""
 
 from pandacat.config.loading import load_config
 from pandacat.core import paths
@@ -18,11 +18,11 @@ def main() -> None:
         origin = fetching.fetch(config, paths.ARCHIVE)
         provenance.write(paths.PROVENANCE, origin)
 
-        found = index_archive(paths.ARCHIVE, label_of_folder)
-        write_json(paths.METRICS / "fetch_photos.json", found.counts())
-        tracked.log_metrics(found.counts())
+        index = index_archive(paths.ARCHIVE, label_of_folder)
+        write_json(paths.METRICS / "fetch_photos.json", index.counts())
+        tracked.log_metrics(index.counts())
         tracked.log_artifact(paths.PROVENANCE)
-    print(f"{origin.title} ({origin.origin}): {found}")
+    print(f"{origin.title} ({origin.origin}): {index}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Decode each photo once: verify, turn upright, shrink, fingerprint, group, split."""
+"""Decode each photo once: verify, standardize, find near-duplicates, split."""
 
 from pandacat.config.loading import load_config
 from pandacat.core import paths
@@ -10,18 +10,18 @@ from pandacat.tracking.journal import tracked_stage
 
 
 def main() -> None:
-    """Write `data/photos` and its counts."""
-    settings = load_config()
-    with tracked_stage("preprocess", settings.preprocess) as tracked:
-        summary = preprocess(
+    """Write the photos and their counts."""
+    config = load_config()
+    with tracked_stage("preprocess", config.preprocess) as tracked:
+        counts = preprocess(
             paths.ARCHIVE,
             provenance.read(paths.PROVENANCE),
             paths.PHOTOS,
-            settings,
+            config,
             exclusions=read_exclusions(paths.EXCLUSIONS),
         )
-        write_json(paths.METRICS / "preprocess.json", summary)
-        tracked.log_metrics(summary)
+        write_json(paths.METRICS / "preprocess.json", counts)
+        tracked.log_metrics(counts)
         tracked.log_artifact(paths.PHOTOS / "quarantine.csv")
 
 

@@ -76,8 +76,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def index(folder: Path) -> pd.DataFrame:
-    found = store.read_index(folder / "photos")
-    return found.assign(original=found.name.str.extract(r"/([^,]+?)(?:,.*)?\.jpg")[0])
+    index = store.read_index(folder / "photos")
+    return index.assign(original=index.name.str.extract(r"/([^,]+?)(?:,.*)?\.jpg")[0])
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
@@ -104,7 +104,7 @@ def test_no_group_is_divided_between_splits(index: pd.DataFrame) -> None:
 def test_each_original_whose_copy_has_another_label_is_reported(
     folder: Path, index: pd.DataFrame
 ) -> None:
-    found = audit.audit(
+    result = audit.audit(
         folder / "photos.zip",
         folder / "photos",
         ORIGIN,
@@ -113,8 +113,8 @@ def test_each_original_whose_copy_has_another_label_is_reported(
         shown=5,
         seed=0,
     )
-    assert found.metrics()["duplicate_groups_with_several_labels"] == len(EXAMPLES)
-    assert found.metrics()["photos_in_duplicate_groups"] == len(EXAMPLES) * (1 + len(COPIES))
-    page = audit_page(found, "copies")
+    assert result.metrics()["duplicate_groups_with_several_labels"] == len(EXAMPLES)
+    assert result.metrics()["photos_in_duplicate_groups"] == len(EXAMPLES) * (1 + len(COPIES))
+    page = audit_page(result, "copies")
     for example in EXAMPLES:
         assert f"{example.stem}, mirrored and smaller.jpg" in page

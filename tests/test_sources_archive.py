@@ -38,7 +38,7 @@ PHOTOS = {"panda/1.jpg": b"panda", "cat/1.jpg": b"cat"}
 
 @pytest.fixture
 def zipped(tmp_path: Path) -> Callable[..., Path]:
-    """Write a zip with these files and, unless told otherwise, a panda and a cat."""
+    """Write a zip with these files and, by default, a panda and a cat."""
 
     def write(files: dict[str, bytes] | None = None, *, photos: bool = True) -> Path:
         path = tmp_path / "photos.zip"
@@ -256,10 +256,10 @@ def test_a_damaged_file_leaves_the_others_readable(zipped: Callable[..., Path]) 
         assert reader.read("panda/1.jpg") == b"panda"
 
 
-@pytest.mark.parametrize("kept", [0, 10, 150, -1])
-def test_a_part_of_a_zip_is_refused(zipped: Callable[..., Path], kept: int) -> None:
+@pytest.mark.parametrize("length", [0, 10, 150, -1])
+def test_a_part_of_a_zip_is_refused(zipped: Callable[..., Path], length: int) -> None:
     path = zipped()
-    path.write_bytes(path.read_bytes()[:kept])
+    path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(PandacatError, match=r"photos\.zip is not a zip file, or incomplete"):
         index_archive(path, LABEL_OF_FOLDER)
 

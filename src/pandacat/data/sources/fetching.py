@@ -39,12 +39,10 @@ def _draw(config: Config, archive: Path) -> Provenance:
 
 
 def _download(config: Config, archive: Path) -> Provenance:
-    dataset = config.photos.kaggle.dataset
-    info = kaggle.download(
-        dataset, archive, check=lambda path: index_archive(path, config.label_of_folder)
-    )
-    page = f"{kaggle.PAGE}/{dataset}"
-    return Provenance(info.title, "kaggle", page, info.version, info.license)
+    def check(downloaded: Path) -> None:
+        index_archive(downloaded, config.label_of_folder)
+
+    return kaggle.download(config.photos.kaggle.dataset, archive, check=check)
 
 
 def _import(config: Config, archive: Path) -> Provenance:

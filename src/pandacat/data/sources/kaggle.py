@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -14,6 +14,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from pandacat.core.errors import PandacatError
+from pandacat.data.provenance import Provenance
 from pandacat.data.sources import transfer
 from pandacat.data.sources.archive import open_archive
 from pandacat.data.sources.transfer import RetryPolicy
@@ -39,23 +40,14 @@ _MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
 """What the `kaggle` client raises for credentials and answers that it did not expect."""
 
 
-@dataclass(frozen=True)
-class DatasetInfo:
-    """What Kaggle states about a data set; `unknown` where it states nothing."""
-
-    title: str
-    version: str = "unknown"
-    license: str = "unknown"
-
-
 def download(
     dataset: str,
     target: Path,
     *,
     check: Callable[[Path], object] = lambda archive: None,
     policy: RetryPolicy = RetryPolicy(),  # noqa: B008
-) -> DatasetInfo:
-    """Write the archive of the current version of the data set `owner/name` to `target`.
+) -> Provenance:
+    """Write the archive of the current version of `owner/name` to `target`; return its origin.
 
     An interrupted download, or one that `check` refuses by raising, stays in `DOWNLOADS`, from
     where the next call resumes it.
@@ -69,8 +61,8 @@ def download(
     try:
         client = transfer.retry(lambda: _connect(policy), policy)
         signed_in = _session(client).auth is not None
-        info = transfer.retry(lambda: _dataset_info(client, dataset), policy)
-        request = partial(_request_archive, client, dataset, info.version)
+        origin = transfer.retry(lambda: _origin(client, dataset), policy)
+        request = partial(_request_archive, client, dataset, origin.version)
         transfer.download(request, archive, policy, title=dataset)
     except requests.RequestException as error:
         raise PandacatError(_explain(error, dataset, signed_in=signed_in)) from None
@@ -81,7 +73,7 @@ def download(
         raise PandacatError(f"{error} The archive is kept at {archive}.") from None
     shutil.move(archive, target)
     transfer.discard(archive)
-    return info
+    return origin
 
 
 class _TimeLimits(HTTPAdapter):
@@ -164,9 +156,11 @@ def _credentials_found(key_file: Path) -> list[str]:
     ]
 
 
-def _dataset_info(client: "KaggleClient", dataset: str) -> DatasetInfo:
+def _origin(client: "KaggleClient", dataset: str) -> Provenance:
+    """Return what Kaggle states about a data set; all is unknown if it does not answer."""
     from kagglesdk.datasets.types.dataset_api_service import ApiGetDatasetRequest
 
+    unknown = Provenance(dataset, "kaggle", f"{PAGE}/{dataset}")
     request = ApiGetDatasetRequest()
     request.owner_slug, request.dataset_slug = dataset.split("/")
     try:
@@ -174,13 +168,14 @@ def _dataset_info(client: "KaggleClient", dataset: str) -> DatasetInfo:
     except requests.HTTPError as error:
         if transfer.status_of(error) in transfer.TRANSIENT_STATUSES:
             raise
-        return DatasetInfo(title=dataset)
+        return unknown
     except _MALFORMED:
-        return DatasetInfo(title=dataset)
-    return DatasetInfo(
+        return unknown
+    return replace(
+        unknown,
         title=answer.title or dataset,
-        version=str(answer.current_version_number or "unknown"),
-        license=answer.license_name or "unknown",
+        version=str(answer.current_version_number or unknown.version),
+        license=answer.license_name or unknown.license,
     )
 
 

