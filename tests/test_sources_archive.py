@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT, make_unopenable
 
 from pandacat.config.loading import load_config
+from pandacat.config.photos import LabelParams
 from pandacat.config.schema import Config
 from pandacat.core.errors import PandacatError
 from pandacat.data.sources import archive, fetching
@@ -453,6 +454,16 @@ def test_an_archive_that_the_chosen_source_does_not_use_is_reported(
     photos = replace(CONFIG.photos, source="sample", sample=sample, archive="mine.zip")
     fetching.fetch(replace(CONFIG, photos=photos), tmp_path / "photos.zip")
     assert "photos.archive is not used: photos.source" in capsys.readouterr().err
+
+
+def test_the_sample_is_drawn_for_the_labels_of_the_run(tmp_path: Path) -> None:
+    fox = LabelParams(folders=("foxes", "fox"), imagenet=())
+    few = replace(CONFIG.photos, sample=replace(CONFIG.photos.sample, photos_per_class=1))
+    run = replace(CONFIG, labels={"fox": fox}, photos=few)
+    fetching.fetch(run, tmp_path / "photos.zip")
+    index = index_archive(tmp_path / "photos.zip", run.label_of_folder)
+    assert [entry.name for entry in index.photos] == ["foxes/fox-0001.jpg", "other/other-0001.jpg"]
+    assert index.counts()["files"] == {"fox": 1, OTHER: 1}
 
 
 def test_a_refused_archive_leaves_the_last_one_in_place(

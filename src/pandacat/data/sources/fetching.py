@@ -31,7 +31,8 @@ def fetch(config: Config, archive: Path) -> Provenance:
 
 def _draw(config: Config, archive: Path) -> Provenance:
     params = config.photos.sample
-    sample.write_archive(archive, params)
+    labels = {name: label.folders for name, label in config.labels.items()}
+    sample.write_archive(archive, params, labels)
     version = f"{params.photos_per_class} per class, seed {params.seed}"
     return Provenance(
         "drawn animals", "sample", "drawn by pandacat", version, license="MIT", drawn=True
