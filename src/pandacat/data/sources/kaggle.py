@@ -8,10 +8,9 @@ from dataclasses import replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from pandacat.core.errors import PandacatError
 from pandacat.data.provenance import Provenance
@@ -76,19 +75,6 @@ def download(
     return origin
 
 
-class _TimeLimits(HTTPAdapter):
-    """Gives every request the time limits that the client leaves out."""
-
-    def __init__(self, policy: RetryPolicy) -> None:
-        super().__init__()
-        self._limits = (policy.connect_seconds, policy.stall_seconds)
-
-    def send(
-        self, request: requests.PreparedRequest, *args: Any, **options: Any
-    ) -> requests.Response:
-        return super().send(request, *args, **{**options, "timeout": self._limits})
-
-
 def _connect(policy: RetryPolicy) -> "KaggleClient":
     """Return the client, signed in if the environment or home folder holds credentials.
 
@@ -112,8 +98,8 @@ def _connect(policy: RetryPolicy) -> "KaggleClient":
             )
             session = _session(client)
             session.headers["Accept-Encoding"] = "identity"
-            for scheme in ("https://", "http://"):
-                session.mount(scheme, _TimeLimits(policy))
+            limits = (policy.connect_seconds, policy.stall_seconds)
+            session.send = partial(session.send, timeout=limits)  # type: ignore[method-assign]
             return client
 
     api = Api()
@@ -190,12 +176,10 @@ def _request_archive(
     if version.isdecimal():
         request.dataset_version_number = int(version)
     session = _session(client)
+    for name in ("Range", "If-Range"):
+        session.headers.pop(name, None)
     session.headers.update(headers)
-    try:
-        response: requests.Response = client.datasets.dataset_api_client.download_dataset(request)
-    finally:
-        for name in headers:
-            del session.headers[name]
+    response: requests.Response = client.datasets.dataset_api_client.download_dataset(request)
     return response
 
 
