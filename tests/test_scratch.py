@@ -217,7 +217,7 @@ def test_changed_pictures_keep_their_shape_and_range_and_follow_the_generator() 
 def test_mixing_blends_pictures_and_targets_by_the_same_share() -> None:
     targets = torch.eye(4)
     images = torch.arange(4.0)[:, None, None, None].expand(4, 3, 2, 2)
-    blended, shares = augment.mixed(images, targets, 0.4, generator_for("test"))
+    blended, shares = augment.mixup(images, targets, 0.4, generator_for("test"))
     assert torch.allclose(blended[:, 0, 0, 0], shares @ torch.arange(4.0))
     assert shares.sum(dim=1) == pytest.approx(torch.ones(4))
     assert 0.6 <= shares.diagonal().min() < shares.diagonal().max() <= 1

@@ -24,7 +24,7 @@ def augmented(images: Tensor, params: AugmentParams, generator: Generator) -> Te
     return images
 
 
-def mixed(
+def mixup(
     images: Tensor, targets: Tensor, limit: float, generator: Generator
 ) -> tuple[Tensor, Tensor]:
     """Blend up to `limit` of another image of the batch into each, and as much of its target.

@@ -70,7 +70,7 @@ class ScratchTask:
         """Return the cross-entropy of the pictures, blended by mixup."""
         images, classes = batch
         targets = one_hot(classes, len(self.dataset.labels)).float()
-        images, targets = augment.mixed(images, targets, self.params.mixup, torch.default_generator)
+        images, targets = augment.mixup(images, targets, self.params.mixup, torch.default_generator)
         smoothing = self.params.label_smoothing
         return cross_entropy(self.network(images), targets, label_smoothing=smoothing)
 
