@@ -1,4 +1,4 @@
-"""Gather the figures that count in files that lie in Git, where the regression gate finds them."""
+"""Gather the headline metrics in files that Git tracks, where the regression gate reads them."""
 
 from pandacat.core import paths
 from pandacat.core.files import read_json, write_json
@@ -8,7 +8,7 @@ from pandacat.core.tables import read_table, write_table
 from pandacat.data import provenance, store
 from pandacat.tracking.journal import tracked_stage
 
-COUNTED = (
+HEADLINE_METRICS = (
     "two_class_accuracy",
     "accuracy",
     "roc_auc",
@@ -16,15 +16,15 @@ COUNTED = (
     "calibration_error",
     "open_set",
 )
-"""Of the figures in `metrics/evaluate.json`."""
+"""Of the metrics in `metrics/evaluate.json`."""
 
 
 def main() -> None:
-    """Write the headline figures and the predictions on the test split."""
+    """Write the headline metrics and the predictions on the test split."""
     with tracked_stage("headline", {}) as tracked:
         origin = provenance.read(paths.PHOTOS / "provenance.json")
-        measured = read_json(paths.METRICS / "evaluate.json")
-        digits = read_json(paths.METRICS / "train_scratch_mnist.json")["test"]
+        evaluation = read_json(paths.METRICS / "evaluate.json")
+        mnist = read_json(paths.METRICS / "train_scratch_mnist.json")["test"]
         headline = {
             "data": {
                 "title": origin.title,
@@ -35,18 +35,18 @@ def main() -> None:
             "mnist": {
                 "scratch": {
                     "accuracy": {
-                        "value": digits["accuracy"],
-                        "low": digits["low"],
-                        "high": digits["high"],
+                        "value": mnist["accuracy"],
+                        "low": mnist["low"],
+                        "high": mnist["high"],
                     }
                 }
             },
             **{
-                photos: {
-                    network: {name: figures[name] for name in COUNTED if name in figures}
-                    for network, figures in networks.items()
+                dataset: {
+                    network: {name: metrics[name] for name in HEADLINE_METRICS if name in metrics}
+                    for network, metrics in networks.items()
                 }
-                for photos, networks in measured.items()
+                for dataset, networks in evaluation.items()
             },
         }
         write_json(HEADLINE, headline)

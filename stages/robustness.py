@@ -1,39 +1,44 @@
-"""Make the test photos worse on purpose, and see how long the networks hold out."""
+"""Measure the networks on perturbed test photos: corrupted, or recompressed."""
 
 from pandacat.config.loading import load_config
 from pandacat.core import paths
 from pandacat.core.files import write_json
 from pandacat.core.stage import run
 from pandacat.core.tables import read_table, write_table
-from pandacat.evaluation import compare, robustness
+from pandacat.evaluation.networks import load_networks
+from pandacat.evaluation.perturbations import predict_corrupted, predict_recompressed
+from pandacat.evaluation.robustness import (
+    accuracies,
+    changed_predictions,
+    curves,
+    robustness_metrics,
+)
 from pandacat.tracking.journal import tracked_stage
 
 
 def main() -> None:
-    """Write what the networks say of such photos, and the figures."""
-    settings = load_config()
-    chosen = settings.robustness
-    with tracked_stage("robustness", chosen) as tracked:
-        classifiers = compare.load_networks(paths.MODELS)
-        before = read_table(paths.PREDICTIONS / "test.csv")
-        corrupted = robustness.predict_corrupted(classifiers, paths.PHOTOS, chosen)
-        recompressed = robustness.predict_recompressed(
-            classifiers, paths.ARCHIVE, paths.PHOTOS, settings.preprocess.image_spec, chosen
+    """Write the predictions of perturbed photos, and their metrics."""
+    config = load_config()
+    params = config.robustness
+    with tracked_stage("robustness", params) as tracked:
+        classifiers = load_networks(paths.MODELS)
+        unperturbed = read_table(paths.PREDICTIONS / "test.csv")
+        corrupted = predict_corrupted(classifiers, paths.PHOTOS, params)
+        recompressed = predict_recompressed(
+            classifiers, paths.ARCHIVE, paths.PHOTOS, config.preprocess.image_spec, params
         )
         write_table(paths.PREDICTIONS / "corrupted.csv", corrupted)
         write_table(paths.PREDICTIONS / "recompressed.csv", recompressed)
 
-        cells = robustness.accuracies(corrupted, ["corruption", "severity"])
-        write_table(paths.PLOTS / "corruptions.csv", cells)
-        curves = robustness.curves(before, corrupted).pivot(
+        by_kind = accuracies(corrupted, ["corruption", "severity"])
+        write_table(paths.PLOTS / "corruptions.csv", by_kind)
+        by_severity = curves(unperturbed, corrupted).pivot(
             index="severity", columns="network", values="accuracy"
         )
-        write_table(paths.PLOTS / "robustness.csv", curves.reset_index())
-        write_table(
-            paths.PLOTS / "changed_predictions.csv",
-            robustness.changed_predictions(before, recompressed),
-        )
-        metrics = robustness.robustness_metrics(before, corrupted, recompressed, seed=chosen.seed)
+        write_table(paths.PLOTS / "robustness.csv", by_severity.reset_index())
+        changed = changed_predictions(unperturbed, recompressed)
+        write_table(paths.PLOTS / "changed_predictions.csv", changed)
+        metrics = robustness_metrics(unperturbed, corrupted, recompressed, seed=params.seed)
         write_json(paths.METRICS / "robustness.json", metrics)
         tracked.log_metrics(metrics)
 

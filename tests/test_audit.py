@@ -12,12 +12,15 @@ from PIL import Image
 
 from pandacat.config.loading import load_config
 from pandacat.config.photos import SampleParams
+from pandacat.config.schema import AuditParams
 from pandacat.core.errors import PandacatError
 from pandacat.data import store
 from pandacat.data.preprocess import preprocess, read_exclusions
 from pandacat.data.provenance import Provenance
 from pandacat.data.sources import sample
-from pandacat.evaluation import audit, shortcuts
+from pandacat.evaluation import shortcuts
+from pandacat.evaluation.audit import Audit, audit
+from pandacat.evaluation.predictions import prediction_table
 from pandacat.report.audit_page import audit_page
 
 COUNT = 40
@@ -43,7 +46,7 @@ def saved_at(image: Image.Image, quality: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> audit.Audit:
+def result(tmp_path_factory: pytest.TempPathFactory) -> Audit:
     """The audit of noise in which every cat was saved at low quality, and one cat is a panda."""
     folder = tmp_path_factory.mktemp("audit")
     with zipfile.ZipFile(folder / "photos.zip", "w") as archive:
@@ -65,24 +68,21 @@ def preprocessed(folder: Path, origin: Provenance) -> pd.DataFrame:
         folder / "photos.zip",
         origin,
         folder / "photos",
-        PARAMS.photos.folders,
-        PARAMS.preprocess,
+        PARAMS,
         exclusions={},
     )
     return store.read_index(folder / "photos")
 
 
-def audited(
-    folder: Path, origin: Provenance, features: np.ndarray, zero_shot: np.ndarray
-) -> audit.Audit:
-    return audit.audit(
+def audited(folder: Path, origin: Provenance, features: np.ndarray, zero_shot: np.ndarray) -> Audit:
+    index = store.read_index(folder / "photos")
+    return audit(
         folder / "photos.zip",
         folder / "photos",
         origin,
         features,
-        zero_shot,
-        shown=5,
-        seed=0,
+        prediction_table(index, zero_shot, PARAMS.label_names),
+        AuditParams(label_issues_shown=5, seed=0),
     )
 
 
@@ -97,29 +97,29 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def audit_of_files(folder: Path, origin: Provenance) -> audit.Audit:
+def audit_of_files(folder: Path, origin: Provenance) -> Audit:
     """Return the audit as far as it goes without a network."""
     photos = len(preprocessed(folder, origin))
     return audited(folder, origin, np.ones((photos, 8)), np.full((photos, 3), 1 / 3))
 
 
-def test_a_planted_shortcut_is_found_and_ranked_first(found: audit.Audit) -> None:
-    best = found.original[0]
+def test_a_planted_shortcut_is_found_and_ranked_first(result: Audit) -> None:
+    best = result.original[0]
     assert best.property in ("quantization", "together")
     assert best.balanced_accuracy.value > 0.95
-    assert any("JPEG quantization" in warning for warning in found.warnings)
+    assert any("JPEG quantization" in warning for warning in result.warnings)
 
 
 def test_in_the_drawn_sample_no_shortcut_surely_beats_chance(drawn: Path) -> None:
-    found = audit_of_files(drawn, replace(ORIGIN, source="sample"))
-    for findings in (found.original, found.preprocessed):
+    result = audit_of_files(drawn, replace(ORIGIN, source="sample"))
+    for findings in (result.original, result.preprocessed):
         assert len(findings) == 3 * (len(shortcuts.IN_WORDS) + 1)
         for share in (finding.balanced_accuracy for finding in findings):
             assert share.low <= shortcuts.CHANCE <= share.high
-    shared = [finding for finding in found.original if finding.property in SAME_IN_A_SHOT]
+    shared = [finding for finding in result.original if finding.property in SAME_IN_A_SHOT]
     assert {finding.balanced_accuracy.value for finding in shared} == {shortcuts.CHANCE}
-    assert found.warnings == []
-    assert "Nothing that was measured" in audit_page(found, "drawn")
+    assert result.warnings == []
+    assert "Nothing that was measured" in audit_page(result, "drawn")
 
 
 def test_in_a_copy_with_one_class_at_low_quality_that_is_ranked_first_and_warned_of(
@@ -134,46 +134,47 @@ def test_in_a_copy_with_one_class_at_low_quality_that_is_ranked_first_and_warned
             if name.startswith("cat"):
                 jpeg = saved_at(Image.open(io.BytesIO(jpeg)), 20)
             unfair.writestr(name, jpeg)
-    found = audit_of_files(tmp_path, ORIGIN)
-    best = found.original[0]
+    result = audit_of_files(tmp_path, ORIGIN)
+    best = result.original[0]
     assert best.property == "quantization"
     assert "cat" in (best.first, best.second)
     assert best.balanced_accuracy.value == 1
-    assert found.warnings[0].startswith("One number about the file, its JPEG quantization, tells")
-    assert found.warnings[0].endswith("A network can learn this instead of the animal.")
-    assert f"- **{found.warnings[0]}**" in audit_page(found, "a trap")
+    assert result.warnings[0].startswith("One number about the file, its JPEG quantization, tells")
+    assert result.warnings[0].endswith("A network can learn this instead of the animal.")
+    assert f"- **{result.warnings[0]}**" in audit_page(result, "a trap")
 
 
-def test_what_is_learned_from_has_lost_the_quantization(found: audit.Audit) -> None:
-    (kept,) = (finding for finding in found.preprocessed if finding.property == "quantization")
-    assert kept.balanced_accuracy.low <= 0.5 <= kept.balanced_accuracy.high
+def test_preprocessed_copies_have_lost_the_quantization(result: Audit) -> None:
+    (copies,) = (finding for finding in result.preprocessed if finding.property == "quantization")
+    assert copies.balanced_accuracy.low <= 0.5 <= copies.balanced_accuracy.high
 
 
-def test_a_copy_under_another_label_is_a_conflict(found: audit.Audit) -> None:
-    assert set(found.duplicates.path) == {"panda/003.jpg", "cat/copy.jpg"}
-    assert found.duplicates.split.nunique() == 1
-    assert found.metrics()["duplicate_groups_with_several_labels"] == 1
+def test_a_copy_under_another_label_is_a_conflict(result: Audit) -> None:
+    assert set(result.duplicates.path) == {"panda/003.jpg", "cat/copy.jpg"}
+    assert result.duplicates.split.nunique() == 1
+    assert result.metrics()["duplicate_groups_with_several_labels"] == 1
 
 
-def test_a_wrong_label_heads_the_list(found: audit.Audit) -> None:
-    first = found.label_issues.iloc[0]
+def test_a_wrong_label_heads_the_list(result: Audit) -> None:
+    first = result.label_issues.iloc[0]
     assert (first.path, first.label, first.suggested) == ("cat/007.jpg", "cat", "panda")
 
 
-def test_the_tables_hold_every_finding(found: audit.Audit, tmp_path: Path) -> None:
-    found.write_tables(tmp_path)
+def test_the_tables_hold_every_finding(result: Audit, tmp_path: Path) -> None:
+    result.write_tables(tmp_path)
     table = pd.read_csv(tmp_path / "shortcuts.csv")
     again = shortcuts.findings_in(table)
-    assert shortcuts.warnings(again) == found.warnings
-    assert len(table) == len(found.original)
+    assert shortcuts.warnings(again) == result.warnings
+    assert len(table) == len(result.original)
     assert (
-        pd.read_csv(tmp_path / "label_issues.csv").path.tolist() == found.label_issues.path.tolist()
+        pd.read_csv(tmp_path / "label_issues.csv").path.tolist()
+        == result.label_issues.path.tolist()
     )
     assert len(pd.read_csv(tmp_path / "duplicates.csv")) == 2
 
 
-def test_the_page_says_it_in_words(found: audit.Audit) -> None:
-    page = audit_page(found, "noise")
+def test_the_page_says_it_in_words(result: Audit) -> None:
+    page = audit_page(result, "noise")
     assert "One number about the file, its JPEG quantization, tells panda from cat" in page
     assert "cat/007.jpg" in page
 

@@ -4,11 +4,12 @@ import pytest
 from pandacat.evaluation.label_issues import rank_label_issues
 
 PHOTOS = 300
+NAMES = ("panda", "cat", "other")
 
 
 @pytest.fixture
 def archive():
-    """Three well-parted labels, a mislabeled photo (7), one like no other (11), and copies."""
+    """Three well-separated labels, a mislabeled photo (7) and one unlike all others (11)."""
     generator = np.random.default_rng(0)
     truth = np.arange(PHOTOS) % 3
     features = 4 * np.eye(12)[truth] + generator.normal(size=(PHOTOS, 12))
@@ -21,7 +22,7 @@ def archive():
 
 
 def test_a_wrong_label_and_a_stray_picture_come_first_each_with_its_reason(archive):
-    ranked = rank_label_issues(*archive, seed=0)
+    ranked = rank_label_issues(*archive, NAMES, seed=0)
 
     assert set(ranked["photo"][:2]) == {7, 11}
     wrong = ranked[ranked["photo"] == 7].iloc[0]
@@ -34,27 +35,28 @@ def test_a_wrong_label_and_a_stray_picture_come_first_each_with_its_reason(archi
 
 
 def test_every_photo_is_ranked_once_and_the_same_way_each_time(archive):
-    ranked = rank_label_issues(*archive, seed=0)
+    ranked = rank_label_issues(*archive, NAMES, seed=0)
 
     assert sorted(ranked["photo"]) == list(range(PHOTOS))
-    assert ranked.equals(rank_label_issues(*archive, seed=0))
+    assert ranked.equals(rank_label_issues(*archive, NAMES, seed=0))
 
 
-def test_copies_of_a_stray_picture_do_not_vouch_for_each_other(archive):
+def test_near_duplicates_of_a_stray_picture_do_not_make_it_less_unlike(archive):
     features, labels, groups, zero_shot = archive
     copies = np.arange(11, PHOTOS, 3)[:12]
     features[copies] = features[11]
     groups[copies] = 11
 
-    ranked = rank_label_issues(features, labels, groups, zero_shot, seed=0)
+    ranked = rank_label_issues(features, labels, groups, zero_shot, NAMES, seed=0)
 
     assert set(copies) < set(ranked["photo"][:30])
 
 
 def test_a_data_set_without_other_photos_is_ranked_too(archive):
     features, labels, groups, zero_shot = archive
-    kept = labels != 2
+    present = labels != 2
+    photos = (values[present] for values in (features, labels, groups, zero_shot))
 
-    ranked = rank_label_issues(features[kept], labels[kept], groups[kept], zero_shot[kept], seed=0)
+    ranked = rank_label_issues(*photos, NAMES, seed=0)
 
-    assert len(ranked) == kept.sum()
+    assert len(ranked) == present.sum()

@@ -1,4 +1,4 @@
-"""Near-duplicates of a photo never sit in different splits."""
+"""Copies of a photo, changed as copies are, never sit on both sides of a split."""
 
 import io
 import zipfile
@@ -10,18 +10,20 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from pandacat.config.loading import load_config
+from pandacat.config.schema import AuditParams
 from pandacat.data import store
 from pandacat.data.preprocess import preprocess
 from pandacat.data.provenance import Provenance
-from pandacat.evaluation import audit
+from pandacat.evaluation.audit import audit
+from pandacat.evaluation.predictions import prediction_table
 from pandacat.report.audit_page import audit_page
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.jpg"))
 ORIGIN = Provenance("copies", "archive", "a test", "1", "none", drawn=False, sha256="0" * 64)
-LABELS = ("panda", "cat", "other")
 UNRELATED = 25
-"""Photos of each label."""
+CONFIG = load_config(ROOT / "params.yaml")
+LABELS = CONFIG.label_names
 
 
 def smaller(image: Image.Image) -> Image.Image:
@@ -44,14 +46,14 @@ def as_jpeg(image: Image.Image, quality: int) -> bytes:
     return stream.getvalue()
 
 
-def unrelated(seed: int) -> Image.Image:
+def unrelated_photo(seed: int) -> Image.Image:
     coarse = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((240, 180), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Unrelated photos, and the examples with all copies, the last under a wrong label.
+    """Unrelated photos of each label; the examples with their copies, the last under a wrong label.
 
     Copies are saved at a quality of 50, the examples came at higher ones.
     """
@@ -59,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(folder / "photos.zip", "w") as archive:
         for place, label in enumerate(LABELS):
             for number in range(UNRELATED):
-                noise = unrelated(1000 * place + number)
+                noise = unrelated_photo(1000 * place + number)
                 archive.writestr(f"{label}/{number:03d}.jpg", as_jpeg(noise, 80))
         for place, example in enumerate(EXAMPLES):
             label, wrong = LABELS[place % 3], LABELS[(place + 1) % 3]
@@ -69,31 +71,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     under = wrong if name == "mirrored and smaller" else label
                     copy = as_jpeg(change(image.convert("RGB")), 50)
                     archive.writestr(f"{under}/{example.stem}, {name}.jpg", copy)
-    config = load_config(ROOT / "params.yaml")
-    preprocess(folder / "photos.zip", ORIGIN, folder / "photos", config, exclusions={})
+    preprocess(folder / "photos.zip", ORIGIN, folder / "photos", CONFIG, exclusions={})
     return folder
 
 
 @pytest.fixture(scope="module")
 def index(folder: Path) -> pd.DataFrame:
-    index = store.read_index(folder / "photos")
-    return index.assign(original=index.name.str.extract(r"/([^,]+?)(?:,.*)?\.jpg")[0])
+    photos = store.read_index(folder / "photos")
+    return photos.assign(original=photos.name.str.extract(r"/([^,]+?)(?:,.*)?\.jpg")[0])
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_every_copy_is_in_the_group_and_the_split_of_its_original(
     index: pd.DataFrame, example: Path
 ) -> None:
-    family = index[index.original == example.stem]
-    assert len(family) == 1 + len(COPIES)
-    assert family.group.nunique() == 1
-    assert family.split.nunique() == 1
+    copies = index[index.original == example.stem]
+    assert len(copies) == 1 + len(COPIES)
+    assert copies.group.nunique() == 1
+    assert copies.split.nunique() == 1
 
 
-def test_unrelated_photos_stay_in_groups_of_their_own(index: pd.DataFrame) -> None:
-    unrelated_photos = index[~index.original.isin([example.stem for example in EXAMPLES])]
-    assert len(unrelated_photos) == 3 * UNRELATED
-    assert not index.group[index.group.duplicated(keep=False)].isin(unrelated_photos.group).any()
+def test_unrelated_photos_have_groups_of_their_own(index: pd.DataFrame) -> None:
+    unrelated = index[~index.original.isin([example.stem for example in EXAMPLES])]
+    assert len(unrelated) == 3 * UNRELATED
+    assert not index.group[index.group.duplicated(keep=False)].isin(unrelated.group).any()
 
 
 def test_no_group_is_divided_between_splits(index: pd.DataFrame) -> None:
@@ -104,14 +105,13 @@ def test_no_group_is_divided_between_splits(index: pd.DataFrame) -> None:
 def test_each_original_whose_copy_has_another_label_is_reported(
     folder: Path, index: pd.DataFrame
 ) -> None:
-    result = audit.audit(
+    result = audit(
         folder / "photos.zip",
         folder / "photos",
         ORIGIN,
         np.random.default_rng(0).normal(size=(len(index), 8)),
-        np.full((len(index), 3), 1 / 3),
-        shown=5,
-        seed=0,
+        prediction_table(index, np.full((len(index), 3), 1 / 3), LABELS),
+        AuditParams(label_issues_shown=5, seed=0),
     )
     assert result.metrics()["duplicate_groups_with_several_labels"] == len(EXAMPLES)
     assert result.metrics()["photos_in_duplicate_groups"] == len(EXAMPLES) * (1 + len(COPIES))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from pandacat.metrics.intervals import bootstrap, wilson
+from pandacat.metrics.intervals import bootstrap, proportion, wilson
 
 
 @pytest.mark.parametrize(("hits", "trials"), [(0, 20), (7, 31), (299, 300), (40, 40)])
@@ -15,13 +15,17 @@ def test_wilson_agrees_with_scipy(hits, trials):
     assert found.low <= found.value <= found.high
 
 
-def test_wilson_keeps_its_width_without_a_single_mistake():
+def test_wilson_has_a_width_without_a_single_error():
     assert wilson(1.0, 100).low == pytest.approx(0.963, abs=5e-4)
 
 
-def test_bootstrap_interval_of_a_mean_holds_the_truth_as_often_as_it_says():
+def test_a_proportion_is_that_of_its_hits():
+    assert proportion(np.array([True, False, True, True])) == wilson(0.75, 4)
+
+
+def test_bootstrap_interval_of_a_mean_covers_the_truth_at_its_level():
     generator = np.random.default_rng(0)
-    held = 0
+    covered = 0
     for seed in range(200):
         values = generator.exponential(size=60)
         found = bootstrap(
@@ -30,17 +34,17 @@ def test_bootstrap_interval_of_a_mean_holds_the_truth_as_often_as_it_says():
             seed,
             resamples=200,
         )
-        held += found.low <= 1 <= found.high
-    assert 0.88 <= held / 200 <= 0.98
+        covered += found.low <= 1 <= found.high
+    assert 0.88 <= covered / 200 <= 0.98
 
 
-def test_bootstrap_keeps_the_strata_and_repeats_with_its_seed():
+def test_bootstrap_preserves_the_strata_and_repeats_with_its_seed():
     strata = np.repeat([0, 1], [30, 5])
-    seen = []
+    counts = []
 
     def count(photos):
-        seen.append(np.bincount(strata[photos]).tolist())
+        counts.append(np.bincount(strata[photos]).tolist())
         return float(photos.sum())
 
     assert bootstrap(count, strata, seed=3) == bootstrap(count, strata, seed=3)
-    assert set(map(tuple, seen)) == {(30, 5)}
+    assert set(map(tuple, counts)) == {(30, 5)}

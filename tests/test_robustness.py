@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,22 +9,31 @@ import pytest
 from conftest import PROBABILITY_COLUMNS
 from PIL import Image
 
-from pandacat.config import schema
 from pandacat.config.loading import load_config
 from pandacat.core.tables import read_table
 from pandacat.data import store
 from pandacat.data.images import encode_jpeg
-from pandacat.evaluation import robustness
 from pandacat.evaluation.corruptions import CORRUPTIONS
+from pandacat.evaluation.perturbations import (
+    most_different_qualities,
+    predict_corrupted,
+    stratified_subsets,
+)
+from pandacat.evaluation.robustness import (
+    accuracies,
+    changed_predictions,
+    paired_differences,
+    robustness_metrics,
+)
 from pandacat.evaluation.shortcuts import header_properties
-from pandacat.labels import LABELS
+from pandacat.metrics.intervals import Interval
 from pandacat.models.loading import load_classifier
 
 LABEL_OF = pd.Series(["cat"] * 12 + ["panda"] * 6 + ["other"] * 6)
 PANDA, CAT, OTHER = np.eye(3) * 0.7 + 0.1
 
 
-def table(answers: dict[str, list[np.ndarray]], labels: list[str], **columns: object):
+def table(networks: dict[str, list[np.ndarray]], labels: list[str], **columns: object):
     """Return a table of predictions; photo k is called `photo k`."""
     names = [f"photo {k}" for k in range(len(labels))]
     return pd.concat(
@@ -31,29 +41,29 @@ def table(answers: dict[str, list[np.ndarray]], labels: list[str], **columns: ob
             pd.DataFrame(rows, columns=PROBABILITY_COLUMNS).assign(
                 path=names, label=labels, split="test", network=network, **columns
             )
-            for network, rows in answers.items()
+            for network, rows in networks.items()
         ],
         ignore_index=True,
     )
 
 
-def test_no_photo_is_dealt_twice_before_each_was_dealt_once():
-    first, second = robustness.deal(LABEL_OF, hands=2, size=12, seed=0)
+def test_no_photo_is_drawn_twice_before_each_was_drawn_once():
+    first, second = stratified_subsets(LABEL_OF, count=2, size=12, seed=0)
 
     assert sorted([*first, *second]) == list(range(24))
 
 
-def test_every_hand_has_the_labels_in_their_shares():
-    for hand in robustness.deal(LABEL_OF, hands=9, size=8, seed=0):
-        counts = LABEL_OF[hand].value_counts()
+def test_every_subset_has_the_labels_in_their_shares():
+    for subset in stratified_subsets(LABEL_OF, count=9, size=8, seed=0):
+        counts = LABEL_OF[subset].value_counts()
         assert counts["cat"] == 4
         assert 1 <= counts["panda"] <= 3
 
 
-def test_a_hand_holds_at_most_all_photos_and_depends_on_the_seed_alone():
-    (all_of_them,) = robustness.deal(LABEL_OF, hands=1, size=1000, seed=0)
-    (again,) = robustness.deal(LABEL_OF, hands=1, size=1000, seed=0)
-    (others,) = robustness.deal(LABEL_OF, hands=1, size=1000, seed=1)
+def test_a_subset_holds_at_most_all_photos_and_depends_on_the_seed_alone():
+    (all_of_them,) = stratified_subsets(LABEL_OF, count=1, size=1000, seed=0)
+    (again,) = stratified_subsets(LABEL_OF, count=1, size=1000, seed=0)
+    (others,) = stratified_subsets(LABEL_OF, count=1, size=1000, seed=1)
 
     assert sorted(all_of_them) == list(range(24))
     assert (all_of_them == again).all()
@@ -65,77 +75,91 @@ def step_at(quality: int) -> float:
     return float(header_properties(data)["quantization"])
 
 
-def test_each_label_borrows_the_quality_of_the_label_that_was_saved_least_like_it():
+def test_each_label_gets_the_quality_of_the_label_whose_compression_differs_most():
     typical = {"panda": step_at(95), "cat": step_at(60), "other": step_at(70)}
 
-    assert robustness.borrowed_qualities(typical) == {"panda": 60, "cat": 95, "other": 95}
+    assert most_different_qualities(typical) == {"panda": 60, "cat": 95, "other": 95}
 
 
 def test_files_that_are_no_jpeg_count_as_the_best_quality():
-    assert robustness.borrowed_qualities({"panda": 0.0, "cat": step_at(50)}) == {
+    assert most_different_qualities({"panda": 0.0, "cat": step_at(50)}) == {
         "panda": 50,
         "cat": 100,
     }
 
 
-def test_accuracies_by_hand_and_several_versions_of_a_photo_count_once():
+def test_accuracies_by_hand_with_several_versions_of_a_photo_counted_once():
     one = table({"a": [PANDA, CAT, CAT]}, ["panda", "panda", "other"], severity=1)
     two = one.assign(severity=2)
 
-    (row,) = robustness.accuracies(pd.concat([one, two]), []).to_dict("records")
+    (row,) = accuracies(pd.concat([one, two]), []).to_dict("records")
 
     assert (row["two_class_accuracy"], row["accuracy"]) == pytest.approx((1 / 2, 1 / 3))
-    alone = robustness.accuracies(one, []).iloc[0]
+    alone = accuracies(one, []).iloc[0]
     assert row["photos"] == 3
     assert row["two_class_accuracy_low"] == alone.two_class_accuracy_low
 
 
-def test_what_others_alone_can_not_tell_is_left_open():
-    found = robustness.accuracies(table({"a": [CAT]}, ["other"], severity=3), ["severity"]).iloc[0]
+def test_the_accuracy_of_a_pair_is_nan_without_photos_of_it():
+    row = accuracies(table({"a": [CAT]}, ["other"], severity=3), ["severity"]).iloc[0]
 
-    assert found.accuracy == 0
-    assert np.isnan(found.two_class_accuracy)
+    assert row.accuracy == 0
+    assert np.isnan(row.two_class_accuracy)
 
 
-def test_flips_by_hand():
+def test_a_pair_is_compared_only_where_there_are_two_in_distribution_labels():
+    one = table({"fine_tuned": [PANDA, CAT], "scratch": [CAT, CAT]}, ["panda", "cat"], severity=1)
+    one["quality"] = 60
+    one.insert(2, "p_fox", 0.0)
+
+    metrics = robustness_metrics(one, one, one, seed=0)["test"]
+
+    assert set(metrics["fine_tuned"]["corrupted"]) == {"accuracy"}
+    assert set(metrics["scratch"]["fine_tuned_difference"]) == {"accuracy"}
+    assert "swapped_when_recompressed" not in metrics["fine_tuned"]
+
+
+def test_changed_predictions_by_hand():
     labels = ["panda", "cat", "other", "cat"]
     before = table({"a": [PANDA, CAT, OTHER, OTHER]}, labels)
     after = table({"a": [CAT, CAT, OTHER, CAT]}, labels, quality=60)
 
-    found = robustness.changed_predictions(before, after).set_index("label")
+    rows = changed_predictions(before, after).set_index("label")
 
-    assert found.changed.to_dict() == {"panda": 1, "cat": 0.5, "other": 0, "all": 0.5}
-    assert found.swapped.to_dict() == {"panda": 1, "cat": 0, "other": 0, "all": 0.25}
-    assert found.loc["all", ["right_before", "right_after"]].tolist() == [0.75, 0.75]
+    assert rows.changed.to_dict() == {"panda": 1, "cat": 0.5, "other": 0, "all": 0.5}
+    assert rows.swapped.to_dict() == {"panda": 1, "cat": 0, "other": 0, "all": 0.25}
+    assert rows.loc["all", ["correct_before", "correct_after"]].tolist() == [0.75, 0.75]
 
 
-def test_being_ahead_is_judged_photo_by_photo():
+def test_differences_are_paired_photo_by_photo():
     labels = ["panda", "cat"] * 10
-    right, wrong = [PANDA, CAT] * 10, [CAT, CAT] * 10
+    correct, wrong = [PANDA, CAT] * 10, [CAT, CAT] * 10
 
-    found = robustness.paired_differences(
-        table({"rival": wrong, "fine_tuned": right}, labels), seed=0
+    differences = paired_differences(
+        table({"scratch": wrong, "fine_tuned": correct}, labels), seed=0
     )
 
-    assert found["rival"]["two_class_accuracy"] == {"value": 0.5, "low": 0.5, "high": 0.5}
+    assert differences["scratch"]["two_class_accuracy"] == Interval(0.5, 0.5, 0.5)
 
 
 @pytest.fixture
-def settings(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> schema.Config:
-    monkeypatch.chdir(workspace)
-    return load_config()
-
-
-def corrupted_with(settings: schema.Config, workspace: Path, photos: int) -> pd.DataFrame:
+def corrupted_with(workspace: Path) -> Callable[[int], pd.DataFrame]:
+    """Return a function that predicts so many photos for each corruption and severity."""
     classifiers = {"scratch": load_classifier("scratch-photos", models=workspace / "models")}
-    chosen = replace(settings.robustness, photos=photos)
-    return robustness.predict_corrupted(classifiers, workspace / "data/photos", chosen)
+    params = load_config(workspace / "params.yaml").robustness
+
+    def predict(photos: int) -> pd.DataFrame:
+        return predict_corrupted(
+            classifiers, workspace / "data/photos", replace(params, photos=photos)
+        )
+
+    return predict
 
 
-def test_a_photo_is_corrupted_the_same_however_many_others_are(settings, workspace):
+def test_a_photo_is_corrupted_the_same_however_many_others_are(corrupted_with):
     key = ["path", "corruption", "severity"]
-    few = corrupted_with(settings, workspace, 1).set_index(key)
-    many = corrupted_with(settings, workspace, 3).set_index(key)
+    few = corrupted_with(1).set_index(key)
+    many = corrupted_with(3).set_index(key)
 
     assert len(many) == 3 * len(few)
     both = many.loc[many.index.intersection(few.index)]
@@ -145,45 +169,45 @@ def test_a_photo_is_corrupted_the_same_however_many_others_are(settings, workspa
     )
 
 
-def test_the_number_of_cores_changes_nothing(settings, workspace, monkeypatch):
-    one = corrupted_with(settings, workspace, 2)
+def test_the_number_of_cores_changes_nothing(corrupted_with, monkeypatch):
+    one = corrupted_with(2)
     monkeypatch.setattr("pandacat.core.parallel.core_count", lambda: 5)
 
-    pd.testing.assert_frame_equal(corrupted_with(settings, workspace, 2), one)
+    pd.testing.assert_frame_equal(corrupted_with(2), one)
 
 
-def test_every_corruption_and_severity_is_looked_at_by_every_network(workspace):
-    judged = pd.read_csv(workspace / "data/predictions/corrupted.csv")
+def test_every_network_predicts_every_corruption_and_severity(workspace):
+    corrupted = pd.read_csv(workspace / "data/predictions/corrupted.csv")
 
-    kinds = judged.groupby("network")[["corruption", "severity"]].apply(
+    kinds = corrupted.groupby("network")[["corruption", "severity"]].apply(
         lambda rows: set(map(tuple, rows.to_numpy()))
     )
-    wanted = {(name, severity) for name in CORRUPTIONS for severity in (1, 5)}
+    expected = {(name, severity) for name in CORRUPTIONS for severity in (1, 5)}
     assert set(kinds.index) == {"scratch", "pretrained", "linear_probe", "fine_tuned"}
-    assert all(found == wanted for found in kinds)
+    assert all(of_network == expected for of_network in kinds)
 
 
-def test_only_test_photos_are_saved_again_all_of_them_where_they_are_few(workspace):
+def test_only_test_photos_are_recompressed_all_of_them_where_they_are_few(workspace):
     index = store.read_index(workspace / "data/photos")
     recompressed = read_table(workspace / "data/predictions/recompressed.csv")
 
     assert set(recompressed.path) == set(index.name[index.split == "test"])
     assert recompressed.groupby("label").quality.nunique().eq(1).all()
-    assert set(recompressed.label) == set(LABELS)
+    assert set(recompressed.label) == {"panda", "cat", "other"}
 
 
-def test_the_figures_are_those_of_the_tables(workspace):
-    figures = json.loads((workspace / "metrics/robustness.json").read_text())["test"]
+def test_the_metrics_are_those_of_the_tables(workspace):
+    metrics = json.loads((workspace / "metrics/robustness.json").read_text())["test"]
     cells = pd.read_csv(workspace / "plots/corruptions.csv")
     for network, rows in cells.groupby("network"):
         mean = np.average(rows.accuracy, weights=rows.photos)
-        found = figures[network]["corrupted"]["accuracy"]
-        assert found["value"] == pytest.approx(mean, abs=1e-5)
-        assert found["low"] <= found["value"] <= found["high"]
-    flips = pd.read_csv(workspace / "plots/changed_predictions.csv")
-    for row in flips[flips.label == "all"].itertuples():
-        assert figures[row.network]["changed_when_recompressed"]["value"] == pytest.approx(
+        accuracy = metrics[network]["corrupted"]["accuracy"]
+        assert accuracy["value"] == pytest.approx(mean, abs=1e-5)
+        assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
+    changed = pd.read_csv(workspace / "plots/changed_predictions.csv")
+    for row in changed[changed.label == "all"].itertuples():
+        assert metrics[row.network]["changed_when_recompressed"]["value"] == pytest.approx(
             row.changed, abs=1e-5
         )
-    assert "fine_tuned_difference" in figures["linear_probe"]
-    assert "fine_tuned_difference" not in figures["fine_tuned"]
+    assert "fine_tuned_difference" in metrics["linear_probe"]
+    assert "fine_tuned_difference" not in metrics["fine_tuned"]

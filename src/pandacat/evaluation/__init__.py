@@ -1,1 +1,1 @@
-"""What the networks are worth: side by side, on corrupted photos, on photos from elsewhere."""
+"""Networks measured and compared, and data sets examined."""

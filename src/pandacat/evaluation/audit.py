@@ -1,4 +1,4 @@
-"""What is wrong with a data set before anything has been learned from it."""
+"""Audit of a data set: shortcuts, label issues and near-duplicates."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,35 +10,37 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
-from pandacat.core.files import atomic_write
+from pandacat.config.schema import AuditParams
 from pandacat.core.parallel import ordered_map
+from pandacat.core.tables import write_table
 from pandacat.data import store
 from pandacat.data.images import decode_jpeg
 from pandacat.data.provenance import Provenance
 from pandacat.data.sources import archive as archives
 from pandacat.data.sources import sample
-from pandacat.evaluation import label_issues, shortcuts
+from pandacat.evaluation import shortcuts
+from pandacat.evaluation.label_issues import rank_label_issues
+from pandacat.evaluation.predictions import label_names, labels_and_probabilities
 from pandacat.evaluation.shortcuts import Finding
-from pandacat.labels import LABELS
 from pandacat.metrics.arrays import IntArray
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Shortcuts, label issues and duplicates of one data set."""
+    """Shortcuts, label issues and near-duplicates of one data set."""
 
     original: list[Finding]
-    """How well properties of the files tell the labels apart, best first."""
+    """How well properties of the original files separate the labels, best first."""
     preprocessed: list[Finding]
-    """The same for the copies that the networks get to see."""
+    """The same for the preprocessed copies."""
     label_issues: pd.DataFrame
-    """`path`, `label`, `suggested`, `reason`, …: the photos most likely mislabeled, or none."""
+    """`path`, `label`, `suggested`, `reason`, …: photos probably mislabeled, or of no animal."""
     duplicates: pd.DataFrame
     """`group`, `path`, `label`, `split` of photos that share a group."""
 
     @property
     def warnings(self) -> list[str]:
-        """A sentence for each property of the files that gives a label away."""
+        """A sentence for each property of the original files that is a shortcut."""
         return shortcuts.warnings(self.original)
 
     @property
@@ -48,16 +50,12 @@ class Audit:
         return self.duplicates[label_count > 1]
 
     def metrics(self) -> dict[str, Any]:
-        """Return what counts, as plain numbers; `write_tables` writes the rest."""
+        """Return counts and the strongest shortcuts, for JSON; `write_tables` writes the rest."""
+        findings = {"original": self.original, "preprocessed": self.preprocessed}
         return {
             "warnings": len(self.warnings),
             "strongest_shortcut": {
-                name: asdict(findings[0].balanced_accuracy)
-                for name, findings in (
-                    ("original", self.original),
-                    ("preprocessed", self.preprocessed),
-                )
-                if findings
+                name: asdict(some[0].balanced_accuracy) for name, some in findings.items() if some
             },
             "photos_in_duplicate_groups": len(self.duplicates),
             "duplicate_groups_with_several_labels": int(self.conflicts.group.nunique()),
@@ -65,15 +63,11 @@ class Audit:
 
     def write_tables(self, folder: Path) -> None:
         """Write `shortcuts.csv`, `label_issues.csv` and `duplicates.csv`."""
-        came, kept = (shortcuts.table_of(found) for found in (self.original, self.preprocessed))
-        tables = {
-            "shortcuts": came.merge(kept, on=shortcuts.NAMES, suffixes=("", "_preprocessed")),
-            "label_issues": self.label_issues,
-            "duplicates": self.duplicates,
-        }
-        for name, table in tables.items():
-            with atomic_write(folder / f"{name}.csv") as aside:
-                table.round(6).to_csv(aside, index=False, lineterminator="\n")
+        original, copies = map(shortcuts.table_of, (self.original, self.preprocessed))
+        both = original.merge(copies, on=shortcuts.NAMES, suffixes=("", "_preprocessed"))
+        write_table(folder / "shortcuts.csv", both)
+        write_table(folder / "label_issues.csv", self.label_issues)
+        write_table(folder / "duplicates.csv", self.duplicates)
 
 
 def audit(
@@ -81,43 +75,45 @@ def audit(
     photo_folder: Path,
     origin: Provenance,
     features: np.ndarray,
-    zero_shot: np.ndarray,
-    *,
-    shown: int,
-    seed: int,
+    zero_shot: pd.DataFrame,
+    params: AuditParams,
 ) -> Audit:
     """Return the audit of the photos in `photo_folder`, which came from `archive`.
 
     Near-duplicates, and drawings of one shot, are never on both sides of a fold.
 
     Args:
-        archive: as it came.
+        archive: of the original files.
         photo_folder: what `preprocess` made of it.
         origin: where the archive comes from.
-        features: `(N, D)` of the untouched network, in the order of the index.
-        zero_shot: `(N, 3)`, its probabilities.
-        shown: how many label issues to list.
-        seed: of the folds.
+        features: `(N, D)` of the pretrained network, in the order of the index.
+        zero_shot: its table of predictions, in the same order.
+        params: how many label issues to list, and the seed of the folds.
     """
     index = store.read_index(photo_folder)
-    labels = index.label.map(LABELS.index).to_numpy()
-    groups = _inseparable(index, origin)
-    came, kept = _properties(archive, photo_folder, len(index))
-    ranked = label_issues.rank_label_issues(features, labels, groups, zero_shot, seed).head(shown)
+    names = label_names(zero_shot)
+    labels, probabilities = labels_and_probabilities(zero_shot)
+    groups = _fold_groups(index, origin)
+    ranked = rank_label_issues(features, labels, groups, probabilities, names, params.seed)
+    issues = ranked.head(params.label_issues_shown)
     shared = index[index.duplicated("group", keep=False)].sort_values(["group", "name"])
+    original, preprocessed = (
+        shortcuts.find_shortcuts(table, labels, groups, names, params.seed)
+        for table in _properties(archive, photo_folder, len(index))
+    )
     return Audit(
-        shortcuts.audit(came, labels, groups, seed),
-        shortcuts.audit(kept, labels, groups, seed),
-        ranked.assign(path=index.name.to_numpy()[ranked.photo]).drop(columns="photo"),
+        original,
+        preprocessed,
+        issues.assign(path=index.name.to_numpy()[issues.photo]).drop(columns="photo"),
         shared[["group", "name", "label", "split"]].rename(columns={"name": "path"}),
     )
 
 
-def _inseparable(index: pd.DataFrame, origin: Provenance) -> IntArray:
+def _fold_groups(index: pd.DataFrame, origin: Provenance) -> IntArray:
     """Return `(N,)` numbers of the sets of photos that belong on one side of a fold.
 
-    Drawings come in threes, one of each label, alike in all but the animal. A property that has
-    been learned from two of them would mislead about the third, and seem worse than chance.
+    Drawings come in shots, one of each label, alike in all but the animal. A property learned from
+    the others of a shot would mislead about the last, and seem worse than chance.
     """
     groups = index.group.to_numpy()
     if origin.source != "sample":
@@ -129,16 +125,16 @@ def _inseparable(index: pd.DataFrame, origin: Provenance) -> IntArray:
 
 
 def _properties(archive: Path, photo_folder: Path, count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the properties of the files as they came, and of the kept copies."""
+    """Return the properties of the original files, and of the preprocessed copies."""
 
-    def look(item: tuple[str, bytes]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def properties(item: tuple[str, bytes]) -> tuple[dict[str, Any], dict[str, Any]]:
         name, jpeg = item
         pixels = shortcuts.pixel_properties(np.asarray(decode_jpeg(jpeg)))
-        came = shortcuts.header_properties(reader.read(name))
-        return came | pixels, shortcuts.header_properties(jpeg) | pixels
+        original = shortcuts.header_properties(reader.read(name))
+        return original | pixels, shortcuts.header_properties(jpeg) | pixels
 
     with archives.open_archive(archive) as reader:
-        results = ordered_map(look, store.iter_jpegs(photo_folder))
+        results = ordered_map(properties, store.iter_jpegs(photo_folder))
         rows = list(tqdm(results, total=count, desc="audit", unit="photo", disable=None))
-    came, kept = zip(*rows, strict=True)
-    return pd.DataFrame(came), pd.DataFrame(kept)
+    original, copies = zip(*rows, strict=True)
+    return pd.DataFrame(original), pd.DataFrame(copies)

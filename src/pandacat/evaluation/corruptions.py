@@ -1,12 +1,11 @@
-"""Photos made worse on purpose, to see how long a network holds out.
+"""Corruptions of photos, to measure how robust a network is.
 
 The kinds, and the strengths of most of their five severities, follow Hendrycks and Dietterich,
 Benchmarking neural network robustness to common corruptions and perturbations, ICLR 2019. Fog, snow
-and brightness are made in a simpler way here, and `small_in_scene` is our own. Lengths are stated
-for a shorter side of 224 px and grow with the photo.
+and brightness are simplified, and `small_in_scene` is our own. Lengths are stated for a shorter
+side of 224 px and grow with the photo.
 """
 
-import io
 import math
 from collections.abc import Callable
 
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 from scipy.signal import fftconvolve
 
+from pandacat.data.images import decode_jpeg, encode_jpeg
 from pandacat.metrics.arrays import FloatArray, PixelArray
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -28,7 +28,7 @@ def corrupt(
         image: `(H, W, 3)`.
         name: one of `CORRUPTIONS`.
         severity: 1 to 5.
-        generator: all chance comes from it; the same state gives the same pixels.
+        generator: the only source of randomness; the same state gives the same pixels.
 
     Raises:
         ValueError: there is no such corruption or severity.
@@ -39,10 +39,8 @@ def corrupt(
 
 
 def recompress(image: PixelArray, quality: int) -> PixelArray:
-    """Return `image` as it looks after it was saved as JPEG of `quality` (1 to 95)."""
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "JPEG", quality=quality)
-    return np.asarray(Image.open(stream))
+    """Return `image` after JPEG compression at `quality` (1 to 95)."""
+    return np.asarray(decode_jpeg(encode_jpeg(Image.fromarray(image), quality)))
 
 
 def _gaussian_noise(image: PixelArray, level: int, generator: np.random.Generator) -> PixelArray:
@@ -108,9 +106,9 @@ def _brightness(image: PixelArray, level: int, generator: np.random.Generator) -
 
 
 def _contrast(image: PixelArray, level: int, generator: np.random.Generator) -> PixelArray:
-    kept = (0.4, 0.3, 0.2, 0.1, 0.05)[level]
+    factor = (0.4, 0.3, 0.2, 0.1, 0.05)[level]
     mean = image.mean(axis=(0, 1), dtype=np.float32)
-    return _pixels(mean + np.float32(kept) * (image - mean))
+    return _pixels(mean + np.float32(factor) * (image - mean))
 
 
 def _pixelate(image: PixelArray, level: int, generator: np.random.Generator) -> PixelArray:

@@ -1,11 +1,12 @@
-"""Photos whose label is probably wrong, and pictures that are no photo of an animal at all."""
+"""Photos whose label is probably wrong, and pictures that are not of an animal at all."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
-from pandacat.labels import LABELS
 from pandacat.metrics.arrays import FloatArray, IntArray
 from pandacat.metrics.neighbors import neighbor_similarity, unit_length
 
@@ -20,16 +21,17 @@ def rank_label_issues(
     labels: IntArray,
     groups: IntArray,
     zero_shot: FloatArray,
+    names: Sequence[str],
     seed: int,
 ) -> pd.DataFrame:
     """Return all photos, the most suspicious first.
 
-    Two lists are made and merged like a zip: photos whose label the network doubts, and photos
-    unlike the others of their label. A photo's place is the better of its two.
+    Two rankings are interleaved: by doubt about the label, and by unlikeness to the other photos of
+    the label. A photo's rank is the better of its two.
 
-    The doubt is the margin of confident learning: the probability of the given label less that of
-    the likeliest other one, averaged over the zero-shot network and a logistic regression on its
-    features that has seen neither the photo nor its group. Unlikeness is the cosine distance to the
+    Doubt is the margin of confident learning: the probability of the given label less that of the
+    likeliest other one, averaged over the zero-shot network and a logistic regression on its
+    features, fitted without the photo and its group. Unlikeness is the cosine distance to the
     tenth nearest photo of the same label outside the group.
 
     Source: Northcutt, Jiang and Chuang, Confident learning: estimating uncertainty in dataset
@@ -39,7 +41,8 @@ def rank_label_issues(
         features: `(N, D)` of a network that has not been trained on these labels.
         labels: `(N,)`.
         groups: `(N,)` of near-duplicates.
-        zero_shot: `(N, 3)`, that network's own probabilities.
+        zero_shot: `(N, K + 1)`, that network's own probabilities.
+        names: of the labels.
         seed: of the folds.
 
     Returns:
@@ -47,47 +50,44 @@ def rank_label_issues(
         (-1 to 1; below 0 another label is likelier), `unlikeness` (standard deviations above the
         median of its label) and `reason`, a sentence.
     """
-    probabilities = (zero_shot + _out_of_fold(features, labels, groups, seed)) / 2
+    probabilities = (zero_shot + _out_of_fold(features, labels, groups, len(names), seed)) / 2
     photos = np.arange(len(labels))
-    own = probabilities[photos, labels]
     rivals = probabilities.copy()
     rivals[photos, labels] = -1
-    margin = own - rivals.max(axis=1)
+    margin = probabilities[photos, labels] - rivals.max(axis=1)
     unlikeness = _unlikeness(features, labels, groups)
-    place_of_margin, place_of_unlikeness = _places(margin), _places(-unlikeness)
+    margin_rank, unlikeness_rank = _ranks(margin), _ranks(-unlikeness)
     reasons = [
-        f"labeled {LABELS[label]}, but {LABELS[rival]} is {'likelier' if likelier else 'close'}"
-        if doubted
-        else f"unlike other photos labeled {LABELS[label]}"
-        for label, rival, likelier, doubted in zip(
-            labels,
-            rivals.argmax(axis=1),
-            margin < 0,
-            place_of_margin <= place_of_unlikeness,
-            strict=True,
+        f"labeled {names[label]}, but {names[rival]} is {'likelier' if exceeds else 'close'}"
+        if by_doubt
+        else f"unlike other photos labeled {names[label]}"
+        for label, rival, exceeds, by_doubt in zip(
+            labels, rivals.argmax(axis=1), margin < 0, margin_rank <= unlikeness_rank, strict=True
         )
     ]
     table = pd.DataFrame(
         {
             "photo": photos,
-            "label": [LABELS[label] for label in labels],
-            "suggested": [LABELS[label] for label in probabilities.argmax(axis=1)],
+            "label": np.take(names, labels),
+            "suggested": np.take(names, probabilities.argmax(axis=1)),
             "margin": margin,
             "unlikeness": unlikeness,
             "reason": reasons,
         }
     )
-    place = np.minimum(place_of_margin, place_of_unlikeness)
-    other_place = np.maximum(place_of_margin, place_of_unlikeness)
-    return table.iloc[np.lexsort((photos, other_place, place))].reset_index(drop=True)
+    ranks = np.sort([margin_rank, unlikeness_rank], axis=0)
+    return table.iloc[np.lexsort((photos, *ranks[::-1]))].reset_index(drop=True)
 
 
-def _out_of_fold(features: FloatArray, labels: IntArray, groups: IntArray, seed: int) -> FloatArray:
+def _out_of_fold(
+    features: FloatArray, labels: IntArray, groups: IntArray, label_count: int, seed: int
+) -> FloatArray:
+    """Return `(N, label_count)` probabilities of regressions fitted on the other folds."""
     unit = unit_length(features)
-    probabilities = np.zeros((len(labels), len(LABELS)))
+    probabilities = np.zeros((len(labels), label_count))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    for learn, test in folds.split(unit, labels, groups):
-        regression = LogisticRegression(C=10, max_iter=1000).fit(unit[learn], labels[learn])
+    for train, test in folds.split(unit, labels, groups):
+        regression = LogisticRegression(C=10, max_iter=1000).fit(unit[train], labels[train])
         probabilities[np.ix_(test, regression.classes_)] = regression.predict_proba(unit[test])
     return probabilities
 
@@ -105,6 +105,6 @@ def _unlikeness(features: FloatArray, labels: IntArray, groups: IntArray) -> Flo
     return unlikeness
 
 
-def _places(values: FloatArray) -> IntArray:
+def _ranks(values: FloatArray) -> IntArray:
     """Return the rank of each value, the smallest first, from 0."""
     return np.argsort(np.argsort(values, kind="stable"), kind="stable")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pandacat.data.splits import SPLITS
-from pandacat.metrics import accuracy
+from pandacat.metrics.accuracy import correct_by_measure, headline
 
 
 def prediction_table(
@@ -40,10 +40,16 @@ def predicted_labels(predictions: pd.DataFrame) -> np.ndarray:
     return np.asarray(labels_and_probabilities(predictions)[1].argmax(axis=1))
 
 
+def correctness(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return a column for each measure of `correct_by_measure`, with the index of the table."""
+    return pd.DataFrame(
+        correct_by_measure(*labels_and_probabilities(predictions)), index=predictions.index
+    )
+
+
 def is_correct(predictions: pd.DataFrame) -> np.ndarray:
     """Return `(N,)` bool: whether the most probable label is the photo's own."""
-    labels, probabilities = labels_and_probabilities(predictions)
-    return np.asarray(probabilities.argmax(axis=1) == labels)
+    return correctness(predictions).accuracy.to_numpy(bool)
 
 
 def by_network(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -53,8 +59,7 @@ def by_network(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def headline_metrics(predictions: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:
     """Return the headline metrics of one network's predictions."""
-    labels, probabilities = labels_and_probabilities(predictions)
-    return accuracy.headline(labels, probabilities, probabilities.argmax(axis=1), seed)
+    return headline(*labels_and_probabilities(predictions), label_names(predictions), seed)
 
 
 def headline_metrics_by_split(predictions: pd.DataFrame) -> dict[str, Any]:

@@ -1,11 +1,12 @@
-"""Whether things that are not the animal give the label away.
+"""Shortcuts: properties of the files, not of the animal, that predict the label.
 
-A network learns whatever tells the classes apart. Where the JPEG quality does, an accuracy inside
-the data set proves little.
+A network learns whatever predicts the label. Where the JPEG quality does, its accuracy on photos of
+the same data set proves little.
 """
 
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 
@@ -18,14 +19,13 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.tree import DecisionTreeClassifier
 
-from pandacat.labels import LABELS, Label
 from pandacat.metrics.arrays import FloatArray, IntArray, PixelArray
 from pandacat.metrics.intervals import LEVEL, Interval, wilson
 
 FOLDS = 5
 CHANCE = 0.5
 NOTABLE = 0.6
-"""A shortcut is warned of when it surely tells two classes apart more often than this."""
+"""A warning is given where the interval of the balanced accuracy lies above this."""
 
 TOGETHER = "together"
 
@@ -42,26 +42,27 @@ IN_WORDS = {
     "blur": "its sharpness",
 }
 NAMES = ["property", "first", "second"]
-"""Columns of a table of findings that tell its rows apart."""
+"""Columns that identify a row of a table of findings."""
+COLUMNS = [*NAMES, "value", "low", "high"]
 
 OF_THE_PICTURE = ("red", "green", "blue", "blur")
-"""Properties that the animal itself has a part in: a panda is black and white."""
+"""Properties that the animal itself contributes to: a panda is black and white."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """How well one property, or all together, tells two labels apart on photos not learned from."""
+    """How well one property, or all together, separates two labels in cross-validation."""
 
     property: str
     """A column of the table, or `together`."""
-    first: Label
-    second: Label
+    first: str
+    second: str
     balanced_accuracy: Interval
     """0.5 is chance. All findings of an audit hold jointly with 95 % confidence."""
 
 
 def header_properties(data: bytes) -> dict[str, float | str]:
-    """Return what an image file says of itself without being decoded.
+    """Return the properties of an image file that are known without decoding it.
 
     `quantization` is the mean step of the luma table, higher for lower JPEG quality; 0 for files
     that are not JPEG.
@@ -100,14 +101,16 @@ def pixel_properties(decoded: PixelArray) -> dict[str, float]:
     }
 
 
-def audit(table: pd.DataFrame, labels: IntArray, groups: IntArray, seed: int) -> list[Finding]:
-    """Return how well each property, and all together, tell each two labels apart; best first.
+def find_shortcuts(
+    table: pd.DataFrame, labels: IntArray, groups: IntArray, names: Sequence[str], seed: int
+) -> list[Finding]:
+    """Return how well each property, and all together, separate each two labels; best first.
 
-    Each property is given to a small decision tree, all together to a random forest, and tested on
-    folds that share no group with those learned from. In the intervals the photos of one group
-    count as one, four fifths of the groups count, since the folds learn from each other's photos
-    and so err together, and the number of findings is allowed for (Bonferroni): among properties
-    that tell nothing, one audit in forty finds something.
+    Each property is given to a small decision tree, all together to a random forest, and predicted
+    in five folds that share no group. In the intervals the photos of one group count as one, four
+    fifths of the groups count, since the folds are trained on each other's photos and so err
+    together, and the number of findings is allowed for (Bonferroni): among uninformative
+    properties, one audit in forty finds something.
 
     Source of the interval of a mean of two proportions: Zou and Donner, Construction of confidence
     limits about effect measures: a general approach, Statistics in Medicine 27 (2008), 1693-1702.
@@ -116,6 +119,7 @@ def audit(table: pd.DataFrame, labels: IntArray, groups: IntArray, seed: int) ->
         table: one row a photo, one column a property; text columns are categories.
         labels: `(N,)`; labels with fewer than five groups are left out.
         groups: `(N,)` of near-duplicates.
+        names: of the labels.
         seed: of the folds.
     """
     present = [
@@ -126,39 +130,31 @@ def audit(table: pd.DataFrame, labels: IntArray, groups: IntArray, seed: int) ->
     columns[TOGETHER] = np.hstack(list(columns.values()))
     level = 1 - (1 - LEVEL) / max(1, len(pairs) * len(columns))
     findings = []
-    for pair in pairs:
-        chosen = np.isin(labels, pair)
+    for first, second in pairs:
+        chosen = np.isin(labels, (first, second))
         folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
         splits = list(folds.split(labels[chosen], labels[chosen], groups[chosen]))
         for name, values in columns.items():
-            verdicts = _out_of_fold(values[chosen], labels[chosen], splits, seed)
-            found = _balanced_accuracy(labels[chosen], verdicts, groups[chosen], level)
-            findings.append(Finding(name, LABELS[pair[0]], LABELS[pair[1]], found))
+            predicted = _out_of_fold(values[chosen], labels[chosen], splits, seed)
+            accuracy = _balanced_accuracy(labels[chosen], predicted, groups[chosen], level)
+            findings.append(Finding(name, names[first], names[second], accuracy))
     return sorted(findings, key=lambda finding: -finding.balanced_accuracy.value)
 
 
 def table_of(findings: list[Finding]) -> pd.DataFrame:
     """Return a row a finding: `property`, `first`, `second`, `value`, `low`, `high`."""
-    return pd.DataFrame(
-        [
-            {"property": found.property, "first": found.first, "second": found.second}
-            | asdict(found.balanced_accuracy)
-            for found in findings
-        ],
-        columns=[*NAMES, "value", "low", "high"],
-    )
+    rows = [
+        {name: getattr(finding, name) for name in NAMES} | asdict(finding.balanced_accuracy)
+        for finding in findings
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def findings_in(table: pd.DataFrame) -> list[Finding]:
-    """Return what `table_of` was made of."""
+    """Return the findings in a table of `table_of`; further columns are ignored."""
     return [
-        Finding(
-            row["property"],
-            row["first"],
-            row["second"],
-            Interval(row["value"], row["low"], row["high"]),
-        )
-        for row in table.to_dict("records")
+        Finding(name, first, second, Interval(value, low, high))
+        for name, first, second, value, low, high in table[COLUMNS].itertuples(index=False)
     ]
 
 
@@ -168,38 +164,36 @@ def in_words(name: str) -> str:
 
 
 def warnings(findings: list[Finding]) -> list[str]:
-    """Return a sentence for each property that surely tells two labels apart; the worst first.
+    """Return a sentence for each property that is a shortcut with confidence, the strongest first.
 
-    A property that tells several pairs apart is warned of once, with the pair it tells best.
+    A property that separates several pairs is in one sentence, with the pair it separates best.
     """
-    worst: dict[str, Finding] = {}
+    strongest: dict[str, Finding] = {}
     for finding in findings:
         if finding.balanced_accuracy.low > NOTABLE:
-            worst.setdefault(finding.property, finding)
-    return [_sentence(finding) for finding in worst.values()]
+            strongest.setdefault(finding.property, finding)
+    return [_sentence(finding) for finding in strongest.values()]
 
 
 def _sentence(finding: Finding) -> str:
-    found = finding.balanced_accuracy
-    if finding.property == TOGETHER:
-        subject = "All measured properties of the file together tell"
-    else:
-        words = IN_WORDS.get(finding.property, finding.property)
-        thing = "picture" if finding.property in OF_THE_PICTURE else "file"
-        subject = f"One number about the {thing}, {words}, tells"
+    accuracy = finding.balanced_accuracy
+    of_picture = finding.property in OF_THE_PICTURE
+    subject = (
+        "All measured properties of the file together tell"
+        if finding.property == TOGETHER
+        else f"One number about the {'picture' if of_picture else 'file'}, "
+        f"{IN_WORDS.get(finding.property, finding.property)}, tells"
+    )
     advice = (
         "The animal's own look has a part in that."
-        if finding.property in OF_THE_PICTURE
+        if of_picture
         else "A network can learn this instead of the animal."
     )
+    value, low = (f"{100 * share:.1f} %" for share in (accuracy.value, accuracy.low))
     return (
-        f"{subject} {finding.first} from {finding.second} in {_percent(found.value)} of photos not "
-        f"learned from (at least {_percent(found.low)}; chance is 50 %). {advice}"
+        f"{subject} {finding.first} from {finding.second} in {value} of photos not learned from "
+        f"(at least {low}; chance is 50 %). {advice}"
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _numbers(column: pd.Series) -> FloatArray:
@@ -211,20 +205,21 @@ def _numbers(column: pd.Series) -> FloatArray:
 def _out_of_fold(
     values: FloatArray, labels: IntArray, splits: list[tuple[IntArray, IntArray]], seed: int
 ) -> IntArray:
-    verdicts = np.empty_like(labels)
-    for learn, test in splits:
-        learner = _learner(values.shape[1], seed).fit(values[learn], labels[learn])
-        verdicts[test] = learner.predict(values[test])
-    return verdicts
+    """Return `(N,)`: for each photo the label that a learner trained on other folds predicts."""
+    predicted = np.empty_like(labels)
+    for train, test in splits:
+        learner = _learner(values.shape[1], seed).fit(values[train], labels[train])
+        predicted[test] = learner.predict(values[test])
+    return predicted
 
 
 def _balanced_accuracy(
-    labels: IntArray, verdicts: IntArray, groups: IntArray, level: float
+    labels: IntArray, predicted: IntArray, groups: IntArray, level: float
 ) -> Interval:
     recalls = []
     for label in np.unique(labels):
         own = labels == label
-        share = float(np.mean(verdicts[own] == label))
+        share = float(np.mean(predicted[own] == label))
         recalls.append(wilson(share, (1 - 1 / FOLDS) * len(np.unique(groups[own])), level))
     value = sum(recall.value for recall in recalls) / 2
     below = math.hypot(*(recall.value - recall.low for recall in recalls)) / 2

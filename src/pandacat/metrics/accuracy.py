@@ -1,49 +1,47 @@
-"""How often a network is right. Indices and columns are in the order of `LABELS`."""
+"""Accuracy, ROC AUC, log loss and confusion of predictions.
+
+Labels are counted from 0 as the columns of the probabilities are; the last is `other`, the rest
+are in-distribution. What compares two labels exists only where exactly two are in-distribution;
+the first of them is the positive class.
+"""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
-from sklearn.metrics import confusion_matrix, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
-from pandacat.labels import LABELS
 from pandacat.metrics.arrays import BoolArray, FloatArray, IntArray
-from pandacat.metrics.intervals import LEVEL, Interval, bootstrap, wilson
+from pandacat.metrics.intervals import LEVEL, Interval, bootstrap, proportion, wilson
 
-PANDA, CAT = LABELS.index("panda"), LABELS.index("cat")
 SMALLEST_PROBABILITY = 1e-12
 """Probabilities are raised to this before their logarithm is taken."""
 
 
-def right_between_two(labels: IntArray, probabilities: FloatArray) -> BoolArray:
-    """Return for each panda and cat photo whether its own class is the likelier of these two.
+def correct_by_measure(labels: IntArray, probabilities: FloatArray) -> dict[str, FloatArray]:
+    """Return, for each kind of accuracy, `(N,)`: 1 if correct, 0 if not, NaN if it does not apply.
 
-    Photos of `other` are left out; a tie counts as wrong.
+    `accuracy` is about the most probable of all labels. `two_class_accuracy`, with two
+    in-distribution labels, is about the more probable of these two and applies to their photos; a
+    tie counts as wrong.
     """
-    known = np.flatnonzero((labels == PANDA) | (labels == CAT))
-    own, rival = labels[known], np.where(labels[known] == PANDA, CAT, PANDA)
-    return np.asarray(probabilities[known, own] > probabilities[known, rival])
-
-
-def accuracy(right: BoolArray) -> Interval:
-    """Return the share of right answers with its Wilson interval."""
-    return wilson(float(np.mean(right)), len(right))
-
-
-def panda_score(probabilities: FloatArray) -> FloatArray:
-    """Return `(N,)`: how much likelier panda is than cat, as the logarithm of the ratio."""
-    logs = np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))
-    return np.asarray(logs[:, PANDA] - logs[:, CAT])
+    correct = {"accuracy": (probabilities.argmax(axis=1) == labels).astype(float)}
+    if probabilities.shape[1] == 3:
+        rows, rivals = np.arange(len(labels)), (labels + 1) % 2
+        exceeds = probabilities[rows, labels] > probabilities[rows, rivals]
+        correct = {"two_class_accuracy": np.where(labels < 2, exceeds, np.nan)} | correct
+    return correct
 
 
 def auroc(scores: FloatArray, positive: BoolArray) -> Interval:
     """Return the area under the ROC curve: how often a positive outscores a negative.
 
-    The interval is Newcombe's method 5: a score interval on the variance of Hanley and McNeil, so
-    that it keeps its width when the sample is told apart without fault.
+    The interval is Newcombe's method 5: a score interval on the variance of Hanley and McNeil,
+    which keeps its width when the two kinds are separated perfectly.
 
     Source: R. G. Newcombe, Confidence intervals for an effect size measure based on the
     Mann-Whitney statistic, part 2, Statistics in Medicine 25 (2006), 559-573.
@@ -74,15 +72,22 @@ def _lower_area(area: float, positives: int, negatives: int) -> float:
     return float(brentq(excess, 0, upper)) if upper > 0 else 0.0
 
 
+def pair_scores(probabilities: FloatArray) -> FloatArray:
+    """Return `(N,)`: the log-odds of the first label against the second."""
+    logs = np.log(np.maximum(probabilities[:, :2], SMALLEST_PROBABILITY))
+    return np.asarray(logs[:, 0] - logs[:, 1])
+
+
 def log_losses(labels: IntArray, probabilities: FloatArray) -> FloatArray:
     """Return `(N,)`: minus the natural logarithm of the probability of each photo's own label."""
     own = probabilities[np.arange(len(labels)), labels]
     return np.asarray(-np.log(np.maximum(own, SMALLEST_PROBABILITY)))
 
 
-def confusion(labels: IntArray, verdicts: IntArray) -> IntArray:
-    """Return `(3, 3)`: the number of photos of each label (row) that got each verdict (column)."""
-    return np.asarray(confusion_matrix(labels, verdicts, labels=range(len(LABELS))))
+def confusion(labels: IntArray, predicted: IntArray, label_count: int) -> IntArray:
+    """Return the number of photos by label (row) and predicted label (column)."""
+    cells = np.bincount(label_count * labels + predicted, minlength=label_count**2)
+    return cells.reshape(label_count, label_count)
 
 
 def precision_recall_f1(counts: IntArray, label: int) -> dict[str, Interval]:
@@ -94,59 +99,58 @@ def precision_recall_f1(counts: IntArray, label: int) -> dict[str, Interval]:
     methods, arXiv 2309.14621 (2024), "Wilson indirect".
     """
     hits = int(counts[label, label])
-    actual, given = int(counts[label].sum()), int(counts[:, label].sum())
+    actual, predicted = int(counts[label].sum()), int(counts[:, label].sum())
     measures = {}
-    if given:
-        measures["precision"] = wilson(hits / given, given)
+    if predicted:
+        measures["precision"] = wilson(hits / predicted, predicted)
     if actual:
         measures["recall"] = wilson(hits / actual, actual)
-        union = actual + given - hits
+        union = actual + predicted - hits
         star = wilson(hits / union, union)
         measures["f1"] = Interval(*(2 * x / (1 + x) for x in (star.value, star.low, star.high)))
     return measures
 
 
 def headline(
-    labels: IntArray, probabilities: FloatArray, verdicts: IntArray, seed: int
+    labels: IntArray, probabilities: FloatArray, names: Sequence[str], seed: int
 ) -> dict[str, Any]:
-    """Return the headline figures of one network on one set of photos, ready for JSON.
+    """Return the headline metrics of one network on one set of photos, ready for JSON.
 
-    What the photos can't tell (a class is missing, say) has no entry; no figure is ever NaN.
+    A metric that these photos do not define has no entry; none is ever NaN.
 
     Args:
         labels: `(N,)`.
-        probabilities: `(N, 3)`.
-        verdicts: `(N,)`, what the network decided, be it `argmax` or by a threshold.
+        probabilities: `(N, K + 1)`.
+        names: of the labels, `other` last.
         seed: of the bootstrap, which only the log loss needs.
 
     Returns:
-        `photos` (count by label), `confusion` (counts by label, then verdict), and, each as value,
-        low and high: `two_class_accuracy`, `accuracy`, `roc_auc` of panda against cat,
-        `log_loss`, and `per_class`, by label `precision`, `recall` and `f1`.
+        `photos` (count by label), `confusion` (counts by label, then predicted label), and, each
+        as value, low and high: the accuracies of `correct_by_measure`, `log_loss`, `roc_auc` of
+        the first label against the second, and `per_class`, by label `precision`, `recall` and
+        `f1`.
     """
-    counts = confusion(labels, verdicts) if len(labels) else np.zeros((3, 3), int)
-    figures: dict[str, Any] = {}
-    right = right_between_two(labels, probabilities)
-    if len(right):
-        figures["two_class_accuracy"] = asdict(accuracy(right))
+    counts = confusion(labels, probabilities.argmax(axis=1), len(names))
+    metrics: dict[str, Any] = {
+        measure: asdict(proportion(correct[~np.isnan(correct)]))
+        for measure, correct in correct_by_measure(labels, probabilities).items()
+        if not np.isnan(correct).all()
+    }
     if len(labels):
-        figures["accuracy"] = asdict(accuracy(np.asarray(labels == verdicts)))
         losses = log_losses(labels, probabilities)
         loss = bootstrap(lambda photos: float(losses[photos].mean()), labels, seed)
-        figures["log_loss"] = asdict(loss)
-    known = labels != LABELS.index("other")
-    if len(np.unique(labels[known])) == 2:
-        figures["roc_auc"] = asdict(
-            auroc(panda_score(probabilities[known]), np.asarray(labels[known] == PANDA))
-        )
-    figures["per_class"] = {
-        name: {key: asdict(found) for key, found in precision_recall_f1(counts, index).items()}
-        for index, name in enumerate(LABELS)
-        if counts[index].any()
+        metrics["log_loss"] = asdict(loss)
+    if len(names) == 3 and counts[0].any() and counts[1].any():
+        pair = labels < 2
+        metrics["roc_auc"] = asdict(auroc(pair_scores(probabilities[pair]), labels[pair] == 0))
+    metrics["per_class"] = {
+        name: {key: asdict(found) for key, found in precision_recall_f1(counts, label).items()}
+        for label, name in enumerate(names)
+        if counts[label].any()
     }
-    figures["photos"] = {name: int(counts[index].sum()) for index, name in enumerate(LABELS)}
-    figures["confusion"] = {
-        name: dict(zip(LABELS, map(int, counts[index]), strict=True))
-        for index, name in enumerate(LABELS)
+    metrics["photos"] = dict(zip(names, counts.sum(axis=1).tolist(), strict=True))
+    metrics["confusion"] = {
+        name: dict(zip(names, row, strict=True))
+        for name, row in zip(names, counts.tolist(), strict=True)
     }
-    return figures
+    return metrics

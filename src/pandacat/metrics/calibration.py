@@ -1,24 +1,24 @@
-"""Whether "90 % sure" is right nine times in ten."""
+"""Whether confidence matches accuracy: a label given 90 % should be correct nine times in ten."""
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
 from pandacat.metrics.arrays import BoolArray, FloatArray, IntArray
-from pandacat.metrics.intervals import wilson
+from pandacat.metrics.intervals import proportion
 
 BINS = 15
 
 
-def reliability(confidences: FloatArray, right: BoolArray, bins: int = BINS) -> pd.DataFrame:
+def reliability(confidences: FloatArray, correct: BoolArray, bins: int = BINS) -> pd.DataFrame:
     """Return the reliability curve: one row for each bin, from the least to the most confident.
 
     Bins hold about equally many photos (equal mass); equal confidences share a bin, so there may be
     fewer than `bins`.
 
     Args:
-        confidences: `(N,)`, the probability given to each answer.
-        right: `(N,)`, whether the answer was right.
+        confidences: `(N,)`, the probability of each predicted label.
+        correct: `(N,)`, whether the prediction is correct.
         bins: the most bins there can be.
 
     Returns:
@@ -28,27 +28,27 @@ def reliability(confidences: FloatArray, right: BoolArray, bins: int = BINS) -> 
     rows = []
     for index in np.unique(bin_of):
         inside = bin_of == index
-        found = wilson(float(right[inside].mean()), int(inside.sum()))
+        share = proportion(correct[inside])
         rows.append(
             {
                 "photos": int(inside.sum()),
                 "confidence": float(confidences[inside].mean()),
-                "accuracy": found.value,
-                "low": found.low,
-                "high": found.high,
+                "accuracy": share.value,
+                "low": share.low,
+                "high": share.high,
             }
         )
     return pd.DataFrame(rows)
 
 
 def _bins(confidences: FloatArray, bins: int) -> IntArray:
-    """Return `(N,)`: the bin of each answer; some bins may be empty."""
+    """Return `(N,)`: the bin of each photo; some bins may be empty."""
     ranks = rankdata(confidences) - 0.5
     return np.asarray(np.floor(bins * ranks / len(confidences)), np.int64)
 
 
 def expected_calibration_error(
-    confidences: FloatArray, right: BoolArray, bins: int = BINS
+    confidences: FloatArray, correct: BoolArray, bins: int = BINS
 ) -> float:
     """Return the mean gap between confidence and accuracy over the bins of `reliability`, in 0…1.
 
@@ -56,21 +56,21 @@ def expected_calibration_error(
     binning, AAAI 2015; equal-mass bins: Nixon et al., Measuring calibration in deep learning, CVPR
     workshops 2019.
     """
-    return _error(confidences, right, _bins(confidences, bins))
+    return _error(confidences, correct, _bins(confidences, bins))
 
 
-def _error(confidences: FloatArray, right: BoolArray, bin_of: IntArray) -> float:
-    excess = np.bincount(bin_of, weights=confidences - right)
+def _error(confidences: FloatArray, correct: BoolArray, bin_of: IntArray) -> float:
+    excess = np.bincount(bin_of, weights=confidences - correct)
     return float(np.abs(excess).sum() / len(confidences))
 
 
 def calibration_error_by_chance(
     confidences: FloatArray, seed: int, bins: int = BINS, draws: int = 200
 ) -> float:
-    """Return the error that a perfectly calibrated network stays below, 95 times in 100.
+    """Return the error below which a perfectly calibrated network stays in 95 % of test sets.
 
-    The error is above zero by chance alone where photos are few. Answers are drawn right with the
-    probability that their confidence states.
+    With few photos the error is above zero by chance alone. Predictions are drawn as correct with
+    the probability that their confidence states.
 
     Source: Bröcker and Smith, Increasing the reliability of reliability diagrams, Weather and
     Forecasting 22 (2007), 651-661.

@@ -1,10 +1,7 @@
-"""Answers that name several labels when unsure, and hold the true one as often as promised.
+"""Prediction sets that contain the true label at a chosen rate.
 
-Split conformal prediction with the least ambiguous sets (LAC). The promise holds for photos drawn
-like those calibrated on, whatever the network; it is not one for photos from elsewhere.
-
-Calibrated on panda and cat photos and their two columns alone, the sets are "panda", "cat", "panda
-or cat", and, when empty, "neither"; the promise is then to pandas and cats.
+Split conformal prediction with the least ambiguous sets (LAC). The coverage holds for photos drawn
+like those of the calibration set, whatever the network; not for photos of another distribution.
 
 Sources: Vovk, Gammerman and Shafer, Algorithmic learning in a random world (2005), chapter 2;
 Sadinle, Lei and Wasserman, Least ambiguous set-valued classifiers with bounded error levels, JASA
@@ -14,16 +11,15 @@ Sadinle, Lei and Wasserman, Least ambiguous set-valued classifiers with bounded 
 import numpy as np
 
 from pandacat.metrics.arrays import BoolArray, FloatArray, IntArray
-from pandacat.metrics.intervals import Interval, wilson
 
 
 def calibrate(probabilities: FloatArray, labels: IntArray, coverage: float) -> float:
-    """Return the threshold at which sets hold the true label with at least `coverage`.
+    """Return the threshold at which sets contain the true label with at least `coverage`.
 
-    It is 0, which lets every label in, where there are too few photos for the promise.
+    It is 0, at which every label is in every set, where there are too few photos for the coverage.
 
     Args:
-        probabilities: `(N, K)` of validation photos, which the network has not been trained on.
+        probabilities: `(N, K)` of validation photos, on which the network has not been trained.
         labels: `(N,)`, columns of `probabilities`.
         coverage: above 0 and below 1.
     """
@@ -33,7 +29,7 @@ def calibrate(probabilities: FloatArray, labels: IntArray, coverage: float) -> f
 
 
 def calibrate_by_label(probabilities: FloatArray, labels: IntArray, coverage: float) -> FloatArray:
-    """Return `(K,)` thresholds at which the promise holds for the photos of each label apart.
+    """Return `(K,)` thresholds that give the photos of each label the coverage.
 
     Source: Sadinle, Lei and Wasserman (2019), section 2.3; Vovk's label-conditional sets.
     """
@@ -46,10 +42,5 @@ def calibrate_by_label(probabilities: FloatArray, labels: IntArray, coverage: fl
 
 
 def predict_sets(probabilities: FloatArray, threshold: float | FloatArray) -> BoolArray:
-    """Return `(N, K)`: which labels each answer names; `threshold` is one, or `(K,)`."""
+    """Return `(N, K)`: which labels each prediction set has; `threshold` is one, or `(K,)`."""
     return np.asarray(probabilities >= threshold)
-
-
-def empirical_coverage(sets: BoolArray, labels: IntArray) -> Interval:
-    """Return the share of sets that hold the true label."""
-    return wilson(float(sets[np.arange(len(labels)), labels].mean()), len(labels))

@@ -1,4 +1,4 @@
-"""Figures with 95 % intervals: what else the same measurement could well have given."""
+"""Estimates with 95 % confidence intervals."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from pandacat.metrics.arrays import IntArray
+from pandacat.metrics.arrays import BoolArray, FloatArray, IntArray
 
 LEVEL = 0.95
 RESAMPLES = 1000
@@ -15,7 +15,7 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and the bounds within which its true value lies with 95 % confidence."""
+    """An estimate and the bounds of its confidence interval."""
 
     value: float
     low: float
@@ -23,7 +23,7 @@ class Interval:
 
 
 def wilson(share: float, trials: float, level: float = LEVEL) -> Interval:
-    """Return `share` of `trials` with Wilson's score interval, which is honest at 0 and 100 %.
+    """Return `share` of `trials` with Wilson's score interval, which has a width at 0 and 1, too.
 
     `trials` need not be whole, so that it can be an effective number.
 
@@ -37,6 +37,11 @@ def wilson(share: float, trials: float, level: float = LEVEL) -> Interval:
     return Interval(
         share, max(0.0, min(share, center - reach)), min(1.0, max(share, center + reach))
     )
+
+
+def proportion(hits: BoolArray | FloatArray) -> Interval:
+    """Return the mean of `(N,)` hits (1) and misses (0) with its Wilson interval."""
+    return wilson(float(np.mean(hits)), len(hits))
 
 
 def bootstrap(

@@ -14,14 +14,14 @@ def neighbor_similarity(
     query_groups: IntArray | None = None,
     reference_groups: IntArray | None = None,
 ) -> FloatArray:
-    """Return `(N,)`: the cosine of each query with its nearest references, the last that counts.
+    """Return `(N,)`: the cosine of each query with its k-th nearest reference.
 
     Args:
         queries: `(N, D)` features.
         references: `(M, D)` features.
-        neighbors: which nearest reference to take: 1 is the nearest; the last where M is smaller.
-        query_groups: `(N,)`; with `reference_groups`, references of a query's own group (itself,
-            its near-duplicates) do not count for it.
+        neighbors: k, from 1; the farthest reference where there are fewer.
+        query_groups: `(N,)`; with `reference_groups`, a query's own group (itself and its
+            near-duplicates) is left out of its references.
         reference_groups: `(M,)`.
 
     Source: Sun et al., Out-of-distribution detection with deep nearest neighbors, ICML 2022.

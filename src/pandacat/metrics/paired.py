@@ -1,4 +1,4 @@
-"""Whether one network is better than another, judged on the same photos."""
+"""Two networks compared on the same photos."""
 
 from dataclasses import dataclass
 
@@ -13,21 +13,21 @@ SIGNIFICANCE = 0.05
 
 @dataclass(frozen=True)
 class McNemar:
-    """On how many photos only one of two networks is right, and how likely that is by chance."""
+    """On how many photos only one of two networks is correct, and the p-value of the difference."""
 
     only_first: int
     only_second: int
     p_value: float
 
 
-def mcnemar(first_right: BoolArray, second_right: BoolArray) -> McNemar:
-    """Return McNemar's test, exact and two-sided, of `(N,)` right answers on the same photos.
+def mcnemar(first_correct: BoolArray, second_correct: BoolArray) -> McNemar:
+    """Return McNemar's test, exact and two-sided, of `(N,)` correct predictions of the same photos.
 
     Source: Q. McNemar, Note on the sampling error of the difference between correlated proportions
     or percentages, Psychometrika 12 (1947), 153-157; exact by the binomial distribution.
     """
-    only_first = int(np.sum(first_right & ~second_right))
-    only_second = int(np.sum(second_right & ~first_right))
+    only_first = int(np.sum(first_correct & ~second_correct))
+    only_second = int(np.sum(second_correct & ~first_correct))
     return McNemar(only_first, only_second, _p_value(only_first, only_second))
 
 
@@ -46,9 +46,9 @@ def paired_difference(
     """Return the mean of `first` less that of `second`, with its paired bootstrap interval.
 
     Args:
-        first: `(N,)`, of each photo, be it right answers or losses.
+        first: `(N,)`, one value a photo, such as a loss or whether the prediction is correct.
         second: `(N,)`, of the same photos.
-        strata: `(N,)`, kept in size in each resample; the labels as a rule.
+        strata: `(N,)`, each as large in every resample as it is; usually the labels.
         seed: of the resampling.
         resamples: how many.
     """
@@ -56,20 +56,20 @@ def paired_difference(
     return bootstrap(lambda photos: float(differences[photos].mean()), strata, seed, resamples)
 
 
-def smallest_detectable_drop(photos: int, newly_right: int = 0) -> float:
-    """Return the smallest drop in accuracy that `mcnemar` tells from chance on so many photos.
+def smallest_detectable_drop(photos: int, newly_correct: int = 0) -> float:
+    """Return the smallest drop in accuracy that is significant by `mcnemar` on so many photos.
 
-    Photos that turn from right to wrong are counted up until the exact two-sided p-value is below
-    5 %. With no photo newly right that takes six, whatever the size of the set.
+    Photos that turn from correct to wrong are counted up until the exact two-sided p-value is
+    below 5 %. With no photo newly correct that takes six, whatever the size of the set.
 
     Args:
         photos: in the test set.
-        newly_right: how many turn from wrong to right at the same time, and so blur the picture.
+        newly_correct: how many turn from wrong to correct at the same time.
 
     Returns:
         The net drop as a share in 0…1; above 1 where the set is too small to show any.
     """
-    newly_wrong = newly_right
-    while _p_value(newly_wrong, newly_right) >= SIGNIFICANCE:
+    newly_wrong = newly_correct
+    while _p_value(newly_wrong, newly_correct) >= SIGNIFICANCE:
         newly_wrong += 1
-    return (newly_wrong - newly_right) / photos
+    return (newly_wrong - newly_correct) / photos

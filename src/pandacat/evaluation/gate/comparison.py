@@ -19,9 +19,14 @@ from pandacat.config.schema import GateRule
 from pandacat.core.errors import PandacatError
 from pandacat.core.paths import HEADLINE
 from pandacat.evaluation.gate.headline import Headline
-from pandacat.evaluation.predictions import by_network, is_correct, labels_and_probabilities
+from pandacat.evaluation.predictions import (
+    by_network,
+    correctness,
+    is_correct,
+    labels_and_probabilities,
+)
 from pandacat.labels import OTHER
-from pandacat.metrics.accuracy import log_losses, right_between_two
+from pandacat.metrics.accuracy import log_losses
 from pandacat.metrics.calibration import expected_calibration_error
 from pandacat.metrics.intervals import Interval, bootstrap
 from pandacat.metrics.paired import smallest_detectable_drop
@@ -44,7 +49,7 @@ def _confidence_and_correctness(photos: pd.DataFrame) -> Scores:
 
 
 SCORES: dict[str, Callable[[pd.DataFrame], Scores]] = {
-    "two_class_accuracy": lambda photos: right_between_two(*labels_and_probabilities(photos)),
+    "two_class_accuracy": lambda photos: (correctness(photos).two_class_accuracy == 1).to_numpy(),
     "accuracy": is_correct,
     "log_loss": lambda photos: log_losses(*labels_and_probabilities(photos)),
     "calibration_error": _confidence_and_correctness,

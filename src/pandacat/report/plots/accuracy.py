@@ -12,7 +12,7 @@ from sklearn.metrics import roc_curve
 from pandacat.evaluation.predictions import by_network, labels_and_probabilities, predicted_labels
 from pandacat.labels import LABELS
 from pandacat.metrics import open_set
-from pandacat.metrics.accuracy import CAT, PANDA, auroc, confusion, panda_score
+from pandacat.metrics.accuracy import auroc, confusion, pair_scores
 from pandacat.report.plots.style import (
     FAINT,
     INK,
@@ -60,10 +60,10 @@ def roc_table(judged: pd.DataFrame, question: Question) -> pd.DataFrame:
 def _asked(judged: pd.DataFrame, question: Question) -> tuple[np.ndarray, np.ndarray]:
     """Return the scores of the photos that the question is about, and which ones are positive."""
     labels, probabilities = labels_and_probabilities(judged)
-    known = (labels == PANDA) | (labels == CAT)
+    known = labels < len(LABELS) - 1
     if question == "known_or_other":
         return open_set.in_distribution_score(probabilities), known
-    return panda_score(probabilities[known]), labels[known] == PANDA
+    return pair_scores(probabilities[known]), labels[known] == 0
 
 
 def confusions(path: Path, judged: pd.DataFrame, *, title: str, drawn: bool) -> None:
@@ -75,7 +75,9 @@ def confusions(path: Path, judged: pd.DataFrame, *, title: str, drawn: bool) -> 
     with figure(path, title, 1.4 + 8.4 / max(3, len(networks)), drawn=drawn) as drawing:
         row = drawing.subplots(1, len(networks), squeeze=False, sharey=True)[0]
         for axes, (network, rows) in zip(row, networks.items(), strict=True):
-            counts = confusion(labels_and_probabilities(rows)[0], predicted_labels(rows))
+            counts = confusion(
+                labels_and_probabilities(rows)[0], predicted_labels(rows), len(LABELS)
+            )
             _matrix(axes, counts)
             axes.set_title(f"{in_words(network)}: {percent(counts.trace() / counts.sum())} right")
             axes.set_xlabel("verdict")

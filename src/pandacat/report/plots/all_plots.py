@@ -17,6 +17,11 @@ from pandacat.data.crops import cut_crops
 from pandacat.data.store import load_images
 from pandacat.evaluation import grad_cam
 from pandacat.evaluation.predictions import by_network, predicted_labels
+from pandacat.evaluation.scratch_internals import (
+    class_probabilities,
+    first_filters,
+    stage_maps,
+)
 from pandacat.models import pretrained, scratch
 from pandacat.models.saved import SavedModel
 from pandacat.report.plots import accuracy, network_internals, photos, reliability, training_curves
@@ -75,17 +80,17 @@ def what_our_network_sees(
 ) -> None:
     """Draw `filters_NAME.png` and `maps_NAME.png`, for a picture `(C, S, S) uint8`."""
     network = scratch.restore(model.description.architecture, model.tensors)
-    chances = grad_cam.class_probabilities(network, picture).tolist()
+    chances = class_probabilities(network, picture).tolist()
     network_internals.filters(
         folder / f"filters_{name}.png",
-        grad_cam.first_filters(network),
+        first_filters(network),
         title=f"What the first layer looks for ({name})",
         drawn=drawn,
     )
     network_internals.feature_maps(
         folder / f"maps_{name}.png",
         picture.transpose(1, 2, 0).squeeze(),
-        grad_cam.stage_maps(network, picture),
+        stage_maps(network, picture),
         dict(zip(model.description.labels, chances, strict=True)),
         title=f"One picture on its way through our network ({name})",
         drawn=drawn,

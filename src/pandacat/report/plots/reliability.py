@@ -20,7 +20,6 @@ from pandacat.evaluation.shortcuts import CHANCE, NOTABLE, Finding
 from pandacat.evaluation.shortcuts import in_words as in_words_of_property
 from pandacat.labels import LABELS
 from pandacat.metrics import calibration, open_set
-from pandacat.metrics.accuracy import CAT, PANDA
 from pandacat.report.plots.accuracy import ACCURACIES
 from pandacat.report.plots.style import (
     FAINT,
@@ -116,7 +115,7 @@ def open_set_scores(path: Path, judged: pd.DataFrame, *, title: str, drawn: bool
         for axes, (network, rows) in zip(column, networks.items(), strict=True):
             labels, probabilities = labels_and_probabilities(rows)
             scores = open_set.in_distribution_score(probabilities)
-            known = (labels == PANDA) | (labels == CAT)
+            known = labels < len(LABELS) - 1
             axes.set_title(in_words(network))
             _score_histogram(axes, scores[known], LABEL_COLORS["cat"], "panda, cat")
             _score_histogram(axes, scores[~known], LABEL_COLORS["other"], "other")

@@ -1,0 +1,187 @@
+"""Predictions of perturbed test photos: corrupted, or compressed as files of another label are."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tqdm import tqdm
+
+from pandacat.config.photos import ImageSpec
+from pandacat.config.schema import RobustnessParams
+from pandacat.core.parallel import ordered_map
+from pandacat.data import store
+from pandacat.data.images import decode_jpeg, decode_photo, encode_jpeg, load_image
+from pandacat.data.sources import archive as archives
+from pandacat.evaluation.corruptions import CORRUPTIONS, corrupt
+from pandacat.evaluation.networks import Classifiers
+from pandacat.evaluation.predictions import prediction_table
+from pandacat.evaluation.shortcuts import header_properties
+from pandacat.models.classifier import predict_image
+
+Item = TypeVar("Item")
+
+Version = tuple[dict[str, Any], Image.Image]
+"""What is said of a perturbed photo, its `name` among it, and its pixels."""
+
+QUALITIES = range(1, 101)
+FULL_SIZE_PX = 1 << 20
+"""A shorter side that no photo has: none is shrunk to it."""
+
+
+def stratified_subsets(labels: pd.Series, count: int, size: int, seed: int) -> list[np.ndarray]:
+    """Return the rows of `count` random subsets of `size` photos, or of all where there are fewer.
+
+    No photo is drawn a second time before each was drawn once, and in every subset labels come in
+    about the shares that they have in all.
+    """
+    shuffled = labels.reset_index(drop=True).sample(frac=1, random_state=seed)
+    same_label = shuffled.groupby(shuffled)
+    position = (same_label.cumcount() + 0.5) / same_label.transform("size")
+    order = position.sort_values(kind="stable").index.to_numpy()
+    places = np.arange(min(size, len(order)))
+    return [np.take(order, len(places) * subset + places, mode="wrap") for subset in range(count)]
+
+
+def predict_corrupted(
+    classifiers: Classifiers, photo_folder: Path, params: RobustnessParams
+) -> pd.DataFrame:
+    """Return the predictions of corrupted test photos.
+
+    A table of predictions with columns `network`, `corruption` and `severity`. How a photo is
+    corrupted depends on its content, the corruption and the seed, not on the photos beside it.
+    """
+    index = _test_split(photo_folder)
+    kinds = list(product(range(len(CORRUPTIONS)), params.severities))
+    subsets = stratified_subsets(index.label, len(kinds), params.photos, params.seed)
+    photo_seeds = [int(sha256[:16], 16) for sha256 in index.sha256]
+
+    def corrupted(item: tuple[int, tuple[str, bytes]]) -> Iterator[Version]:
+        row, (name, jpeg) = item
+        pixels = np.asarray(decode_jpeg(jpeg))
+        for (kind, severity), subset in zip(kinds, subsets, strict=True):
+            if row in subset:
+                rng = np.random.default_rng((params.seed, photo_seeds[row], kind, severity))
+                image = Image.fromarray(corrupt(pixels, CORRUPTIONS[kind], severity, rng))
+                yield (
+                    {
+                        "name": name,
+                        "corruption": CORRUPTIONS[kind],
+                        "severity": severity,
+                    },
+                    image,
+                )
+
+    jpegs = enumerate(store.iter_jpegs(photo_folder, index.name))
+    predictions = _predict(classifiers, index, jpegs, corrupted, "corrupted")
+    keys = (
+        predictions.severity,
+        predictions.corruption.map(CORRUPTIONS.index),
+        predictions.network.map(list(classifiers).index),
+    )
+    return predictions.iloc[np.lexsort(keys)].reset_index(drop=True)
+
+
+def predict_recompressed(
+    classifiers: Classifiers,
+    archive: Path,
+    photo_folder: Path,
+    spec: ImageSpec,
+    params: RobustnessParams,
+) -> pd.DataFrame:
+    """Return the predictions of test photos that were recompressed at the quality of another label.
+
+    Each original file is decoded, saved at its full size at the quality from
+    `most_different_qualities`, and then preprocessed like any other. That takes detail from good
+    files; poor ones keep the traces of their first compression. A table of predictions with columns
+    `network` and `quality`.
+    """
+    index = _test_split(photo_folder)
+    (subset,) = stratified_subsets(index.label, 1, params.recompressed_photos, params.seed)
+    photos = index.iloc[np.sort(subset)][["name", "label"]].itertuples(index=False, name=None)
+
+    def recompressed(item: tuple[str, str]) -> Iterator[Version]:
+        name, label = item
+        full_size = decode_photo(
+            reader.read(name), image_px=FULL_SIZE_PX, max_megapixels=spec.max_megapixels
+        )
+        copy = load_image(encode_jpeg(full_size.image, qualities[label]), spec)
+        yield {"name": name, "quality": qualities[label]}, copy
+
+    with archives.open_archive(archive) as reader:
+        qualities = most_different_qualities(_typical_steps(reader, photo_folder))
+        return _predict(classifiers, index, photos, recompressed, "recompressed")
+
+
+def _test_split(photo_folder: Path) -> pd.DataFrame:
+    index = store.read_index(photo_folder)
+    return index[index.split == "test"].reset_index(drop=True)
+
+
+def _typical_steps(reader: archives.Reader, photo_folder: Path) -> dict[str, float]:
+    """Return the median JPEG quantization of each label's original training files."""
+    index = store.read_index(photo_folder)
+    training = index[index.split == "train"]
+
+    def step(name: str) -> float:
+        return float(header_properties(reader.read(name))["quantization"])
+
+    steps = pd.Series(list(ordered_map(step, training.name)), training.label)
+    return {str(label): float(median) for label, median in steps.groupby(level=0).median().items()}
+
+
+def most_different_qualities(typical_steps: dict[str, float]) -> dict[str, int]:
+    """Return for each label the JPEG quality of the label whose compression differs most from its.
+
+    Args:
+        typical_steps: the mean luma quantization step that is typical of each label; 0 for files
+            that are no JPEG.
+    """
+    blank = Image.new("RGB", (8, 8))
+    step_of = {
+        quality: float(header_properties(encode_jpeg(blank, quality))["quantization"])
+        for quality in QUALITIES
+    }
+    farthest = {
+        label: max(typical_steps.values(), key=lambda other: abs(other - own))
+        for label, own in typical_steps.items()
+    }
+    return {
+        label: min(QUALITIES, key=lambda quality: abs(step_of[quality] - step))
+        for label, step in farthest.items()
+    }
+
+
+def _predict(
+    classifiers: Classifiers,
+    index: pd.DataFrame,
+    items: Iterable[Item],
+    versions: Callable[[Item], Iterator[Version]],
+    title: str,
+) -> pd.DataFrame:
+    """Return the predictions of all versions of all items, network by network."""
+
+    def predict(item: Item) -> list[tuple[dict[str, Any], list[np.ndarray]]]:
+        return [
+            (about, predict_image(image, list(classifiers.values())))
+            for about, image in versions(item)
+        ]
+
+    bar = tqdm(ordered_map(predict, items), desc=title, unit="photo", disable=None)
+    about, probabilities = zip(*(pair for pairs in bar for pair in pairs), strict=True)
+    columns = pd.DataFrame(list(about))
+    rows = index.set_index("name", drop=False).loc[columns.pop("name")]
+    return pd.concat(
+        [
+            prediction_table(rows, np.stack(of_network), classifier.labels)
+            .join(columns)
+            .assign(network=name)
+            for (name, classifier), of_network in zip(
+                classifiers.items(), zip(*probabilities, strict=True), strict=True
+            )
+        ],
+        ignore_index=True,
+    )
