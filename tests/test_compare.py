@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import EXAMPLES, PROBABILITY_COLUMNS
+from dvc_stages import FIELD_TEST
 from PIL import Image
 
 from pandacat.config.loading import parse_config
@@ -124,8 +125,8 @@ def extract(workspace, monkeypatch, small_params):
 
 @pytest.fixture
 def field_test(workspace, tmp_path):
-    shutil.copytree(workspace / "elsewhere", tmp_path / "elsewhere")
-    return tmp_path / "elsewhere"
+    shutil.copytree(workspace / FIELD_TEST, tmp_path / "field_test")
+    return tmp_path / "field_test"
 
 
 def test_photos_that_cannot_be_read_are_named(extract, field_test, capsys):
