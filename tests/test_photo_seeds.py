@@ -1,6 +1,7 @@
 """What chance does to a photo depends on its content and the seed, not on the photos beside it."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from pandacat.config.schema import RobustnessParams
 from pandacat.data import store
 from pandacat.data.crops import cut_crops
 from pandacat.data.features import read_features
-from pandacat.data.images import encode_jpeg, sha256_hex
+from pandacat.data.images import encode_jpeg
 from pandacat.evaluation.perturbations import predict_corrupted
 from pandacat.models.embed import extract_features
 
@@ -50,22 +51,13 @@ def photo_folder(tmp_path: Path) -> Folder:
     def write(split: str, numbers: range) -> Path:
         folder = tmp_path / f"{split}-{numbers.start}"
         folder.mkdir()
-        jpegs = {}
+        photos = []
         for number in numbers:
             pixels = np.random.default_rng(number).integers(0, 256, (6, 8, 3), np.uint8)
-            jpegs[f"{number}.jpg"] = encode_jpeg(Image.fromarray(pixels).resize((40, 30)), 92)
-        rows = [
-            {
-                "name": name,
-                "label": "cat",
-                "split": split,
-                "mode": "RGB",
-                "sha256": sha256_hex(jpeg),
-            }
-            for name, jpeg in jpegs.items()
-        ]
-        store.write_shards(folder, jpegs.items())
-        store.write_index(folder, pd.DataFrame(rows))
+            jpeg = encode_jpeg(Image.fromarray(pixels).resize((40, 30)), 92)
+            about = (f"{number}.jpg", "cat", sha256(jpeg).hexdigest(), len(jpeg), 40, 30, "RGB")
+            photos.append((store.PhotoFile(*about, "", ""), jpeg))
+        store.write_index(folder, store.write_shards(folder, photos).assign(split=split))
         return folder
 
     return write
