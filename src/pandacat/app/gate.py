@@ -24,7 +24,13 @@ def run(options: argparse.Namespace) -> int:
     """Compare, print the table; return 0 (passed), 1 (a metric failed) or 2 (not comparable)."""
     file = options.markdown and output_file("--markdown", options.markdown, force=options.force)
     current = read_workspace()
-    baseline, note = _baseline(options.against, current)
+    try:
+        baseline, note = (
+            read_revision(options.against, current),
+            f"Compared with {options.against}.",
+        )
+    except PandacatError as error:
+        baseline, note = None, str(error)
     rows = compare(baseline, current, load_config().gate)
     failures = sum(row.failed for row in rows)
     if failures:
@@ -42,14 +48,6 @@ def run(options: argparse.Namespace) -> int:
             print(f"pandacat: --markdown: {sentence_of(error)}", file=sys.stderr)
             return code or NOT_COMPARABLE
     return code
-
-
-def _baseline(against: str, current: Headline) -> tuple[Headline | None, str]:
-    """Return the metrics to compare with, if there are any, and a sentence about them."""
-    try:
-        return read_revision(against, current), f"Compared with {against}."
-    except PandacatError as error:
-        return None, str(error)
 
 
 def _detectable_drops(current: Headline) -> list[str]:
@@ -81,12 +79,11 @@ def _limitations(rows: Sequence[Row]) -> list[str]:
         f"{len(coarse)} metrics are compared by their intervals, not photo by photo ({some}): "
         f"{TEST_PREDICTIONS} is missing on one side, has other photos, or gives other values."
     )
-    unused = [
-        f"No metric is called {row.metric}: {RULE_ADVICE}."
-        for row in rows
-        if row.outcome == "no such metric"
+    unused = [row.metric for row in rows if row.outcome == "no such metric"]
+    return [
+        *([unpaired] if coarse else []),
+        *(f"No metric is called {metric}: {RULE_ADVICE}." for metric in unused),
     ]
-    return [unpaired, *unused] if coarse else unused
 
 
 def _table(rows: Sequence[Row], *, markdown: bool = False) -> str:
