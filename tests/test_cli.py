@@ -155,7 +155,7 @@ def test_an_unreadable_file_gets_a_line_with_the_reason_and_the_rest_go_on(
     paths = ["photos/bad.jpg", "nowhere.jpg", "photos/panda.jpg"]
     assert main(["predict", *paths, "--model", "pretrained"]) == 1
     captured = capsys.readouterr()
-    assert "bad.jpg: not a picture" in captured.out
+    assert "bad.jpg: not an image" in captured.out
     assert "nowhere.jpg: No such file or directory. Check the name" in captured.out
     assert "panda.jpg" in captured.out
     assert "2 of 3 files could not be read" in captured.err
@@ -167,7 +167,7 @@ def test_an_unreadable_file_has_a_row_in_the_table(folder: Path) -> None:
     assert main([*arguments, "--output", "out.csv"]) == 1
     assert main([*arguments, "--output", "out.json"]) == 1
     assert [row["label"] for row in rows(folder / "out.csv")] == ["unreadable", "panda"]
-    assert json.loads((folder / "out.json").read_text())[0]["reason"].startswith("not a picture")
+    assert json.loads((folder / "out.json").read_text())[0]["reason"].startswith("not an image")
 
 
 def test_hidden_folders_are_left_out_and_no_photo_is_listed_twice(folder: Path) -> None:

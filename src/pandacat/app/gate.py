@@ -24,11 +24,9 @@ def run(options: argparse.Namespace) -> int:
     """Compare, print the table; return 0 (passed), 1 (a metric failed) or 2 (not comparable)."""
     file = options.markdown and output_file("--markdown", options.markdown, force=options.force)
     current = read_workspace()
+    note = f"Compared with {options.against}."
     try:
-        baseline, note = (
-            read_revision(options.against, current),
-            f"Compared with {options.against}.",
-        )
+        baseline = read_revision(options.against, current)
     except PandacatError as error:
         baseline, note = None, str(error)
     rows = compare(baseline, current, load_config().gate)
