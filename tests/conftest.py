@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def _tracking_waits() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def small_params() -> dict[str, object]:
+def small_params() -> dict[str, Any]:
     """The project's parameters, cut down until a stage takes seconds."""
     content = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
     content["photos"]["sample"]["photos_per_class"] = 12
@@ -62,7 +63,7 @@ class Pipeline:
 
 
 @pytest.fixture(scope="session")
-def pipeline(tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, object]) -> Pipeline:
+def pipeline(tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, Any]) -> Pipeline:
     """A folder in which all stages have run, but for the one that needs the network."""
     workspace = tmp_path_factory.mktemp("workspace")
     write_params(workspace, small_params)
@@ -122,9 +123,9 @@ def make_unopenable(top: Path) -> None:
     os.close(folder)
 
 
-def write_params(folder: Path, content: dict[str, object]) -> None:
+def write_params(folder: Path, content: dict[str, Any]) -> None:
     """Write `params.yaml`, its keys in their order."""
     yaml = YAML(typ="safe", pure=True)
-    yaml.sort_base_mapping_type_on_output = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     with (folder / "params.yaml").open("w") as stream:
         yaml.dump(content, stream)

@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT
@@ -14,7 +15,7 @@ from pandacat.labels import imagenet_classes
 CONTENT = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
 
 
-def changed(key: str, value: object) -> dict[str, object]:
+def changed(key: str, value: object) -> dict[str, Any]:
     content = copy.deepcopy(CONTENT)
     *parents, last = key.split(".")
     place = content

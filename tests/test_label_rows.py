@@ -161,9 +161,9 @@ def test_the_head_with_its_rows_is_fine_tuned_and_probed(
 
 
 def test_grad_cam_explains_a_label_with_a_row_of_its_own() -> None:
-    blue = nn.Sequential(nn.Conv2d(3, 1, 4, stride=4, bias=False), nn.AdaptiveAvgPool2d(1))
-    nn.init.zeros_(blue[0].weight)
-    blue[0].weight.data[:, 2] = 1
+    convolution = nn.Conv2d(3, 1, 4, stride=4, bias=False)
+    nn.init.zeros_(convolution.weight).data[:, 2] = 1
+    blue = nn.Sequential(convolution, nn.AdaptiveAvgPool2d(1))
     tensors = {
         "head.weight": np.zeros((IMAGENET_CLASS_COUNT + 1, 1), np.float32),
         "head.bias": np.zeros(IMAGENET_CLASS_COUNT + 1, np.float32),

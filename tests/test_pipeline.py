@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from pandacat.models.saved import load_model
 PROBABILITIES = PROBABILITY_COLUMNS
 
 
-def metrics(workspace: Path, name: str) -> dict[str, object]:
+def metrics(workspace: Path, name: str) -> dict[str, Any]:
     return json.loads((workspace / "metrics" / f"{name}.json").read_text())
 
 
@@ -164,7 +165,7 @@ def test_predictions_have_a_row_per_photo_and_network(workspace: Path) -> None:
 
 
 def test_dvc_leaves_a_zip_alone_that_a_user_keeps_where_the_pipeline_keeps_its_own(
-    tmp_path: Path, workspace: Path, small_params: dict[str, object]
+    tmp_path: Path, workspace: Path, small_params: dict[str, Any]
 ) -> None:
     for part in ("dvc.yaml", "requirements.txt", "stages", "src"):
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy

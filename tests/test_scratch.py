@@ -226,6 +226,7 @@ def test_mixing_blends_pictures_and_targets_by_the_same_share() -> None:
 def test_training_the_network_tells_lying_bars_from_standing_ones() -> None:
     data = bar_data()
     network, history = train_scratch(data, scratch_params())
+    assert data.test
     assert scratch_accuracy(network, data.test)["accuracy"] > 0.95
     assert [record.epoch for record in history.epochs] == [1, 2, 3, 4]
 
@@ -243,10 +244,12 @@ def test_the_order_of_memory_changes_nothing_but_the_last_bits() -> None:
         train_scratch(bar_data(), scratch_params(epochs=1, memory_format=order))[0]
         for order in ("channels_last", "contiguous")
     )
-    convolutions = [network.stages[1].halve.patterns.weight for network in (one, two)]
-    assert convolutions[0].is_contiguous(memory_format=torch.channels_last)
-    assert convolutions[1].is_contiguous()
-    assert torch.allclose(*convolutions, atol=1e-4)
+    last, first = (
+        network.get_parameter("stages.1.halve.patterns.weight") for network in (one, two)
+    )
+    assert last.is_contiguous(memory_format=torch.channels_last)
+    assert first.is_contiguous()
+    assert torch.allclose(last, first, atol=1e-4)
 
 
 def test_the_stage_writes_the_network_its_metrics_and_its_curves(

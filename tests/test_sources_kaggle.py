@@ -28,7 +28,7 @@ from pandacat.config.photos import KaggleParams, LabelParams
 from pandacat.config.schema import Config
 from pandacat.core.errors import PandacatError
 from pandacat.data.provenance import Provenance
-from pandacat.data.sources import fetching, kaggle, transfer
+from pandacat.data.sources import fetching, kaggle
 from pandacat.data.sources.transfer import RetryPolicy
 
 PROJECT = Path(__file__).parents[1]
@@ -228,7 +228,7 @@ def test_after_too_many_requests_it_waits_as_long_as_the_server_asks(
     server: KaggleServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(transfer.time, "sleep", pauses.append)
+    monkeypatch.setattr("time.sleep", pauses.append)
     server.downloads = [status(429, {"Retry-After": "7"})]
     download()
     assert downloaded() == ARCHIVE

@@ -1,6 +1,7 @@
 """Near-duplicates share a group, and no group is divided between splits."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from pandacat.data.splits import assign_splits
 
 LABELS = ["panda"] * 300 + ["cat"] * 200 + ["other"] * 100
 KEYS = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(600)]
-SHARES = {"validation_share": 0.15, "test_share": 0.2, "seed": 1}
+SHARES: dict[str, Any] = {"validation_share": 0.15, "test_share": 0.2, "seed": 1}
 
 
 def codes(count: int, seed: int = 0) -> list[str]:

@@ -31,7 +31,7 @@ def any_cores(folder: Path, undisturbed: Project, stages: list[str]) -> list[Row
     """
     disturbed = copied(folder, undisturbed)
     few = {min(os.sched_getaffinity(0))}
-    ways = {
+    ways: dict[str, dict[str, Any]] = {
         "one core": {"preexec_fn": lambda: os.sched_setaffinity(0, few)},
         "two threads": {"environment": {"OMP_NUM_THREADS": "2"}},
     }

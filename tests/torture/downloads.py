@@ -70,11 +70,11 @@ def _slowly(handler: Handler) -> None:
             time.sleep(0.06)
         return len(content)
 
-    handler.wfile.write = in_pieces  # type: ignore[method-assign]
+    handler.wfile.write = in_pieces  # type: ignore[assignment, method-assign]
     try:
         handler.send_archive()
     finally:
-        handler.wfile.write = send  # type: ignore[method-assign]
+        handler.wfile.write = send  # type: ignore[assignment, method-assign]
 
 
 def _require_whole(folder: Path, server: KaggleServer, *, must_be_there: bool) -> None:

@@ -111,7 +111,8 @@ def _changed_table(table: pd.DataFrame, generator: random.Random) -> pd.DataFram
         case 3:
             return table.rename(columns={column: "odd"})
         case _:
-            return table.assign(**{column or "odd": generator.choice(["odd", "", -1, 1e300])})
+            odd: Any = generator.choice(["odd", "", -1, 1e300])
+            return table.assign(**{str(column or "odd"): odd})
 
 
 def load_packages(project: Project, stage: str) -> None:

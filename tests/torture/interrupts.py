@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from torture.project import Ended, Project, run
 from torture.report import Row
@@ -46,7 +47,7 @@ def interrupted_predictions(undisturbed: Project, photos: Path) -> Row:
     program = Path(sys.executable).with_name("pandacat")
     predict = [str(program), "predict", str(photos), "--output", str(table)]
 
-    def command(_: str, **more: object) -> Ended:
+    def command(_: str, **more: Any) -> Ended:
         return run(predict, undisturbed.folder, **more)
 
     calm = command("")

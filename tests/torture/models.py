@@ -6,6 +6,7 @@ import struct
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -17,7 +18,13 @@ from pandacat.models.saved import DESCRIPTION, FORMAT, WEIGHTS, load_model
 from torture.damage import damaged
 from torture.params import ODD_VALUES
 
-SPEC = {"image_channels": 3, "input_px": 16, "channels": [4], "depths": [1], "classes": 3}
+SPEC: dict[str, Any] = {
+    "image_channels": 3,
+    "input_px": 16,
+    "channels": [4],
+    "depths": [1],
+    "classes": 3,
+}
 
 
 def mutant(number: int) -> bytes:
@@ -58,7 +65,9 @@ def examine(data: bytes) -> str:
 @cache
 def original() -> tuple[bytes, bytes]:
     """Return the description and the weights of a small network of ours."""
-    spec = {key: tuple(value) if isinstance(value, list) else value for key, value in SPEC.items()}
+    spec: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in SPEC.items()
+    }
     network = scratch.build(scratch.ScratchSpec(**spec), seed=1)
     state = {f"backbone.{name}": values.numpy() for name, values in network.state_dict().items()}
     about = {
