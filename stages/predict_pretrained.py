@@ -25,12 +25,7 @@ def main() -> None:
     index = store.read_index(paths.PHOTOS)
     train = np.flatnonzero(index.split == "train")
     with tracked_stage("predict_pretrained", params) as tracked:
-        model = imagenet_model(
-            params.backbone,
-            labels=config.label_names,
-            label_classes=config.label_classes,
-            image=config.preprocess.image_spec,
-        )
+        model = imagenet_model(config)
         with atomic_write(paths.FEATURES) as folder:
             folder.mkdir()
             extract_features(

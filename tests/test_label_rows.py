@@ -19,7 +19,7 @@ from pandacat.config.photos import ImageSpec
 from pandacat.evaluation.grad_cam import grad_cam
 from pandacat.labels import IMAGENET_CLASS_COUNT, LabelClasses
 from pandacat.models.loading import load_classifier
-from pandacat.models.pretrained import Backbone, PretrainedNetwork, restore_head
+from pandacat.models.pretrained import Backbone, PretrainedNetwork
 from pandacat.models.probabilities import label_log_probabilities
 from pandacat.models.saved import Description, SavedModel, load_model
 from pandacat.training.batches import Dataset, Examples
@@ -164,13 +164,12 @@ def test_grad_cam_explains_a_label_with_a_row_of_its_own() -> None:
     convolution = nn.Conv2d(3, 1, 4, stride=4, bias=False)
     nn.init.zeros_(convolution.weight).data[:, 2] = 1
     blue = nn.Sequential(convolution, nn.AdaptiveAvgPool2d(1))
-    tensors = {
-        "head.weight": np.zeros((IMAGENET_CLASS_COUNT + 1, 1), np.float32),
-        "head.bias": np.zeros(IMAGENET_CLASS_COUNT + 1, np.float32),
-    }
-    tensors["head.weight"][-1] = 1
+    head = nn.Linear(1, IMAGENET_CLASS_COUNT + 1)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    head.weight.data[-1] = 1
     body = nn.Sequential(blue, nn.Flatten())
-    network = PretrainedNetwork(Backbone(body, [0.0] * 3, [255.0] * 3), restore_head(tensors), 32)
+    network = PretrainedNetwork(Backbone(body, [0.0] * 3, [255.0] * 3), head, 32)
     pixels = np.zeros((80, 80, 3), np.uint8)
     pixels[40:, 40:, 2] = 255
     image = Image.fromarray(pixels)

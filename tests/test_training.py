@@ -15,7 +15,6 @@ from pandacat.training.batches import (
     Batch,
     Dataset,
     Examples,
-    batch_count,
     generator_for,
     shuffled_batches,
 )
@@ -61,11 +60,11 @@ class CircleTask:
     ) -> None:
         self.network, self.seed, self.measure = network, seed, validate
         self.optimizer = torch.optim.SGD(network.parameters(), lr=learning_rate, momentum=0.9)
-        self.steps_per_epoch = batch_count(points(), 32)
+        self.steps_per_epoch = points().batch_count(32)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         rng = generator_for("batches", self.seed, epoch)
-        return shuffled_batches(points(), 32, AUGMENT, rng=rng, device=Device())
+        return shuffled_batches(points(), 32, AUGMENT, rng, Device())
 
     def loss(self, batch: Batch) -> Tensor:
         return cross_entropy(self.network(batch[0]), batch[1])
@@ -324,10 +323,10 @@ def test_the_learning_rate_warms_up_and_falls_to_nothing() -> None:
 def test_an_epoch_has_every_example_once_in_batches_of_nearly_equal_size() -> None:
     examples = Examples(torch.arange(65), torch.zeros(65))
     rng = generator_for("batches", 1, 1)
-    batches = shuffled_batches(examples, 32, AUGMENT, rng=rng, device=Device())
+    batches = shuffled_batches(examples, 32, AUGMENT, rng, Device())
     inputs = [inputs for inputs, _ in batches]
     assert [len(some) for some in inputs] == [22, 22, 21]
-    assert batch_count(examples, 32) == 3
+    assert examples.batch_count(32) == 3
     assert torch.equal(torch.cat(inputs).sort().values, examples.inputs)
     assert not torch.equal(torch.cat(inputs), examples.inputs)
 

@@ -16,7 +16,7 @@ from pandacat.core.parallel import ordered_map
 from pandacat.data.crops import crop_count, cut_crops
 from pandacat.data.images import UnreadablePhotoError, load_image
 from pandacat.labels import OTHER, listed
-from pandacat.models.engine import Engine, EngineName, compile_backbone
+from pandacat.models.engine import EngineName, compile_backbone
 from pandacat.models.probabilities import label_log_probabilities, log_softmax, pool_crops, softmax
 from pandacat.models.saved import SavedModel
 
@@ -60,11 +60,8 @@ class Classifier:
         self._head_bias = model.tensors.get("head.bias")
         self.backbone_key = _backbone_key(model)
         """Classifiers with the same key share their features."""
-        self._engine: Engine = compile_backbone(
-            partial(_build_backbone, model),
-            input_px=description.input_px,
-            key=self.backbone_key,
-            name=engine,
+        self._engine = compile_backbone(
+            partial(_build_backbone, model), description.input_px, self.backbone_key, engine
         )
         self._check_on_gray_image()
 
@@ -117,14 +114,9 @@ class Classifier:
         conformal = self.description.conformal
         if conformal is None:
             return None
-        named = [
-            label
-            for label, probability, threshold in zip(
-                self.labels, probabilities, conformal.thresholds, strict=False
-            )
-            if probability >= threshold
-        ]
-        return listed(named) if named else OTHER
+        rows = zip(self.labels, probabilities, conformal.thresholds, strict=False)
+        labels = [label for label, probability, threshold in rows if probability >= threshold]
+        return listed(labels) if labels else OTHER
 
     def predict(self, photo: str | Path) -> Prediction:
         """Return the prediction for one photo, given by its path."""
@@ -146,7 +138,7 @@ class Classifier:
                 return Prediction(path, None, str(error))
             except OSError as error:
                 return Prediction(path, None, system_message(error))
-            (values,) = predict_image(image, [self])
+            values = self.probabilities(self.features(self.cut(image)))
             probabilities = dict(zip(self.labels, values.tolist(), strict=True))
             return Prediction(path, probabilities, prediction_set=self.prediction_set(values))
 

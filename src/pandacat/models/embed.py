@@ -1,7 +1,6 @@
 """Run the frozen backbone over photos, and store the features."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -51,14 +50,8 @@ def extract_features(
             images = np.concatenate([images, augmented_copies(image, input_px, copies, rng)])
         return classifier.features(images)
 
-    jpegs: Iterator[tuple[int, bytes]] = enumerate(jpeg for _, jpeg in store.iter_jpegs(folder))
-    results: Iterable[np.ndarray] = tqdm(
-        ordered_map(features_of, jpegs),
-        total=len(index),
-        desc="features",
-        unit="photo",
-        disable=None,
-    )
+    results = ordered_map(features_of, enumerate(jpeg for _, jpeg in store.iter_jpegs(folder)))
+    bar = tqdm(results, total=len(index), desc="features", unit="photo", disable=None)
     width = classifier.features(np.zeros((1, input_px, input_px, 3), np.uint8)).shape[1]
     crops_shape = (counts["validation"], crop_count(crops), width)
     with (
@@ -66,7 +59,7 @@ def extract_features(
         _open_array(target / COPIES, (counts["train"], copies.count, width)) as of_training,
         _open_array(target / CROPS, crops_shape) as of_validation,
     ):
-        for split, features in zip(splits, results, strict=True):
+        for split, features in zip(splits, bar, strict=True):
             of_all.write(features[0].tobytes())
             if split == "train":
                 of_training.write(features[1:].tobytes())

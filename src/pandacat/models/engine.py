@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import platformdirs
@@ -17,28 +17,34 @@ from pandacat.core.console import print_status
 
 EngineName = Literal["auto", "openvino", "torch"]
 
-
-class Engine(Protocol):
-    """A backbone that is ready to run; may be called from several threads at once."""
-
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Return features `(N, D) float32` of images `(N, S, S, 3) uint8`."""
+Engine = Callable[[np.ndarray], np.ndarray]
+"""From images `(N, S, S, 3) uint8` to features `(N, D) float32`; any thread may call it."""
 
 
 def compile_backbone(
-    build_backbone: Callable[[], Any], *, input_px: int, key: str, name: EngineName
+    build_backbone: Callable[[], Any], input_px: int, key: str, name: EngineName
 ) -> Engine:
     """Return an engine for the backbone that `build_backbone` returns.
 
-    `key` identifies the backbone and its weights. The backbone converted for OpenVINO is cached
-    under it in the user's cache folder, so that the next start needs neither `build_backbone` nor
-    PyTorch.
+    `key` identifies the backbone and its weights. Its conversion for OpenVINO is cached under it in
+    the user's cache folder, so that the next start needs neither `build_backbone` nor PyTorch.
     """
-    if name == "auto":
-        name = "torch" if _has_gpu() else "openvino"
-    if name == "torch":
-        return _TorchEngine(build_backbone())
-    return _openvino_engine(build_backbone, input_px, key)
+    if name == "torch" or (name == "auto" and _has_gpu()):
+        return _torch_engine(build_backbone())
+    folder = platformdirs.user_cache_path("pandacat") / f"openvino-{_openvino().__version__[:9]}"
+    cached = folder / f"{key}.xml"
+    if cached.exists() and cached.with_suffix(".bin").exists():
+        with suppress(RuntimeError):  # a damaged file is written again
+            return _openvino_engine(cached)
+    print_status("Converting the backbone for OpenVINO; this takes about 10 s, once per backbone.")
+    model = _convert(build_backbone(), input_px)
+    try:
+        _save(model, cached)
+    except (OSError, RuntimeError) as error:
+        reason = str(error).strip().rpartition("\n")[2]
+        print_status(f"It can't be cached, so the next start converts it again: {reason}")
+        return _openvino_engine(model)
+    return _openvino_engine(cached)
 
 
 def _has_gpu() -> bool:
@@ -50,19 +56,32 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-class _OpenVinoEngine:
-    """One image at a time: the activations of several would not fit in the processor's cache."""
+def _torch_engine(backbone: Any) -> Engine:
+    import torch
 
-    def __init__(self, model: Any) -> None:
-        settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
-        self._compiled = _openvino_core().compile_model(model, "CPU", settings)
-        self._of_thread = threading.local()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    backbone = backbone.eval().to(device, memory_format=torch.channels_last)
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        if not hasattr(self._of_thread, "request"):
-            self._of_thread.request = self._compiled.create_infer_request()
-        infer = self._of_thread.request.infer
+    def run(images: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return np.asarray(backbone(torch.from_numpy(images).to(device)).float().cpu())
+
+    return run
+
+
+def _openvino_engine(model: Any) -> Engine:
+    """Run one image at a time: the activations of several would not fit in the CPU's cache."""
+    settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = _openvino_core().compile_model(model, "CPU", settings)
+    of_thread = threading.local()
+
+    def run(images: np.ndarray) -> np.ndarray:
+        if not hasattr(of_thread, "request"):
+            of_thread.request = compiled.create_infer_request()
+        infer = of_thread.request.infer
         return np.concatenate([infer({0: images[[row]]})[0] for row in range(len(images))])
+
+    return run
 
 
 def _openvino() -> ModuleType:
@@ -84,53 +103,21 @@ def _openvino_core() -> Any:
     return _openvino().Core()
 
 
-def _openvino_engine(build_backbone: Callable[[], Any], input_px: int, key: str) -> Engine:
-    folder = platformdirs.user_cache_path("pandacat") / f"openvino-{_openvino().__version__[:9]}"
-    cached = folder / f"{key}.xml"
-    if cached.exists() and cached.with_suffix(".bin").exists():
-        with suppress(RuntimeError):  # a damaged file is written again
-            return _OpenVinoEngine(cached)
-    print_status("Converting the backbone for OpenVINO; this takes about 10 s, once per backbone.")
-    model = _convert(build_backbone(), input_px)
-    try:
-        _save(model, cached)
-    except (OSError, RuntimeError) as error:
-        reason = str(error).strip().rpartition("\n")[2]
-        print_status(f"It can't be cached, so the next start converts it again: {reason}")
-        return _OpenVinoEngine(model)
-    return _OpenVinoEngine(cached)
-
-
 def _convert(backbone: Any, input_px: int) -> Any:
     import torch
 
     shape = (input_px, input_px, 3)
     example = torch.zeros((1, *shape), dtype=torch.uint8)
+    convert = _openvino().convert_model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # OpenVINO traces networks in a way PyTorch deprecates
-        return _openvino().convert_model(
-            backbone.eval(), example_input=example, input=[(-1, *shape)]
-        )
+        return convert(backbone.eval(), example_input=example, input=[(-1, *shape)])
 
 
 def _save(model: Any, path: Path) -> None:
-    """Write `path` and, first, the weights beside it, each atomically."""
+    """Write the weights beside `path`, then `path`, each atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.stem}.{threading.get_native_id()}.part.xml")
     _openvino().save_model(model, aside, compress_to_fp16=False)
     aside.with_suffix(".bin").replace(path.with_suffix(".bin"))
     aside.replace(path)
-
-
-class _TorchEngine:
-    def __init__(self, backbone: Any) -> None:
-        import torch
-
-        self._torch = torch
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._backbone = backbone.eval().to(self._device, memory_format=torch.channels_last)
-
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        with self._torch.inference_mode():
-            features = self._backbone(self._torch.from_numpy(images).to(self._device))
-        return np.asarray(features.float().cpu())

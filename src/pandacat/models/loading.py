@@ -9,9 +9,9 @@ from pathlib import Path
 import platformdirs
 
 from pandacat.config.loading import default_config
-from pandacat.config.photos import ImageSpec
+from pandacat.config.schema import Config
 from pandacat.core.errors import PandacatError
-from pandacat.labels import OTHER, LabelClasses
+from pandacat.labels import OTHER
 from pandacat.models.classifier import Classifier
 from pandacat.models.engine import EngineName
 from pandacat.models.saved import FORMAT, Description, SavedModel, load_model, save_model
@@ -53,39 +53,36 @@ def _is_for_photos(model: Path) -> bool:
 def _default_pretrained() -> SavedModel:
     """Return the pretrained network of the default parameters, from the cache where it is there."""
     config = default_config()
-    backbone, spec = config.predict_pretrained.backbone, config.preprocess.image_spec
-    parts = [FORMAT, backbone, config.label_names, config.label_classes, asdict(spec)]
+    spec = asdict(config.preprocess.image_spec)
+    backbone = config.predict_pretrained.backbone
+    parts = [FORMAT, backbone, config.label_names, config.label_classes, spec]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
     folder = platformdirs.user_cache_path("pandacat") / f"pretrained-{key}"
     with suppress(PandacatError, OSError):
         return load_model(folder)
-    model = imagenet_model(
-        backbone, labels=config.label_names, label_classes=config.label_classes, image=spec
-    )
+    model = imagenet_model(config)
     with suppress(OSError):  # without a cache the next start builds it again
         save_model(folder, model)
     return model
 
 
-def imagenet_model(
-    backbone: str, *, labels: tuple[str, ...], label_classes: LabelClasses, image: ImageSpec
-) -> SavedModel:
+def imagenet_model(config: Config) -> SavedModel:
     """Return the network as it was trained on ImageNet: one center crop, not calibrated.
 
     A label without an ImageNet class has probability 0 until `add_label_rows` adds its row.
     """
     from pandacat.models import pretrained
 
-    network = pretrained.load(backbone)
+    network = pretrained.load(config.predict_pretrained.backbone)
     description = Description(
         kind="pretrained",
-        backbone=backbone,
-        labels=labels,
-        label_classes=label_classes,
+        backbone=config.predict_pretrained.backbone,
+        labels=config.label_names,
+        label_classes=config.label_classes,
         crops="center",
         input_px=network.input_px,
         temperature=1.0,
-        image=image,
+        image=config.preprocess.image_spec,
         trained_on="ImageNet",
         title="ImageNet (ILSVRC-2012)",
         architecture={},

@@ -116,22 +116,13 @@ def restore(name: str, tensors: Mapping[str, np.ndarray]) -> PretrainedNetwork:
     """
     network = load(name, weights="none")
     try:
-        network.head = restore_head(tensors)
+        classes, width = tensors["head.weight"].shape
+        network.head = nn.Linear(width, classes)
         network.load_state_dict({key: torch.tensor(values) for key, values in tensors.items()})
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise PandacatError(f"The weights do not fit {name}: {reason}. {MODEL_AGAIN}") from None
     return network
-
-
-def restore_head(tensors: Mapping[str, np.ndarray]) -> nn.Linear:
-    """Return the head alone."""
-    classes, width = tensors["head.weight"].shape
-    head = nn.Linear(width, classes)
-    with torch.no_grad():
-        head.weight.copy_(torch.tensor(tensors["head.weight"]))
-        head.bias.copy_(torch.tensor(tensors["head.bias"]))
-    return head
 
 
 def _lite0(weights: Weights) -> PretrainedNetwork:
@@ -187,10 +178,7 @@ def _cut(
 
 
 def label_log_probabilities(logits: Tensor, label_classes: LabelClasses) -> Tensor:
-    """Return `(…, K + 1)` log-probabilities of the labels for `(…, C)` logits of a head.
-
-    As `probabilities.label_log_probabilities` does, in PyTorch.
-    """
+    """Return what `probabilities.label_log_probabilities` does, in PyTorch."""
     log_probabilities = logits.log_softmax(dim=-1)
     groups = label_groups(label_classes, logits.shape[-1])
     rows = [torch.tensor(group, device=logits.device) for group in groups]
@@ -200,9 +188,6 @@ def label_log_probabilities(logits: Tensor, label_classes: LabelClasses) -> Tens
 
 
 def pool_crops(log_probabilities: Tensor) -> Tensor:
-    """Return `(N, K + 1)` logits of photos from log-probabilities `(N, V, K + 1)` of their crops.
-
-    As `probabilities.pool_crops` does, in PyTorch.
-    """
+    """Return what `probabilities.pool_crops` does, in PyTorch."""
     odds = log_probabilities - log_probabilities[..., -1:]
     return odds.logsumexp(dim=-2) - math.log(odds.shape[-2])

@@ -77,6 +77,10 @@ class SavedModel:
         """Return the model with other values in its description."""
         return replace(self, description=replace(self.description, **changes))
 
+    def with_tensors(self, tensors: dict[str, np.ndarray]) -> "SavedModel":
+        """Return the model with some of its tensors replaced."""
+        return SavedModel(self.description, self.tensors | tensors)
+
 
 def save_model(folder: Path, model: SavedModel) -> None:
     """Write a model, atomically."""

@@ -1,8 +1,8 @@
 """The project's own convolutional network, written from its layers up.
 
-A photo goes through a few *stages*. Each stage looks at the maps that the stage before it made,
-halves their sides and makes more of them: from edges and colors to patches of fur, to eyes and
-ears. What is left at the end is averaged over the picture and weighed once for each class.
+A photo goes through a few *stages*. Each halves the sides of the feature maps and makes more of
+them: from edges and colors to patches of fur, to eyes and ears. What is left at the end is averaged
+over the picture and weighted once for each class.
 """
 
 from collections.abc import Mapping
@@ -27,9 +27,9 @@ class ScratchSpec:
     input_px: int
     """Sides of the square pictures it is trained on."""
     channels: tuple[int, ...]
-    """How many feature maps each stage makes."""
+    """Number of feature maps of each stage."""
     depths: tuple[int, ...]
-    """How many convolutions each stage has, one number a stage."""
+    """Number of convolutions of each stage."""
     classes: int
     dropout: float = 0.0
     """Share of the averaged features blanked at random while training."""
@@ -47,35 +47,31 @@ class Normalization(nn.Module):
         self.register_buffer("std", torch.ones(image_channels, 1, 1))
 
     def measure(self, images: Tensor) -> None:
-        """Take mean and standard deviation from the training pictures, (N, C, H, W) uint8."""
+        """Take mean and standard deviation from the training pictures, `(N, C, H, W) uint8`."""
+        levels = torch.arange(256, dtype=torch.float64) / 255
         for channel in range(images.shape[1]):
             counts = torch.bincount(images[:, channel].flatten(), minlength=256).double()
-            levels = torch.arange(256, dtype=torch.float64) / 255
             mean = (counts * levels).sum() / counts.sum()
             variance = (counts * (levels - mean) ** 2).sum() / counts.sum()
             self.mean[channel] = mean
             self.std[channel] = variance.sqrt().clamp_min(1e-3)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return `images` (N, C, H, W) normalized."""
+        """Return `images` `(N, C, H, W)` normalized."""
         return (images - self.mean) / self.std
 
 
 class Convolution(nn.Module):
     """3×3 convolution, batch normalization, ReLU: the brick of which everything is built.
 
-    The convolution slides one small pattern per output channel over the maps and says where it
-    fits; batch normalization keeps the answers in a range where learning is quick; the ReLU keeps
-    only what fits. `pool` halves the sides before or after the patterns are looked for: of each 2×2
-    numbers the greatest stays.
+    The convolution slides one small pattern per output channel over the maps and measures how well
+    it fits at each place; batch normalization scales the result to a range where learning is quick;
+    the ReLU keeps only what fits. `pool` halves the sides before or after the convolution: of each
+    2×2 numbers the largest stays.
     """
 
     def __init__(
-        self,
-        channels_in: int,
-        channels_out: int,
-        *,
-        pool: Literal["before", "after"] | None = None,
+        self, channels_in: int, channels_out: int, pool: Literal["before", "after"] | None = None
     ) -> None:
         super().__init__()
         self.pool = pool
@@ -83,7 +79,7 @@ class Convolution(nn.Module):
         self.norm = nn.BatchNorm2d(channels_out)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return (N, channels_out, H, W), or H / 2 and W / 2, from (N, channels_in, H, W)."""
+        """Return `(N, channels_out, H, W)`, or H / 2 and W / 2, of `(N, channels_in, H, W)`."""
         if self.pool == "before":
             maps = max_pool2d(maps, 2)
         maps = self.patterns(maps)
@@ -93,23 +89,23 @@ class Convolution(nn.Module):
 
 
 class Stage(nn.Module):
-    """One convolution that halves the sides, then more that refine what it found.
+    """One convolution that halves the sides, then more that refine its result.
 
-    The first stage of a network looks at the picture in full before it halves; later ones halve
+    The first stage of a network convolves the picture in full before it halves; later ones halve
     first, which makes their many maps four times as cheap. The refining convolutions *add* to the
     maps (a residual connection: He et al. 2016, section 3.2), so that the gradient reaches the
-    early layers unweakened.
+    early layers undiminished.
     """
 
     def __init__(self, channels_in: int, channels_out: int, depth: int, *, first: bool) -> None:
         super().__init__()
-        self.halve = Convolution(channels_in, channels_out, pool="after" if first else "before")
+        self.halve = Convolution(channels_in, channels_out, "after" if first else "before")
         self.refine = nn.ModuleList(
-            Convolution(channels_out, channels_out) for _ in range(depth - 1)
+            Convolution(channels_out, channels_out) for _ in range(1, depth)
         )
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return (N, channels_out, H / 2, W / 2) from (N, channels_in, H, W)."""
+        """Return `(N, channels_out, H / 2, W / 2)` of `(N, channels_in, H, W)`."""
         maps = self.halve(maps)
         for convolution in self.refine:
             maps = maps + convolution(maps)
@@ -117,27 +113,22 @@ class Stage(nn.Module):
 
 
 class ScratchNetwork(nn.Module):
-    """Pictures in, one logit per class out.
-
-    `network.stages` gives the feature maps stage by stage; `normalization` holds what it has to
-    know about its training pictures, so a saved network needs no constants from outside.
-    """
+    """Pictures in, one logit per class out; the normalization of the pictures is part of it."""
 
     def __init__(self, spec: ScratchSpec) -> None:
         super().__init__()
         self.spec = spec
         self.normalization = Normalization(spec.image_channels)
+        ends = zip((spec.image_channels, *spec.channels), spec.channels, spec.depths, strict=False)
         self.stages = nn.ModuleList(
             Stage(channels_in, channels_out, depth, first=number == 0)
-            for number, (channels_in, channels_out, depth) in enumerate(
-                zip((spec.image_channels, *spec.channels), spec.channels, spec.depths, strict=False)
-            )
+            for number, (channels_in, channels_out, depth) in enumerate(ends)
         )
         self.dropout = nn.Dropout(spec.dropout)
         self.head = nn.Linear(spec.channels[-1], spec.classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, classes) for `images` (N, C, H, W) float32 in [0, 1]."""
+        """Return logits `(N, classes)` for `images` `(N, C, H, W) float32` in [0, 1]."""
         maps = self.normalization(images)
         for stage in self.stages:
             maps = stage(maps)
@@ -146,11 +137,24 @@ class ScratchNetwork(nn.Module):
         return logits
 
 
+class ScratchBackbone(nn.Module):
+    """The network as the engines take it: whole photos as bytes in, logits out."""
+
+    def __init__(self, network: ScratchNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits `(N, classes)` for `images` `(N, S, S, 3) uint8`."""
+        logits: Tensor = self.network(images.permute(0, 3, 1, 2).float() / 255)
+        return logits
+
+
 def build(spec: ScratchSpec, *, seed: int) -> ScratchNetwork:
     """Return an untrained network whose weights depend on `seed` alone.
 
-    Convolutions start as He et al. 2015 (equation 10) propose, so that the size of the signal stays
-    the same from layer to layer.
+    Convolutions start as He et al. 2015 (equation 10) propose, so that the scale of the signal
+    stays the same from layer to layer.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -164,8 +168,8 @@ def build(spec: ScratchSpec, *, seed: int) -> ScratchNetwork:
 def restore(architecture: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> ScratchNetwork:
     """Return the network with saved weights, in evaluation mode.
 
-    `architecture` holds the fields of `ScratchSpec`; `tensors` are those of a saved model, their
-    names `backbone.…`.
+    `architecture` holds the fields of `ScratchSpec`; `tensors` are those of a saved model, named
+    `backbone.…`.
 
     Raises:
         PandacatError: the two don't fit, or one is not of this network.
@@ -186,36 +190,14 @@ def restore(architecture: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) 
     return network.to(memory_format=torch.channels_last).eval()
 
 
-class ScratchBackbone(nn.Module):
-    """The network as the engines take it: whole photos as bytes in, logits out."""
-
-    def __init__(self, network: ScratchNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, classes) for `images` (N, S, S, 3) uint8."""
-        logits: Tensor = self.network(images.permute(0, 3, 1, 2).float() / 255)
-        return logits
-
-
 def multiply_adds(network: ScratchNetwork) -> int:
-    """Return how many numbers are multiplied and added for one picture."""
-    total = 0
-
-    def count(module: nn.Conv2d | nn.Linear, inputs: tuple[Tensor], outputs: Tensor) -> None:
-        nonlocal total
-        places = outputs[0, 0].numel()  # each weight is used once at each place of a map
-        total += module.weight.numel() * places
-
-    hooks = [
-        module.register_forward_hook(count)
-        for module in network.modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
-    ]
-    spec = network.spec
-    with torch.inference_mode():
-        network.eval()(torch.zeros(1, spec.image_channels, spec.input_px, spec.input_px))
-    for hook in hooks:
-        hook.remove()
+    """Return the number of multiply-add operations for one picture."""
+    total, side = network.head.weight.numel(), network.spec.input_px
+    for number, stage in enumerate(network.stages):
+        halving, *refining = (
+            module.weight.numel() for module in stage.modules() if isinstance(module, nn.Conv2d)
+        )
+        # Each weight is used once at each place of the map that its convolution makes.
+        total += halving * (side // 2 if number else side) ** 2 + sum(refining) * (side // 2) ** 2
+        side //= 2
     return total

@@ -26,6 +26,10 @@ class Examples:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    def batch_count(self, batch_size: int) -> int:
+        """Return the number of batches in an epoch."""
+        return math.ceil(len(self) / batch_size)
+
     def fingerprint(self) -> str:
         """Return the SHA-256 over all of it, as 64 hex digits."""
         digest = hashlib.sha256()
@@ -51,16 +55,10 @@ class Dataset:
     """`None` where it is not needed."""
 
 
-def batch_count(examples: Examples, batch_size: int) -> int:
-    """Return the number of batches in an epoch."""
-    return math.ceil(len(examples) / batch_size)
-
-
 def shuffled_batches(
     examples: Examples,
     batch_size: int,
     augment: AugmentParams,
-    *,
     rng: torch.Generator,
     device: Device,
 ) -> Iterator[Batch]:
@@ -71,7 +69,7 @@ def shuffled_batches(
     trains also augments them, a batch at a time, in 3 to 8 % of a step.
     """
     order = torch.randperm(len(examples), generator=rng)
-    for rows in order.tensor_split(batch_count(examples, batch_size)):
+    for rows in order.tensor_split(examples.batch_count(batch_size)):
         inputs, classes = device.put(examples.inputs[rows]), device.put(examples.classes[rows])
         if inputs.dtype == torch.uint8:
             inputs = augmented(inputs.float() / 255, augment, rng)

@@ -17,30 +17,24 @@ from pandacat.models.saved import ConformalThresholds, SavedModel
 def calibrate(
     model: SavedModel, log_probabilities: np.ndarray, classes: np.ndarray, *, coverage: float
 ) -> SavedModel:
-    """Return the model with the temperature and the conformal thresholds of the validation photos.
+    """Return the model with a temperature and conformal thresholds.
 
-    Args:
-        model: not calibrated yet.
-        log_probabilities: `(N, V, K + 1)` of the crops of the photos.
-        classes: `(N,)`, indices of their labels.
-        coverage: share of each label's photos whose prediction set is to contain it.
+    They are fitted on the log-probabilities `(N, V, K + 1)` of the crops of the validation photos
+    and their labels `(N,)`. `coverage` is as in `fit_conformal_thresholds`.
     """
     logits = pool_crops(log_probabilities)
     temperature = fit_temperature(logits, classes)
-    conformal = fit_conformal_thresholds(
-        softmax(logits / temperature), classes, coverage, model.description.labels
-    )
-    return model.described(temperature=temperature, conformal=conformal)
+    probabilities = softmax(logits / temperature)
+    labels = model.description.labels
+    thresholds = fit_conformal_thresholds(probabilities, classes, coverage, labels)
+    return model.described(temperature=temperature, conformal=thresholds)
 
 
 def calibration_metrics(model: SavedModel) -> dict[str, Any]:
-    """Return the temperature and the conformal threshold of each in-distribution label."""
-    conformal = model.description.conformal
-    thresholds = conformal.thresholds if conformal else ()
-    return {
-        "temperature": model.description.temperature,
-        "thresholds": dict(zip(model.description.labels, thresholds, strict=False)),
-    }
+    """Return the temperature, and the conformal threshold of each in-distribution label."""
+    labels, conformal = model.description.labels, model.description.conformal
+    thresholds = dict(zip(labels, conformal.thresholds, strict=False)) if conformal else {}
+    return {"temperature": model.description.temperature, "thresholds": thresholds}
 
 
 def fit_temperature(logits: np.ndarray, classes: np.ndarray) -> float:
@@ -67,13 +61,8 @@ def fit_conformal_thresholds(
     """Return the probability from which prediction sets contain each in-distribution label.
 
     The sets of at least `coverage` of its photos then do, among photos like those of the validation
-    split. A label with too few of these is in every set, and the user is warned.
-
-    Args:
-        probabilities: `(N, K + 1)` of the validation photos.
-        classes: `(N,)`, indices of their labels.
-        coverage: above 0 and below 1.
-        labels: `other` last.
+    split, whose probabilities are `(N, K + 1)` and whose labels `(N,)`. A label with too few photos
+    is in every set, and the user is warned.
     """
     *names, _ = labels
     in_distribution = classes < len(names)

@@ -46,9 +46,7 @@ class Checkpoint:
         """Return the saved state; `None`, with a message to the user, where it is not usable."""
         if not self.path.exists():
             if any(self.folder.glob(f"{self.name}-*.pt")):
-                print_status(
-                    f"{self.name}: an interrupted training is left from other settings; not used."
-                )
+                self._warn("an interrupted training is left from other settings; not used")
             return None
         try:
             state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
@@ -56,11 +54,12 @@ class Checkpoint:
                 raise ValueError("it belongs to another training")
         except Exception as error:  # a damaged file raises anything
             reason = " ".join(str(error).split())[:100]
-            print_status(
-                f"{self.name}: the checkpoint {self.path} is not usable ({reason}); starting over."
-            )
+            self._warn(f"the checkpoint {self.path} is not usable ({reason}); starting over")
             return None
         return state
+
+    def _warn(self, text: str) -> None:
+        print_status(f"{self.name}: {text}.")
 
     def remove(self) -> None:
         """Remove the file, once the training's outputs are safely written."""
@@ -76,11 +75,10 @@ def checkpoint_key(
     `training`, `models` and the augmentation in `package`, the release of torch, the device and the
     number of threads count in, too: they change the last bits.
     """
-    digest = hashlib.sha256()
-    digest.update(json.dumps(params, sort_keys=True).encode())
     machine = f"{torch.__version__} {torch.get_num_threads()} {pick_device()}"
     data = f"{dataset.train.fingerprint()} {dataset.validation.fingerprint()}"
-    digest.update(f"{data} {start} {machine}".encode())
+    settings = f"{json.dumps(params, sort_keys=True)} {data} {start} {machine}"
+    digest = hashlib.sha256(settings.encode())
     code = [*package.glob("training/*.py"), *package.glob("models/*.py")]
     for source in (*sorted(code), package / "data" / "augment.py"):
         digest.update(source.read_bytes())

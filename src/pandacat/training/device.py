@@ -56,21 +56,19 @@ def pick_device(
     as long as the training itself.
     """
     on_gpu = torch.cuda.is_available()
-    dtype = _fastest_dtype(on_gpu=on_gpu) if precision == "auto" else getattr(torch, precision)
+    dtype = getattr(torch, _fastest_precision(on_gpu=on_gpu) if precision == "auto" else precision)
     channels_last = memory_format == "channels_last"
     if memory_format == "auto":
         channels_last = not on_gpu or dtype != torch.float32
     return Device("cuda" if on_gpu else "cpu", dtype, channels_last, pin_memory and on_gpu)
 
 
-def _fastest_dtype(*, on_gpu: bool) -> torch.dtype:
+def _fastest_precision(*, on_gpu: bool) -> Precision:
     if not on_gpu:
-        native = torch.cpu.get_capabilities().get("avx512_bf16")
-        return torch.bfloat16 if native else torch.float32
+        return "bfloat16" if torch.cpu.get_capabilities().get("avx512_bf16") else "float32"
     if torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.bfloat16
-    has_tensor_cores = torch.cuda.get_device_capability() >= (7, 0)
-    return torch.float16 if has_tensor_cores else torch.float32
+        return "bfloat16"
+    return "float16" if torch.cuda.get_device_capability() >= (7, 0) else "float32"
 
 
 def make_deterministic() -> None:

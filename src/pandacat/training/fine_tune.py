@@ -14,55 +14,47 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, linear
 
 from pandacat.config.training import FineTuneParams
-from pandacat.labels import label_groups
+from pandacat.labels import LabelClasses, label_groups
 from pandacat.models import pretrained
 from pandacat.models.pretrained import PretrainedNetwork, label_log_probabilities, pool_crops
 from pandacat.models.saved import SavedModel
-from pandacat.training.batches import (
-    Batch,
-    Dataset,
-    Examples,
-    batch_count,
-    generator_for,
-    shuffled_batches,
-)
+from pandacat.training.batches import Batch, Dataset, Examples, generator_for, shuffled_batches
 from pandacat.training.checkpoint import Checkpoint
 from pandacat.training.device import Device, make_deterministic, pick_device
-from pandacat.training.loop import EpochRecord, FitSettings, History, fit
+from pandacat.training.loop import EpochRecord, FitSettings, History, Task, fit
 
 
 class UpdatedHead(nn.Module):
     """A pretrained head plus an update, which is trained, with a learning rate for each row.
 
-    Its weights are `start + scale * update`.
+    Its weights are `pretrained + scale * update`.
     """
 
     weight: Tensor
     bias: Tensor
     scale: Tensor
 
-    def __init__(self, head: nn.Linear, scale: Tensor) -> None:
-        """Start with an update of 0; `scale` `(C,)` multiplies the learning rate of each row."""
+    def __init__(self, weight: np.ndarray, bias: np.ndarray) -> None:
+        """Start with an update of 0, and a scale of 1 for each of the rows `(C, D)`."""
         super().__init__()
-        self.update = nn.Linear(head.in_features, head.out_features)
+        self.register_buffer("weight", torch.tensor(weight), persistent=False)
+        self.register_buffer("bias", torch.tensor(bias), persistent=False)
+        self.register_buffer("scale", torch.ones(len(bias)), persistent=False)
+        self.update = nn.Linear(weight.shape[1], len(bias))
         nn.init.zeros_(self.update.weight)
         nn.init.zeros_(self.update.bias)
-        self.register_buffer("weight", head.weight.detach(), persistent=False)
-        self.register_buffer("bias", head.bias.detach(), persistent=False)
-        self.register_buffer("scale", scale, persistent=False)
 
     def updated(self) -> tuple[Tensor, Tensor]:
         """Return the updated weight `(C, D)` and bias `(C,)`."""
-        return (
-            self.weight + self.scale[:, None] * self.update.weight,
-            self.bias + self.scale * self.update.bias,
-        )
+        weight = self.weight + self.scale[:, None] * self.update.weight
+        return weight, self.bias + self.scale * self.update.bias
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits `(…, C)` for features `(…, D)`."""
-        return nn.functional.linear(features, *self.updated())
+        return linear(features, *self.updated())
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the updated weights, as a saved model holds them."""
@@ -71,16 +63,16 @@ class UpdatedHead(nn.Module):
 
 
 @torch.inference_mode()
-def classes_seen_in_other(model: SavedModel, train: Examples) -> Tensor:
-    """Return `(C,) bool`: the classes that mean `other` and appear among its training photos.
+def classes_seen_in_other(
+    head: nn.Module, train: Examples, label_classes: LabelClasses
+) -> list[int]:
+    """Return the rows of the head that mean `other` and appear among its training photos.
 
     They are the most probable class of a photo labeled other, or of an augmented copy of one.
     """
-    head, label_classes = pretrained.restore_head(model.tensors), model.description.label_classes
-    appears, means_other = torch.zeros((2, head.out_features), dtype=torch.bool)
-    appears[head(train.inputs[train.classes == len(label_classes)]).argmax(dim=-1).flatten()] = True
-    means_other[label_groups(label_classes, head.out_features)[-1]] = True
-    return appears & means_other
+    logits = head(train.inputs[train.classes == len(label_classes)])
+    meaning_other = label_groups(label_classes, logits.shape[-1])[-1]
+    return sorted({*meaning_other} & {*logits.argmax(dim=-1).flatten().tolist()})
 
 
 def trainable_network(
@@ -88,15 +80,16 @@ def trainable_network(
 ) -> UpdatedHead | PretrainedNetwork:
     """Return what the strategy trains; frozen parameters need no gradient."""
     if params.strategy == "head":
-        scale = torch.where(classes_seen_in_other(model, train), params.seen_class_scale, 1.0)
-        return UpdatedHead(pretrained.restore_head(model.tensors), scale)
+        head = UpdatedHead(model.tensors["head.weight"], model.tensors["head.bias"])
+        seen = classes_seen_in_other(head, train, model.description.label_classes)
+        head.scale[seen] = params.seen_class_scale
+        return head
     network = pretrained.restore(model.description.backbone, model.tensors)
     if params.strategy == "last_stages":
-        names = [name for name, _ in network.backbone.named_parameters()]
-        stages = list(dict.fromkeys(map(_stage_of, names)))
-        frozen = stages[: len(stages) - params.trained_stages]
+        stages = {name: _stage_of(name) for name, _ in network.backbone.named_parameters()}
+        trained = list(dict.fromkeys(stages.values()))[-params.trained_stages :]
         for name, parameter in network.backbone.named_parameters():
-            parameter.requires_grad_(_stage_of(name) not in frozen)
+            parameter.requires_grad_(stages[name] in trained)
     return network
 
 
@@ -106,27 +99,27 @@ def _stage_of(parameter: str) -> str:
     return ".".join(parts[: 3 if parts[2].isdigit() else 2])
 
 
-class FineTuneTask:
+class FineTuneTask(Task):
     """The pretrained network or its head, trained with Adam and a pull to the pretrained weights.
 
     The loss is the cross-entropy of the labels, each label counting the same: half that of the
     photo, and half that of its augmented copies, where there are some. `l2_sp` times the squared
     distance from the pretrained weights is added (L2-SP: Li, Grandvalet and Davoine, "Explicit
-    Inductive Bias for Transfer Learning", ICML 2018, equation 2); a row of the head whose learning
-    rate is scaled moves that many times as far at the same price.
+    Inductive Bias for Transfer Learning", ICML 2018, equation 2), where the head's scaled updates
+    count as if they were not scaled.
     """
 
     def __init__(
         self, model: SavedModel, dataset: Dataset, params: FineTuneParams, device: Device
     ) -> None:
-        """Start from a saved model; `dataset` has features for `head`, else pixels."""
+        """Start from a saved model; `dataset` has features for the strategy `head`, else pixels."""
         self.dataset, self.params, self.device = dataset, params, device
         self.label_classes = model.description.label_classes
         self.network = trainable_network(model, dataset.train, params).to(device.name)
         self.trained = [weights for weights in self.network.parameters() if weights.requires_grad]
         self.start = [weights.detach().clone() for weights in self.trained]
         self.optimizer = torch.optim.Adam(self.trained, lr=params.learning_rate)
-        self.steps_per_epoch = batch_count(dataset.train, params.batch_size)
+        self.steps_per_epoch = dataset.train.batch_count(params.batch_size)
         counts = torch.bincount(dataset.train.classes, minlength=len(dataset.labels)).clamp(min=1)
         weights = len(dataset.train) / (counts.count_nonzero() * counts)
         self.class_weights = weights.to(device.name)
@@ -134,9 +127,8 @@ class FineTuneTask:
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Return shuffled batches of features, or of augmented pictures."""
         params, rng = self.params, generator_for(self.params.seed, epoch)
-        return shuffled_batches(
-            self.dataset.train, params.batch_size, params.augment, rng=rng, device=self.device
-        )
+        examples = self.dataset.train
+        return shuffled_batches(examples, params.batch_size, params.augment, rng, self.device)
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the class-weighted cross-entropy plus the L2-SP penalty."""
@@ -145,23 +137,20 @@ class FineTuneTask:
         photo, copies = own[:, 0], own[:, 1:]
         if copies.shape[1]:
             photo = (photo + copies.mean(dim=1)) / 2
-        distance = sum(
-            (now - start).square().sum()
-            for now, start in zip(self.trained, self.start, strict=True)
-        )
+        pairs = zip(self.trained, self.start, strict=True)
+        distance = sum((now - start).square().sum() for now, start in pairs)
         return -(photo * self.class_weights[classes]).mean() + self.params.l2_sp * distance
 
     def validate(self) -> dict[str, float]:
         """Return loss and accuracy of the validation photos, their crops pooled."""
-        validation = self.dataset.validation
-        parts = [part.to(self.device.name) for part in validation.inputs.split(64)]
+        classes = self.dataset.validation.classes
+        parts = [part.to(self.device.name) for part in self.dataset.validation.inputs.split(64)]
         if self.params.strategy != "head":
             parts = [part.float() / 255 for part in parts]
         logits = pool_crops(torch.cat([self._log_probabilities(part).cpu() for part in parts]))
-        correct = logits.argmax(dim=1) == validation.classes
         return {
-            "validation_loss": float(nn.functional.cross_entropy(logits, validation.classes)),
-            "validation_accuracy": float(correct.double().mean()),
+            "validation_loss": float(cross_entropy(logits, classes)),
+            "validation_accuracy": float((logits.argmax(dim=1) == classes).double().mean()),
         }
 
     def _log_probabilities(self, inputs: Tensor) -> Tensor:
@@ -188,13 +177,10 @@ def fine_tune(
     make_deterministic()
     device = pick_device(params.precision)
     task = FineTuneTask(model, dataset, params, device)
+    epochs = max(1, round(params.steps / task.steps_per_epoch))
     settings = FitSettings(
-        epochs=max(1, round(params.steps / task.steps_per_epoch)),
-        seed=params.seed,
-        warm_up_share=params.warm_up_share,
-        patience=params.patience,
-        include_epoch_zero=True,
+        epochs, params.seed, params.warm_up_share, params.patience, include_epoch_zero=True
     )
     history = fit(task, settings, device=device, checkpoint=checkpoint, on_epoch=on_epoch)
     described = model.described(trained_on=dataset.fingerprint, title=dataset.title)
-    return SavedModel(described.description, model.tensors | task.network.cpu().tensors()), history
+    return described.with_tensors(task.network.cpu().tensors()), history

@@ -7,40 +7,33 @@ from scipy.special import expit, logsumexp
 from pandacat.models.saved import SavedModel
 
 L2 = 1.0
-"""Weight of half the squared norm of a row, as scikit-learn's `LogisticRegression` has it."""
+"""Weight of half the squared norm of a row, as scikit-learn's `LogisticRegression` has it.
+
+On real photos validation accuracy and log loss hardly change from 0.01 to 10."""
 
 
 def add_label_rows(model: SavedModel, features: np.ndarray, classes: np.ndarray) -> SavedModel:
-    """Return the model with a row in its head for each label without an ImageNet class.
+    """Return the pretrained model with a row in its head for each label without ImageNet classes.
 
-    The order of the labels has no influence on the rows: each is fitted beside the ImageNet classes
-    alone.
-
-    Args:
-        model: the pretrained network.
-        features: `(N, D)` of the center crop of each training photo.
-        classes: `(N,)`, indices of their labels.
+    Rows are fitted on the features `(N, D)` of the center crops of the training photos and their
+    labels `(N,)`, each beside the ImageNet classes alone: the order of labels has no influence.
     """
-    if all(model.description.label_classes):
+    label_classes = list(model.description.label_classes)
+    if all(label_classes):
         return model
     weight, bias = model.tensors["head.weight"], model.tensors["head.bias"]
     offsets = logsumexp(features @ weight.T + bias, axis=1)
-    label_classes = list(model.description.label_classes)
     for label, rows in enumerate(label_classes):
         if not rows:
             label_classes[label] = (len(bias),)
-            row, row_bias = fit_row(features, classes == label, offsets)
-            weight, bias = np.vstack([weight, row]), np.append(bias, row_bias)
-    head = {"head.weight": weight, "head.bias": bias}
-    return SavedModel(model.description, model.tensors | head).described(
-        label_classes=tuple(label_classes)
-    )
+            row = fit_row(features, classes == label, offsets)
+            weight, bias = np.vstack([weight, row[:-1]]), np.append(bias, row[-1])
+    described = model.described(label_classes=tuple(label_classes))
+    return described.with_tensors({"head.weight": weight, "head.bias": bias})
 
 
-def fit_row(
-    features: np.ndarray, is_label: np.ndarray, offsets: np.ndarray
-) -> tuple[np.ndarray, np.float32]:
-    """Return weights `(D,) float32` and bias of an L2-regularized logistic regression.
+def fit_row(features: np.ndarray, is_label: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Return weights and bias `(D + 1,) float32` of an L2-regularized logistic regression.
 
     The probability of the label is sigmoid(w · f + b - offset): with the log-sum-exp of all other
     logits as the offset, that of a softmax over them and the row. Photos of the label and all
@@ -59,5 +52,5 @@ def fit_row(
         return float(weights @ losses + L2 / 2 * row @ row), gradient
 
     start = np.append(np.zeros(features.shape[1]), offsets.mean())
-    best = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B").x.astype(np.float32)
-    return best[:-1], best[-1]
+    best = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B")
+    return np.asarray(best.x, np.float32)

@@ -15,28 +15,18 @@ MAX_ITERATIONS = 1000
 
 
 def train_linear_probe(
-    pretrained: SavedModel,
-    features: np.ndarray,
-    classes: np.ndarray,
-    *,
-    trained_on: str,
-    title: str,
+    model: SavedModel, features: np.ndarray, classes: np.ndarray, *, trained_on: str, title: str
 ) -> SavedModel:
-    """Return the pretrained network with one output for each in-distribution label.
+    """Return the pretrained model with one output for each in-distribution label.
 
-    The head keeps its shape: one row means each label, and the others have probability 0. A single
-    label is always predicted.
-
-    Args:
-        pretrained: the network with its ImageNet head.
-        features: `(N, D)` of the center crop of each training photo.
-        classes: `(N,)`, indices of the labels; photos of `other` are left out.
-        trained_on: identifies the photos, as in `Description`.
-        title: of the photos, for a reader.
+    It is fitted on the features `(N, D)` of the center crops of the training photos and their
+    labels `(N,)`; photos of `other` are left out. The head keeps its shape: one row means each
+    label, and the others have probability 0. A single label is always predicted. `trained_on` and
+    `title` are those of `Description`.
     """
-    rows = [classes[0] for classes in pretrained.description.label_classes]
-    weight = np.zeros_like(pretrained.tensors["head.weight"])
-    bias = np.full_like(pretrained.tensors["head.bias"], DISCARDED)
+    rows = [classes[0] for classes in model.description.label_classes]
+    weight = np.zeros_like(model.tensors["head.weight"])
+    bias = np.full_like(model.tensors["head.bias"], DISCARDED)
     bias[rows[0]] = 0
     if len(rows) > 1:
         regression = LogisticRegression(max_iter=MAX_ITERATIONS)
@@ -44,6 +34,5 @@ def train_linear_probe(
         regression.fit(features[in_distribution], classes[in_distribution])
         fitted = rows[1:] if len(rows) == 2 else rows  # of two, one is fitted and the other is 0
         weight[fitted], bias[fitted] = regression.coef_, regression.intercept_
-    head = {"head.weight": weight, "head.bias": bias}
-    description = pretrained.described(trained_on=trained_on, title=title).description
-    return SavedModel(description, pretrained.tensors | head)
+    described = model.described(trained_on=trained_on, title=title)
+    return described.with_tensors({"head.weight": weight, "head.bias": bias})

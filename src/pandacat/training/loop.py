@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -18,30 +19,23 @@ from pandacat.training.device import Device
 
 
 class Task(Protocol):
-    """What is trained, on what, and how good it is."""
+    """What is trained, on what, and how good it is; all of it on one device."""
 
-    @property
-    def network(self) -> nn.Module:
-        """Already on the device."""
-
-    @property
-    def optimizer(self) -> torch.optim.Optimizer:
-        """Holds the parameters to train; its learning rates are the highest that are reached."""
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """The number of batches."""
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    """Holds the parameters to train; its learning rates are the highest that are reached."""
+    steps_per_epoch: int
 
     def batches(self, epoch: int) -> Iterable[Batch]:
-        """Return the batches of an epoch, from 1, on the device."""
+        """Return the batches of an epoch, from 1."""
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, a scalar."""
 
     def validate(self) -> dict[str, float]:
-        """Return metrics on the validation split; the epoch with the least `validation_loss` wins.
+        """Return metrics of the network, in evaluation mode, on the validation split.
 
-        The network is in evaluation mode.
+        The epoch with the lowest `validation_loss` is the best.
         """
 
 
@@ -58,7 +52,7 @@ class FitSettings:
     patience: int | None = None
     """Stop after so many epochs in a row without a lower validation loss; `None`: never."""
     include_epoch_zero: bool = False
-    """Validate the network before any training, too, as epoch 0."""
+    """Whether to validate the network before any training, too, as epoch 0."""
 
 
 @dataclass(frozen=True)
@@ -70,20 +64,20 @@ class EpochRecord:
     learning_rate: float
     """Of the first parameter group, at the end of the epoch."""
     train_loss: float | None
-    """Mean over the epoch's examples as they were trained on; None for epoch 0."""
+    """Mean over the epoch's examples as they were trained on; `None` for epoch 0."""
     metrics: dict[str, float]
-    """What `validate` returned."""
+    """What `Task.validate` returned."""
 
 
 @dataclass(frozen=True)
 class History:
     """The epochs of a training, in order."""
 
-    epochs: tuple[EpochRecord, ...]
+    epochs: tuple[EpochRecord, ...] = ()
 
     @property
     def best(self) -> EpochRecord:
-        """The epoch with the least validation loss, the earlier one on a tie."""
+        """The epoch with the lowest validation loss, the earlier one on a tie."""
         return min(self.epochs, key=lambda record: record.metrics["validation_loss"])
 
     def summary(self) -> dict[str, Any]:
@@ -97,12 +91,10 @@ class History:
 
     def curves(self) -> str:
         """Return the epochs as CSV, a line each."""
-        lines = ["epoch,train_loss," + ",".join(self.epochs[0].metrics) + ",learning_rate"]
-        for record in self.epochs:
-            loss = "" if record.train_loss is None else f"{record.train_loss:.6g}"
-            metrics = ",".join(f"{value:.6g}" for value in record.metrics.values())
-            lines.append(f"{record.epoch},{loss},{metrics},{record.learning_rate:.6g}")
-        return "\n".join(lines) + "\n"
+        columns = ["epoch", "train_loss", *self.epochs[0].metrics, "learning_rate"]
+        rows = [{**vars(record), **record.metrics} for record in self.epochs]
+        table = pd.DataFrame(rows, columns=columns)
+        return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def warm_up_then_cosine(done: float, warm_up_share: float) -> float:
@@ -126,15 +118,9 @@ def fit(
 ) -> History:
     """Train a network and leave it with the weights of its best epoch.
 
-    Each epoch is seeded by (`settings.seed`, epoch), so a training that is resumed from its
-    checkpoint ends with the same bits as an undisturbed one.
-
-    Args:
-        task: the network, its optimizer, batches, loss and validation.
-        settings: how long to train, and when to stop.
-        device: where and how to calculate.
-        checkpoint: where the state is saved after each epoch, and resumed from.
-        on_epoch: called after each epoch, once its state is saved; first for epochs resumed from.
+    Each epoch is seeded by (`settings.seed`, epoch), so that a training that is resumed from its
+    `checkpoint`, which is written after each epoch, ends with the same bits as an undisturbed one.
+    `on_epoch` is called after that, and first for the epochs that are resumed from.
 
     Raises:
         PandacatError: a loss is no longer a finite number.
@@ -142,8 +128,7 @@ def fit(
     network, optimizer, scaler = task.network, task.optimizer, device.scaler()
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
-    history = History(())
-    best_weights = _copy_of_weights(network)
+    history, best_weights = History(), _copy_of_weights(network)
     if device.channels_last:
         network.to(memory_format=torch.channels_last)
 
@@ -163,8 +148,8 @@ def fit(
             break
         torch.manual_seed(seed_from("network", settings.seed, epoch))
         began = time.perf_counter()
-        train_loss, examples = _train(task, epoch, settings, device, scaler) if epoch else (None, 0)
-        speed = examples / (time.perf_counter() - began)
+        train_loss, count = _train(task, epoch, settings, device, scaler) if epoch else (None, 0)
+        speed = count / (time.perf_counter() - began)
 
         network.eval()
         with torch.inference_mode():
@@ -203,8 +188,8 @@ def _train(
     with tqdm(desc=title, unit=" pictures", leave=False, disable=None) as bar:
         for step, (inputs, classes) in enumerate(task.batches(epoch), start=1):
             done = (epoch - 1 + step / task.steps_per_epoch) / settings.epochs
+            factor = warm_up_then_cosine(done, settings.warm_up_share)
             for group in task.optimizer.param_groups:
-                factor = warm_up_then_cosine(done, settings.warm_up_share)
                 group["lr"] = group["initial_lr"] * factor
 
             batch = (device.laid_out(inputs), classes)
@@ -212,7 +197,7 @@ def _train(
                 loss = task.loss(batch)  # forward: how wrong is it?
             task.optimizer.zero_grad()
             scaler.scale(loss).backward()  # backpropagation: how does each weight contribute?
-            scaler.step(task.optimizer)  # gradient descent: move each weight against its gradient
+            scaler.step(task.optimizer)  # gradient descent: each weight moves to lower the loss
             scaler.update()
 
             loss_sum += loss.detach() * len(inputs)
@@ -236,10 +221,7 @@ def _copy_of_weights(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _line(record: EpochRecord, epochs: int, speed: float) -> str:
-    parts = [f"epoch {record.epoch}/{epochs}"]
-    if record.train_loss is not None:
-        parts.append(f"train_loss {record.train_loss:.4f}")
-    parts += [f"{name} {value:.4f}" for name, value in record.metrics.items()]
-    if speed:
-        parts.append(f"{speed:,.0f} pictures/s")
-    return "  ".join(parts)
+    losses = {} if record.train_loss is None else {"train_loss": record.train_loss}
+    values = [f"{name} {value:.4f}" for name, value in (losses | record.metrics).items()]
+    pictures = [f"{speed:,.0f} pictures/s"] * bool(speed)
+    return "  ".join([f"epoch {record.epoch}/{epochs}", *values, *pictures])

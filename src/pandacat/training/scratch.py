@@ -10,29 +10,22 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from pandacat.config.photos import ImageSpec
 from pandacat.config.training import ScratchParams
-from pandacat.data import augment
+from pandacat.data.augment import mixup
 from pandacat.metrics.intervals import wilson
 from pandacat.models import scratch
 from pandacat.models.saved import Description, SavedModel
 from pandacat.models.scratch import ScratchNetwork, ScratchSpec
-from pandacat.training.batches import (
-    Batch,
-    Dataset,
-    Examples,
-    batch_count,
-    generator_for,
-    shuffled_batches,
-)
+from pandacat.training.batches import Batch, Dataset, Examples, generator_for, shuffled_batches
 from pandacat.training.checkpoint import Checkpoint
 from pandacat.training.device import Device, make_deterministic, pick_device
-from pandacat.training.loop import EpochRecord, FitSettings, History, fit
+from pandacat.training.loop import EpochRecord, FitSettings, History, Task, fit
 
 
-class ScratchTask:
+class ScratchTask(Task):
     """The network, trained on augmented pictures by stochastic gradient descent with momentum."""
 
     def __init__(self, dataset: Dataset, params: ScratchParams, device: Device) -> None:
-        """Build the network with random weights and put it on the device."""
+        """Build the network with random weights."""
         self.dataset, self.params, self.device = dataset, params, device
         spec = ScratchSpec(
             image_channels=dataset.train.inputs.shape[1],
@@ -46,31 +39,31 @@ class ScratchTask:
         self.network.normalization.measure(dataset.train.inputs)
         self.network.to(device.name)
         weights = list(self.network.parameters())
-        matrices = [tensor for tensor in weights if tensor.ndim > 1]
-        biases_and_scales = [tensor for tensor in weights if tensor.ndim <= 1]
+        decayed = [tensor for tensor in weights if tensor.ndim > 1]
+        undecayed = [tensor for tensor in weights if tensor.ndim <= 1]  # biases and normalization
+        groups: list[dict[str, Any]] = [
+            {"params": decayed, "weight_decay": params.weight_decay},
+            {"params": undecayed},
+        ]
         self.optimizer = torch.optim.SGD(
-            [
-                {"params": matrices, "weight_decay": params.weight_decay},
-                {"params": biases_and_scales, "weight_decay": 0.0},
-            ],
+            groups,
             lr=params.learning_rate,
             momentum=params.momentum,
             nesterov=params.momentum > 0,
         )
-        self.steps_per_epoch = batch_count(dataset.train, params.batch_size)
+        self.steps_per_epoch = dataset.train.batch_count(params.batch_size)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Return shuffled batches of augmented pictures."""
         params, rng = self.params, generator_for("batches", self.params.seed, epoch)
-        return shuffled_batches(
-            self.dataset.train, params.batch_size, params.augment, rng=rng, device=self.device
-        )
+        examples = self.dataset.train
+        return shuffled_batches(examples, params.batch_size, params.augment, rng, self.device)
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the cross-entropy of the pictures, blended by mixup."""
         images, classes = batch
         targets = one_hot(classes, len(self.dataset.labels)).float()
-        images, targets = augment.mixup(images, targets, self.params.mixup, torch.default_generator)
+        images, targets = mixup(images, targets, self.params.mixup, torch.default_generator)
         smoothing = self.params.label_smoothing
         return cross_entropy(self.network(images), targets, label_smoothing=smoothing)
 
@@ -121,11 +114,9 @@ def scratch_model(network: ScratchNetwork, dataset: Dataset, image: ImageSpec | 
 
 def scratch_metrics(network: ScratchNetwork, history: History, dataset: Dataset) -> dict[str, Any]:
     """Return the accuracy on the splits that are not trained on, and the size of the network."""
-    accuracies = {"validation": scratch_accuracy(network, dataset.validation)}
-    if dataset.test:
-        accuracies["test"] = scratch_accuracy(network, dataset.test)
+    splits = {"validation": dataset.validation, "test": dataset.test}
     return {
-        **accuracies,
+        **{name: scratch_accuracy(network, split) for name, split in splits.items() if split},
         "epochs": len(history.epochs),
         "best_epoch": history.best.epoch,
         "parameters": sum(weights.numel() for weights in network.parameters()),
