@@ -1,16 +1,19 @@
 """Audit the data set: shortcuts, near-duplicates, wrong labels, pictures of no animal."""
 
+from functools import partial
+
 from pandacat.config.loading import load_config
 from pandacat.core import paths
 from pandacat.core.files import atomic_write, write_json, write_text
 from pandacat.core.stage import run
 from pandacat.core.tables import read_table
-from pandacat.data import provenance
+from pandacat.data import provenance, store
 from pandacat.data.features import read_features
-from pandacat.data.store import load_images
 from pandacat.evaluation.audit import audit
 from pandacat.report.audit_page import audit_page
-from pandacat.report.plots import photos, reliability
+from pandacat.report.plots import photos
+from pandacat.report.plots.shortcuts import shortcuts
+from pandacat.report.plots.style import Canvas
 from pandacat.tracking.journal import tracked_stage
 
 
@@ -26,20 +29,13 @@ def main() -> None:
             folder.mkdir()
             result.write_tables(folder)
             for name, findings, files in (
-                ("shortcuts_original", result.original, "original files"),
-                ("shortcuts_preprocessed", result.preprocessed, "preprocessed copies"),
+                ("original", result.original, "original files"),
+                ("preprocessed", result.preprocessed, "preprocessed copies"),
             ):
-                title = f"Properties that predict the label: {files}"
-                reliability.shortcuts(
-                    folder / f"{name}.png", findings, title=title, drawn=origin.drawn
-                )
-            photos.contact_sheet(
-                folder / "label_issues.png",
-                result.label_issues,
-                load_images(paths.PHOTOS, result.label_issues.path),
-                title="Photos to look at: wrong labels, or no animals?",
-                drawn=origin.drawn,
-            )
+                canvas = Canvas(folder, origin.drawn, f"_{name}", f": {files}")
+                shortcuts(canvas, findings, store.read_labels(paths.PHOTOS))
+            load = partial(store.load_images, paths.PHOTOS)
+            photos.contact_sheet(Canvas(folder, origin.drawn), result.label_issues, load)
         write_text(paths.REPORTS / "audit.md", audit_page(result, origin.title))
         write_json(paths.METRICS / "audit.json", result.metrics())
         tracked.log_metrics(result.metrics())

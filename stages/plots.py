@@ -1,6 +1,6 @@
-"""Draw what went in, how training went, what the networks see and where they are wrong."""
+"""Draw the data, the trainings, the networks and their mistakes."""
 
-import numpy as np
+from functools import partial
 
 from pandacat.config.loading import load_config
 from pandacat.core import paths
@@ -12,77 +12,67 @@ from pandacat.data.crops import cut_crops
 from pandacat.data.digits import read_digits
 from pandacat.evaluation import robustness
 from pandacat.models.saved import load_model
-from pandacat.report.plots import all_plots, reliability
+from pandacat.report.plots import accuracy, all_plots, photos, training_curves
+from pandacat.report.plots import robustness as robustness_plots
+from pandacat.report.plots.style import Canvas
 from pandacat.tracking.journal import tracked_stage
 
 CURVES = {
-    "our network, digits": paths.PLOTS / "train_scratch_mnist.csv",
-    "our network, photos": paths.PLOTS / "train_scratch_photos.csv",
+    "from scratch, digits": paths.PLOTS / "train_scratch_mnist.csv",
+    "from scratch, photos": paths.PLOTS / "train_scratch_photos.csv",
     "fine-tuning": paths.PLOTS / "fine_tune.csv",
 }
 
 
 def main() -> None:
     """Write `plots/figures` and the tables for `dvc plots`."""
-    settings = load_config()
+    config = load_config()
     drawn = provenance.read(paths.PHOTOS / "provenance.json").drawn
-    ours = {name: load_model(paths.MODELS / f"scratch-{name}") for name in ("mnist", "photos")}
-    fine_tuned = load_model(paths.MODELS / "fine-tuned")
-    judged = read_table(paths.PREDICTIONS / "test.csv")
-    elsewhere = read_table(paths.PREDICTIONS / "field_test.csv")
+    for_digits, for_photos, fine_tuned = (
+        load_model(paths.MODELS / name)
+        for name in ("scratch-mnist", "scratch-photos", "fine-tuned")
+    )
+    shown = config.evaluate.mistakes_shown
+    metrics = read_json(paths.METRICS / "evaluate.json")
+    predictions = {name: read_table(paths.PREDICTIONS / f"{name}.csv") for name in metrics}
     corrupted = read_table(paths.PREDICTIONS / "corrupted.csv")
-    digits, _ = read_digits(paths.MNIST, split="test")
-    index = store.read_index(paths.PHOTOS)
-    first = index[(index.split == "test") & (index.label == "panda")].name.iloc[0]
-    panda = store.load_images(paths.PHOTOS, [first])[first]
-    square = cut_crops(panda, ours["photos"].description.input_px, "square")[0].transpose(2, 0, 1)
+    changed = read_table(paths.PLOTS / "changed_predictions.csv")
+    curves = {name: read_table(path) for name, path in CURVES.items()}
+    load = partial(store.load_images, paths.PHOTOS)
+    digit = read_digits(paths.MNIST, split="test")[0][0]
+    photo = all_plots.sample_photo(paths.PHOTOS)
+    square = cut_crops(photo, for_photos.description.input_px, "square")[0]
 
-    with tracked_stage("plots", {"mistakes_shown": settings.evaluate.mistakes_shown}) as tracked:
+    with tracked_stage("plots", {"mistakes_shown": shown}) as tracked:
         with atomic_write(paths.FIGURES) as folder:
             folder.mkdir()
-            all_plots.what_goes_in(folder, paths.PHOTOS, drawn=drawn)
-            all_plots.what_training_sees(
-                folder / "augmentations.png",
-                panda,
-                digits[0],
-                copies=settings.predict_pretrained.augmented_copies,
-                of_photos=settings.train_scratch.photos.augment,
-                of_digits=settings.train_scratch.mnist.augment,
-                drawn=drawn,
+            canvas = Canvas(folder, drawn)
+            test = Canvas(folder, drawn, note=" (test)")
+            all_plots.plot_photos(canvas, paths.PHOTOS, digit, config)
+            training_curves.curves(canvas, curves)
+            all_plots.plot_scratch_network(
+                Canvas(folder, suffix="_digit", note=" (digit)"), for_digits, digit
             )
-            all_plots.how_training_went(folder, CURVES, drawn=drawn)
-            all_plots.what_our_network_sees(
-                folder, ours["mnist"], digits[:1].astype(np.uint8), name="digit", drawn=False
+            all_plots.plot_scratch_network(
+                Canvas(folder, drawn, "_photo", " (photo)"), for_photos, square
             )
-            all_plots.what_our_network_sees(
-                folder, ours["photos"], square, name="panda", drawn=drawn
-            )
-            all_plots.all_in_one(folder, read_json(paths.METRICS / "evaluate.json"), drawn=drawn)
-            all_plots.what_they_answer(folder, judged, where="test", drawn=drawn)
-            if len(elsewhere):
-                all_plots.what_they_answer(folder, elsewhere, where="field test", drawn=False)
-            reliability.robustness(
-                folder / "robustness.png",
-                robustness.curves(judged, corrupted),
+            accuracy.headline(canvas, metrics)
+            for dataset, table in predictions.items():
+                all_plots.plot_predictions(
+                    folder, dataset, table, metrics[dataset], drawn=drawn and dataset == "test"
+                )
+            robustness_plots.robustness(
+                test,
+                robustness.curves(predictions["test"], corrupted),
                 robustness.accuracies(corrupted, ["corruption"]),
-                title="How often right as photos get worse (test)",
-                drawn=drawn,
+                fine_tuned.description.labels,
             )
-            reliability.changed_predictions(
-                folder / "changed_predictions.png",
-                read_table(paths.PLOTS / "changed_predictions.csv"),
-                title="Saved as another label's files are: verdicts that change (test)",
-                drawn=drawn,
-            )
-            all_plots.where_they_are_wrong(
-                folder, judged, paths.PHOTOS, settings.evaluate.mistakes_shown, drawn=drawn
-            )
-            all_plots.what_speaks_for_it(
-                folder, judged, paths.PHOTOS, fine_tuned, network="fine_tuned", drawn=drawn
-            )
+            robustness_plots.changed_predictions(test, changed)
+            photos.mistakes(test, predictions["test"], shown, load)
+            all_plots.plot_grad_cam(test, predictions["test"], paths.PHOTOS, fine_tuned)
         with atomic_write(paths.TABLES) as folder:
             folder.mkdir()
-            all_plots.dvc_tables(folder, judged)
+            all_plots.write_dvc_tables(folder, predictions["test"])
         for picture in sorted(paths.FIGURES.glob("*.png")):
             tracked.log_artifact(picture)
 

@@ -119,7 +119,7 @@ def test_in_the_drawn_sample_no_shortcut_surely_beats_chance(drawn: Path) -> Non
     shared = [finding for finding in result.original if finding.property in SAME_IN_A_SHOT]
     assert {finding.balanced_accuracy.value for finding in shared} == {shortcuts.CHANCE}
     assert result.warnings == []
-    assert "Nothing that was measured" in audit_page(result, "drawn")
+    assert "No measured property" in audit_page(result, "drawn")
 
 
 def test_in_a_copy_with_one_class_at_low_quality_that_is_ranked_first_and_warned_of(

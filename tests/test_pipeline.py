@@ -42,7 +42,7 @@ def test_an_excluded_photo_is_quarantined_with_the_reason(workspace: Path) -> No
 
 def test_the_audit_of_the_drawn_sample_warns_of_nothing(workspace: Path) -> None:
     assert metrics(workspace, "audit")["warnings"] == 0
-    assert "Nothing that was measured" in (workspace / "reports/audit.md").read_text()
+    assert "No measured property" in (workspace / "reports/audit.md").read_text()
 
 
 def test_shards_hold_the_photos_of_the_index_in_its_order(workspace: Path) -> None:

@@ -1,112 +1,124 @@
-"""Every figure: it is written whole, can be looked at, and is the same bytes each time."""
+"""Every plot: written whole, legible, about the labels there are, and the same bytes each time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import PROBABILITY_COLUMNS
+from matplotlib.figure import Figure
 from PIL import Image
 
 from pandacat.evaluation import corruptions
-from pandacat.evaluation.predictions import labels_and_probabilities
+from pandacat.evaluation.compare import evaluate
 from pandacat.evaluation.shortcuts import TOGETHER, Finding
-from pandacat.labels import LABELS
-from pandacat.metrics.accuracy import headline
 from pandacat.metrics.intervals import Interval
-from pandacat.report.plots import accuracy, network_internals, photos, training_curves
-from pandacat.report.plots import reliability as reliability_plots
-from pandacat.report.plots.style import DPI, WIDTH, mosaic
+from pandacat.report.plots import (
+    accuracy,
+    calibration,
+    network_internals,
+    open_set,
+    photos,
+    robustness,
+    shortcuts,
+    training_curves,
+)
+from pandacat.report.plots.style import DPI, WIDTH, Canvas, label_colors, mosaic
 
+LABELS = ("panda", "cat", "other")
+LABEL_SETS = [("fox", "other"), LABELS, ("panda", "red_panda", "cat", "other")]
 NETWORKS = {"scratch": 1.0, "pretrained": 2.5, "fine_tuned": 12.0}
-"""By how much the logit of the right label is raised."""
+"""By how much the logit of the true label is raised."""
+
+MAPS = np.random.default_rng(0).random((20, 12, 12), np.float32)
 
 
-def judged(photos: int = 30, networks: dict[str, float] = NETWORKS) -> pd.DataFrame:
-    """Return what made-up networks say of made-up photos."""
+def made_up(labels: Sequence[str] = LABELS, photo_count: int = 30) -> pd.DataFrame:
+    """Return what made-up networks predict for made-up photos."""
     generator = np.random.default_rng(0)
-    labels = np.arange(photos) % 3
+    size = len(labels)
+    truth = np.arange(photo_count) % size
     tables = []
-    for network, skill in networks.items():
-        odds = np.exp(generator.normal(size=(photos, 3)) + skill * np.eye(3)[labels])
-        table = pd.DataFrame(odds / odds.sum(axis=1, keepdims=True), columns=PROBABILITY_COLUMNS)
-        names = [f"photos/{LABELS[label]}_{row}.jpg" for row, label in enumerate(labels)]
-        splits = np.array(["train", "validation", "test"])[np.arange(photos) // 3 % 3]
+    for network, skill in NETWORKS.items():
+        odds = np.exp(generator.normal(size=(photo_count, size)) + skill * np.eye(size)[truth])
+        columns = [f"p_{label}" for label in labels]
+        table = pd.DataFrame(odds / odds.sum(axis=1, keepdims=True), columns=columns)
+        names = [f"photos/{row}.jpg" for row in range(photo_count)]
+        splits = np.array(["train", "validation", "test"])[np.arange(photo_count) // size % 3]
         tables.append(
-            table.assign(path=names, label=np.array(LABELS)[labels], split=splits, network=network)
+            table.assign(path=names, label=np.array(labels)[truth], split=splits, network=network)
         )
     return pd.concat(tables, ignore_index=True)
 
 
-JUDGED = judged()
-SCRATCH = JUDGED[JUDGED.network == "scratch"]
-MAPS = np.random.default_rng(0).random((20, 12, 12), np.float32)
+def metrics_of(predictions: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    return evaluate(predictions, seed=0).metrics
 
 
-def photo(name: str) -> Image.Image:
-    pixels = np.random.default_rng(len(name)).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    return Image.fromarray(pixels).resize((80, 60))
+PREDICTIONS = made_up()
+SCRATCH = PREDICTIONS[PREDICTIONS.network == "scratch"]
 
 
-IMAGES = {name: photo(name) for name in SCRATCH.path}
-HEATS = {name: np.linspace(0, 1, 80 * 60).reshape(60, 80) for name in IMAGES}
+def load(names: Iterable[str]) -> dict[str, Image.Image]:
+    """Return a photo for each name."""
+
+    def photo(name: str) -> Image.Image:
+        pixels = np.random.default_rng(len(name)).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        return Image.fromarray(pixels).resize((80, 60))
+
+    return {name: photo(name) for name in names}
 
 
-def samples(path: Path) -> None:
-    index = SCRATCH.rename(columns={"path": "name"})
-    photos.samples(path, photos.some_of_each(index, 3), IMAGES, drawn=False)
+def samples(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
+    index = made_up(labels).head(30).rename(columns={"path": "name"})
+    photos.samples(canvas, index, labels, load)
 
 
-def augmentations(path: Path) -> None:
+def augmentations(canvas: Canvas) -> None:
     digit = np.zeros((28, 28), np.uint8)
-    copies = np.full((4, 96, 96, 3), 90, np.uint8)
-    rows = [
-        photos.Changes("photo", next(iter(IMAGES.values())), copies),
-        photos.Changes("digit", digit, [digit] * 4),
-    ]
-    photos.augmentations(path, rows, drawn=False)
+    copies = list(np.full((4, 96, 96, 3), 90, np.uint8))
+    photo = load(["photo"])["photo"]
+    photos.augmentations(canvas, {"photo": (photo, copies), "digit": (digit, [digit] * 4)})
 
 
-def mistakes(path: Path) -> None:
-    photos.mistakes(path, SCRATCH, 6, IMAGES, network="scratch", drawn=False)
+def mistakes(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
+    table = made_up(labels)
+    photos.mistakes(canvas, table[table.network == "scratch"], 6, load)
 
 
-def no_mistakes(path: Path) -> None:
-    rows = JUDGED[JUDGED.network == "fine_tuned"]
-    photos.mistakes(path, rows, 6, {}, network="fine_tuned", drawn=False)
+def no_mistakes(canvas: Canvas) -> None:
+    photos.mistakes(canvas, PREDICTIONS[PREDICTIONS.network == "fine_tuned"], 6, load)
 
 
-def grad_cam(path: Path) -> None:
-    chosen = photos.right_and_wrong(SCRATCH, 3)
-    photos.grad_cam(path, chosen, IMAGES, HEATS, network="scratch", drawn=False)
+def grad_cam(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
+    table = made_up(labels)
+    heat = np.linspace(0, 1, 80 * 60).reshape(60, 80)
+    photos.grad_cam(canvas, table[table.network == "scratch"], load, lambda _, label: heat)
 
 
-def contact_sheet(path: Path) -> None:
+def contact_sheet(canvas: Canvas) -> None:
     label_issues = SCRATCH.head(8).assign(reason="labeled cat, but other is likelier")
-    photos.contact_sheet(path, label_issues, IMAGES, title="Suspects", drawn=False)
+    photos.contact_sheet(canvas, label_issues, load)
 
 
-def filters_of_digits(path: Path) -> None:
-    network_internals.filters(
-        path, MAPS[:, :1, :9].reshape(20, 1, 3, 3) - 0.5, title="Digits", drawn=False
-    )
+def filters_of_digits(canvas: Canvas) -> None:
+    network_internals.filters(canvas, MAPS[:, :1, :9].reshape(20, 1, 3, 3) - 0.5)
 
 
-def filters_of_photos(path: Path) -> None:
-    weights = MAPS[:, :3, :9].reshape(20, 3, 3, 3) - 0.5
-    network_internals.filters(path, weights, title="Photos", drawn=False)
+def filters_of_photos(canvas: Canvas) -> None:
+    network_internals.filters(canvas, MAPS[:, :3, :9].reshape(20, 3, 3, 3) - 0.5)
 
 
-def feature_maps(path: Path) -> None:
+def feature_maps(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
     stages = [MAPS, MAPS[:5, ::2, ::2]]
-    answer = {"panda": 0.7, "cat": 0.2, "other": 0.1}
+    probabilities = dict(zip(labels, (0.7, 0.1, 0.1, 0.1), strict=False))
     picture = np.zeros((96, 96, 3), np.uint8)
-    network_internals.feature_maps(path, picture, stages, answer, title="A panda", drawn=False)
+    network_internals.feature_maps(canvas, picture, stages, probabilities)
 
 
-def curves(path: Path) -> None:
+def curves(canvas: Canvas) -> None:
     table = pd.DataFrame(
         {
             "epoch": [0, 1, 2],
@@ -115,95 +127,159 @@ def curves(path: Path) -> None:
             "validation_accuracy": [0.3, 0.8, 0.79],
         }
     )
-    training_curves.curves(path, {"digits": table, "photos": table}, drawn=False)
+    training_curves.curves(canvas, {"digits": table, "photos": table})
 
 
-def confusions(path: Path) -> None:
-    accuracy.confusions(path, JUDGED, title="Confusion", drawn=False)
+def confusions(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
+    accuracy.confusions(canvas, metrics_of(made_up(labels)))
 
 
-def rocs(path: Path) -> None:
-    accuracy.rocs(path, JUDGED, title="ROC", drawn=False)
+def rocs(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
+    open_set.rocs(canvas, made_up(labels), metrics_of(made_up(labels)))
 
 
-def headlines(path: Path) -> None:
-    found = {}
-    for network, rows in JUDGED.groupby("network", sort=False):
-        labels, probabilities = labels_and_probabilities(rows)
-        found[network] = headline(labels, probabilities, probabilities.argmax(axis=1), seed=0)
-    accuracy.headline(path, {"test": found, "field_test": found}, drawn=False)
+def headline(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
+    metrics = metrics_of(made_up(labels))
+    accuracy.headline(canvas, {"test": metrics, "field_test": metrics})
 
 
-def reliability(path: Path) -> None:
-    reliability_plots.reliability(path, JUDGED, title="Reliability", drawn=False)
+def reliability(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
+    calibration.reliability(canvas, made_up(labels), metrics_of(made_up(labels)))
 
 
-def risk_coverage(path: Path) -> None:
-    reliability_plots.risk_coverage(path, JUDGED, title="Risk", drawn=False)
+def risk_coverage(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
+    calibration.risk_coverage(canvas, made_up(labels))
 
 
-def open_set_scores(path: Path) -> None:
-    reliability_plots.open_set_scores(path, JUDGED, title="Neither?", drawn=False)
+def open_set_scores(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
+    open_set.open_set_scores(canvas, made_up(labels), metrics_of(made_up(labels)))
 
 
-def accuracies(by: str, values: Sequence[object]) -> pd.DataFrame:
+def accuracies(by: str, values: Sequence[object], labels: Sequence[str]) -> pd.DataFrame:
     rows = [(network, value) for network in NETWORKS for value in values]
     table = pd.DataFrame(rows, columns=["network", by])
-    for measure, share in (("two_class_accuracy", 0.9), ("accuracy", 0.7)):
+    measures = {"accuracy": 0.7} | ({"two_class_accuracy": 0.9} if len(labels) == 3 else {})
+    for measure, share in measures.items():
         bounds = {measure: share, f"{measure}_low": share - 0.1, f"{measure}_high": share + 0.05}
         table = table.assign(**bounds)
     return table
 
 
-def robustness(path: Path) -> None:
-    by_severity = accuracies("severity", (0, 1, 3, 5))
-    by_corruption = accuracies("corruption", corruptions.CORRUPTIONS)
-    reliability_plots.robustness(path, by_severity, by_corruption, title="Robustness", drawn=False)
+def accuracy_on_corrupted_photos(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
+    by_severity = accuracies("severity", (0, 1, 3, 5), labels)
+    by_corruption = accuracies("corruption", corruptions.CORRUPTIONS, labels)
+    robustness.robustness(canvas, by_severity, by_corruption, labels)
 
 
-def flips(path: Path) -> None:
-    rows = [(network, label, 0.1, 0.0, 0.3) for network in NETWORKS for label in (*LABELS, "all")]
-    table = pd.DataFrame(rows, columns=["network", "label", "changed", "low", "high"])
-    reliability_plots.changed_predictions(path, table, title="Flips", drawn=False)
+def changed_predictions(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
+    rows = [(network, label, 0.1, 0.0, 0.3) for network in NETWORKS for label in (*labels, "all")]
+    columns = ["network", "label", "changed", "low", "high"]
+    robustness.changed_predictions(canvas, pd.DataFrame(rows, columns=columns))
 
 
-def shortcuts(path: Path) -> None:
+def properties_of_files(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
     findings = [
-        Finding(TOGETHER, "panda", "cat", Interval(0.99, 0.9, 1.0)),
-        Finding("quantization", "cat", "other", Interval(0.45, 0.3, 0.6)),
+        Finding(TOGETHER, labels[0], labels[1], Interval(0.99, 0.9, 1.0)),
+        Finding("quantization", labels[-2], "other", Interval(0.45, 0.3, 0.6)),
     ]
-    reliability_plots.shortcuts(path, findings, title="Shortcuts", drawn=False)
+    shortcuts.shortcuts(canvas, findings, labels)
 
 
-FIGURES = [
-    samples, augmentations, mistakes, no_mistakes, grad_cam, contact_sheet, filters_of_digits,
-    filters_of_photos, feature_maps, curves, confusions, rocs, headlines, reliability,
-    risk_coverage, open_set_scores, robustness, flips, shortcuts,
+OF_LABELS = [
+    samples, mistakes, grad_cam, feature_maps, confusions, rocs, headline, reliability,
+    risk_coverage, open_set_scores, accuracy_on_corrupted_photos, changed_predictions,
+    properties_of_files,
+]  # fmt: skip
+OTHERS = [
+    augmentations, no_mistakes, contact_sheet, filters_of_digits, filters_of_photos, curves,
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("draw", FIGURES)
-def test_a_figure_is_a_whole_png_and_the_same_bytes_whatever_the_users_style(draw, tmp_path):
-    draw(tmp_path / "first.png")
-    with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black"}):
-        draw(tmp_path / "second.png")
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """All figures that are saved from now on."""
+    saved: list[Figure] = []
+    save = Figure.savefig
 
-    with Image.open(tmp_path / "first.png") as image:
+    def savefig(figure: Figure, *args: Any, **options: Any) -> None:
+        saved.append(figure)
+        save(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    return saved
+
+
+def texts(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
+
+
+def the_file_in(folder: Path) -> Path:
+    (path,) = folder.iterdir()
+    return path
+
+
+@pytest.mark.parametrize("draw", [*OF_LABELS, *OTHERS])
+def test_a_plot_is_a_whole_png_and_the_same_bytes_whatever_the_users_style(draw, tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    draw(Canvas(tmp_path / "first"))
+    with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black"}):
+        draw(Canvas(tmp_path / "second"))
+
+    first, second = the_file_in(tmp_path / "first"), the_file_in(tmp_path / "second")
+    with Image.open(first) as image:
         image.load()
         assert image.format == "PNG"
         assert image.width == round(WIDTH * DPI)
         assert 100 < image.height < 1200
         assert image.convert("L").getextrema() == pytest.approx((0, 255), abs=60)
         assert "Software" not in image.info
-    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
-    assert {path.name for path in tmp_path.iterdir()} == {"first.png", "second.png"}
+    assert first.name == second.name
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("labels", LABEL_SETS, ids=len)
+@pytest.mark.parametrize("draw", OF_LABELS)
+def test_a_plot_is_about_the_labels_of_the_run_and_has_no_empty_panel(
+    draw, labels, tmp_path, figures
+):
+    draw(Canvas(tmp_path), labels)
+
+    (figure,) = figures
+    written = texts(figure)
+    absent = {"panda", "cat", "fox", "red panda"} - {label.replace("_", " ") for label in labels}
+    assert not any(label in written.replace("red panda", "") for label in absent - {"red panda"})
+    assert "red_panda" not in written
+    if draw not in (risk_coverage, reliability):
+        assert "red panda" in written or "red_panda" not in labels
+    for axes in figure.axes:
+        assert not axes.axison or axes.has_data() or draw in (samples, grad_cam)
+    assert the_file_in(tmp_path).stat().st_size > 1000
+
+
+@pytest.mark.parametrize("labels", LABEL_SETS, ids=len)
+@pytest.mark.parametrize("draw", [rocs, headline, accuracy_on_corrupted_photos])
+def test_two_labels_are_compared_only_where_there_are_two(draw, labels, tmp_path, figures):
+    draw(Canvas(tmp_path), labels)
+
+    assert ("panda or cat?" in texts(figures[0])) == (labels == LABELS)
+
+
+@pytest.mark.parametrize("labels", LABEL_SETS, ids=len)
+def test_every_label_has_a_color_of_its_own_and_the_first_two_and_other_keep_theirs(labels):
+    colors = label_colors(labels)
+
+    assert list(colors) == list(labels)
+    assert len(set(colors.values())) == len(labels)
+    assert (colors[labels[0]], colors["other"]) == ("#30363d", "#7fb8e0")
+    assert len(labels) == 2 or colors[labels[1]] == "#e69f00"
 
 
 def test_drawn_pictures_are_said_to_be_drawn(tmp_path):
     def ink_at_the_foot(*, drawn: bool) -> int:
-        path = tmp_path / "figure.png"
-        photos.mistakes(path, SCRATCH.head(0), 6, {}, network="scratch", drawn=drawn)
-        return int((np.asarray(Image.open(path).convert("L"))[-25:] < 200).sum())
+        no_mistakes(Canvas(tmp_path, drawn))
+        pixels = np.asarray(Image.open(the_file_in(tmp_path)).convert("L"))
+        return int((pixels[-25:] < 200).sum())
 
     assert ink_at_the_foot(drawn=False) == 0
     assert ink_at_the_foot(drawn=True) > 200
@@ -220,24 +296,27 @@ def test_some_of_each_takes_all_where_there_are_few_and_spreads_where_there_are_
     assert chosen[chosen.label == "cat"].name.tolist() == [1, 5, 8]
 
 
-def test_the_worst_mistakes_are_the_wrong_verdicts_the_most_sure_of_them_first():
+def test_the_worst_mistakes_are_the_wrong_predictions_the_most_confident_first():
     table = pd.DataFrame(
         [("a", "cat", 0.6, 0.3, 0.1), ("b", "cat", 0.1, 0.9, 0.0), ("c", "panda", 0.1, 0.9, 0.0),
          ("d", "other", 0.0, 0.55, 0.45)],
-        columns=["path", "label", *PROBABILITY_COLUMNS],
+        columns=["path", "label", "p_panda", "p_cat", "p_other"],
     )  # fmt: skip
 
-    assert photos.worst_mistakes(table, 5).path.tolist() == ["c", "a", "d"]
-    assert photos.worst_mistakes(table, 1).path.tolist() == ["c"]
-    assert photos.right_and_wrong(table, 2).path.tolist() == ["b", "c", "a"]
+    assert photos.worst_mistakes(table).path.tolist() == ["c", "a", "d"]
+    assert photos.correct_and_wrong(table, 1).path.tolist() == ["b", "c"]
+    assert photos.correct_and_wrong(table, 2).path.tolist() == ["b", "c", "a"]
 
 
-def test_a_verdict_in_the_table_counts_more_than_the_most_probable_label():
-    table = SCRATCH.head(3).assign(verdict=["panda", "cat", "other"])
+def test_the_confusion_table_has_a_row_for_each_photo():
+    table = pd.DataFrame(
+        [("panda", 0.9, 0.1, 0.0), ("panda", 0.2, 0.3, 0.5), ("other", 0.1, 0.8, 0.1)],
+        columns=["label", "p_panda", "p_cat", "p_other"],
+    )
 
     assert accuracy.confusion_table(table).to_dict("list") == {
-        "actual": ["panda", "cat", "other"],
-        "predicted": ["panda", "cat", "other"],
+        "actual": ["panda", "panda", "other"],
+        "predicted": ["panda", "other", "cat"],
     }
 
 
@@ -245,50 +324,48 @@ def test_the_roc_table_of_five_photos_worked_out_by_hand():
     table = pd.DataFrame(
         [("panda", 0.9, 0.1, 0.0), ("panda", 0.2, 0.6, 0.2), ("cat", 0.4, 0.5, 0.1),
          ("cat", 0.1, 0.8, 0.1), ("other", 0.0, 0.1, 0.9)],
-        columns=["label", *PROBABILITY_COLUMNS],
+        columns=["label", "p_panda", "p_cat", "p_other"],
     )  # fmt: skip
 
-    curve = accuracy.roc_table(table, "panda_or_cat")
+    curve = open_set.roc_table(table, "pair")
 
     points = list(zip(curve.false_positive_rate, curve.true_positive_rate, strict=True))
     assert points == [(0, 0), (0, 0.5), (0.5, 0.5), (0.5, 1), (1, 1)]
-    neither = accuracy.roc_table(table, "known_or_other")
-    assert (0, 1) in set(zip(neither.false_positive_rate, neither.true_positive_rate, strict=True))
-    assert accuracy.roc_table(table[table.label == "panda"], "panda_or_cat").empty
+    other = open_set.roc_table(table, "open_set")
+    assert (0, 1) in set(zip(other.false_positive_rate, other.true_positive_rate, strict=True))
+    assert open_set.roc_table(table[table.label == "panda"], "pair").empty
 
 
-@pytest.mark.parametrize(
-    "draw",
-    [
-        accuracy.confusions,
-        accuracy.rocs,
-        reliability_plots.reliability,
-        reliability_plots.risk_coverage,
-        reliability_plots.open_set_scores,
-    ],
-)
 @pytest.mark.parametrize("missing", [("other",), ("panda", "cat")])
-def test_a_label_without_photos_leaves_a_figure_that_can_be_drawn(draw, missing, tmp_path):
-    draw(tmp_path / "figure.png", JUDGED[~JUDGED.label.isin(missing)], title="Few", drawn=False)
+def test_a_label_without_photos_leaves_plots_that_can_be_drawn(missing, tmp_path):
+    few = PREDICTIONS[~PREDICTIONS.label.isin(missing)]
+    metrics, canvas = metrics_of(few), Canvas(tmp_path)
 
-    assert (tmp_path / "figure.png").stat().st_size > 1000
+    accuracy.confusions(canvas, metrics)
+    open_set.rocs(canvas, few, metrics)
+    open_set.open_set_scores(canvas, few, metrics)
+    calibration.reliability(canvas, few, metrics)
+    calibration.risk_coverage(canvas, few)
+
+    sizes = [path.stat().st_size for path in tmp_path.iterdir()]
+    assert len(sizes) == 5
+    assert min(sizes) > 1000
 
 
-def test_nothing_found_is_a_figure_too(tmp_path):
-    reliability_plots.shortcuts(tmp_path / "shortcuts.png", [], title="Shortcuts", drawn=False)
-    none = SCRATCH.head(0).assign(reason="")
-    photos.contact_sheet(tmp_path / "sheet.png", none, {}, title="Suspects", drawn=False)
+def test_nothing_found_is_a_plot_too(tmp_path):
+    shortcuts.shortcuts(Canvas(tmp_path), [], LABELS)
+    photos.contact_sheet(Canvas(tmp_path), SCRATCH.head(0).assign(reason=""), load)
 
-    assert all((tmp_path / name).exists() for name in ("shortcuts.png", "sheet.png"))
+    assert {path.name for path in tmp_path.iterdir()} == {"shortcuts.png", "label_issues.png"}
 
 
-def test_a_figure_that_fails_leaves_the_one_from_before(tmp_path):
-    path = tmp_path / "mistakes.png"
-    mistakes(path)
+def test_a_plot_that_fails_leaves_the_one_from_before(tmp_path):
+    mistakes(Canvas(tmp_path))
+    path = the_file_in(tmp_path)
     before = path.read_bytes()
 
     with pytest.raises(KeyError):
-        photos.mistakes(path, SCRATCH, 6, {}, network="scratch", drawn=False)
+        photos.mistakes(Canvas(tmp_path), SCRATCH, 6, lambda names: {})
 
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

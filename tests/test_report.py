@@ -1,28 +1,37 @@
 """The report and the model card say what the stages found, and nothing else."""
 
+import copy
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import PROBABILITY_COLUMNS
+from dvc_stages import run_stage
 from PIL import Image
 from ruamel.yaml import YAML
 
 from pandacat.config.loading import load_config
+from pandacat.evaluation.audit import Audit
+from pandacat.evaluation.compare import evaluate
 from pandacat.evaluation.shortcuts import Finding
 from pandacat.metrics.intervals import Interval
 from pandacat.models.saved import ConformalThresholds
-from pandacat.report import pages, templating
-from pandacat.report.pages import Facts
+from pandacat.report import pages, sentences
+from pandacat.report.audit_page import audit_page
+from pandacat.report.formatting import NETWORKS, percent
+from pandacat.report.results import Results, read_results
 
 SHARE = {"value": 0.625, "low": 0.5125, "high": 0.7375}
-TRAP = Finding("quantization", "panda", "cat", Interval(0.993, 0.981, 0.998))
+SHORTCUT = Finding("quantization", "panda", "cat", Interval(0.993, 0.981, 0.998))
 PICTURES = ("samples", "reliability_test", "mistakes_fine_tuned", "robustness")
 VOID = {"meta", "img", "rect", "circle"}
 """Elements that are never closed, or that close themselves."""
@@ -30,32 +39,24 @@ VOID = {"meta", "img", "rect", "circle"}
 
 @pytest.fixture(scope="module")
 def place(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the workspace, with digits, robustness and figures of its own."""
+    """A copy of the workspace, with digits, robustness and plots of its own."""
     folder = tmp_path_factory.mktemp("report") / "place"
     shutil.copytree(workspace, folder)
     shutil.rmtree(folder / "plots/figures")
     digits = {"test": {"accuracy": 0.9876, "low": 0.985, "high": 0.99, "errors": 124}}
     (folder / "metrics/train_scratch_mnist.json").write_text(json.dumps(digits))
-    measured = json.loads((folder / "metrics/evaluate.json").read_text())
+    networks = list(json.loads((folder / "metrics/evaluate.json").read_text())["test"])
     robustness = {
         name: {"corrupted": {"accuracy": SHARE}, "changed_when_recompressed": SHARE}
-        for name in measured["test"]
+        for name in networks
     }
     (folder / "metrics/robustness.json").write_text(json.dumps({"test": robustness}))
-    corrupted = pd.DataFrame(
-        [
-            {
-                "network": name,
-                "corruption": kind,
-                "severity": 3,
-                "photos": 4,
-                "accuracy": accuracy,
-            }
-            for name in measured["test"]
-            for kind, accuracy in (("fog", 0.75), ("shot_noise", 0.25))
-        ]
+    corruptions = pd.DataFrame(
+        [(name, "fog", 3, 4, 0.75) for name in networks]
+        + [(name, "shot_noise", 3, 4, 0.25) for name in networks],
+        columns=["network", "corruption", "severity", "photos", "accuracy"],
     )
-    corrupted.to_csv(folder / "plots/corruptions.csv", index=False)
+    corruptions.to_csv(folder / "plots/corruptions.csv", index=False)
     (folder / "plots/figures").mkdir()
     for name in PICTURES:
         Image.new("RGB", (40, 30)).save(folder / f"plots/figures/{name}.png")
@@ -63,13 +64,50 @@ def place(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def facts(place: Path, monkeypatch: pytest.MonkeyPatch) -> Facts:
+def results(place: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
     monkeypatch.chdir(place)
-    return pages.gather(load_config().fine_tune)
+    return read_results(load_config().fine_tune)
 
 
-def card(facts: Facts) -> str:
-    return pages.model_card(facts, Path("reports"))
+def with_metrics(results: Results, **changed: Any) -> Results:
+    """Return the results with other files in `metrics/`."""
+    return replace(results, metrics={**results.metrics, **changed})
+
+
+def of_labels(results: Results, labels: Sequence[str]) -> Results:
+    """Return results as a run with other labels would leave them, with made-up figures."""
+    *known, _ = labels
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(len(labels)), 4 * len(labels))
+    table = pd.DataFrame(probabilities, columns=[f"p_{label}" for label in labels])
+    table["label"] = [*labels] * 4
+    table["path"] = [f"{row}.jpg" for row in table.index]
+    networks = list(results.metrics["evaluate"]["test"])
+    predictions = pd.concat([table.assign(network=name) for name in networks])
+    counts = {split: dict.fromkeys(labels, 4) for split in ("train", "validation", "test")}
+    description = replace(
+        results.model.description,
+        labels=tuple(labels),
+        label_classes=tuple((1000 + row,) if row else (0, 1) for row in range(len(known))),
+        conformal=ConformalThresholds(0.9, (0.2,) * len(known)),
+    )
+    return replace(
+        with_metrics(
+            results,
+            evaluate={"test": evaluate(predictions, seed=0).metrics},
+            preprocess=results.metrics["preprocess"] | counts,
+        ),
+        predictions={"test": predictions},
+        label_issues=results.label_issues.assign(
+            path="1.jpg", label=labels[0], suggested="other", reason="doubtful"
+        ),
+        quarantined=results.quarantined.head(0),
+        shortcuts=[Finding("blur", labels[0], "other", Interval(0.5, 0.4, 0.6))],
+        model=replace(results.model, description=description),
+    )
+
+
+def card(results: Results) -> str:
+    return pages.model_card(results, Path("reports"))
 
 
 BOTH = pytest.mark.parametrize("page", [pages.report, card], ids=["report", "card"])
@@ -101,16 +139,14 @@ def elements(page: str) -> Elements:
     return parser
 
 
-def test_the_stage_writes_both(place: Path, facts: Facts) -> None:
-    from conftest import run_stage
-
+def test_the_stage_writes_both(place: Path, results: Results) -> None:
     run_stage("report")
-    assert (place / "reports/report.html").read_text() == pages.report(facts)
-    assert (place / "reports/model_card.md").read_text() == card(facts)
+    assert (place / "reports/report.html").read_text() == pages.report(results)
+    assert (place / "reports/model_card.md").read_text() == card(results)
 
 
-def test_the_report_is_one_well_formed_file_that_loads_nothing_from_elsewhere(facts: Facts) -> None:
-    page = elements(pages.report(facts))
+def test_the_report_is_one_well_formed_file_that_loads_no_other(results: Results) -> None:
+    page = elements(pages.report(results))
     assert page.open == []
     for tag, attributes in page.found:
         assert tag not in ("script", "link", "iframe")
@@ -118,10 +154,8 @@ def test_the_report_is_one_well_formed_file_that_loads_nothing_from_elsewhere(fa
         assert str(attributes.get("href", "#")).startswith("#")
 
 
-def test_every_picture_says_in_words_what_it_is_and_every_link_leads_somewhere(
-    facts: Facts,
-) -> None:
-    page = elements(pages.report(facts))
+def test_every_picture_has_a_text_and_every_link_leads_somewhere(results: Results) -> None:
+    page = elements(pages.report(results))
     pictures = [attributes for tag, attributes in page.found if tag == "img"]
     assert len(pictures) == len(PICTURES) + 3  # of the audit
     assert all(attributes["alt"] for attributes in pictures)
@@ -131,92 +165,137 @@ def test_every_picture_says_in_words_what_it_is_and_every_link_leads_somewhere(
     assert {f"#{name}" for name in places} >= set(links)
 
 
+@pytest.mark.parametrize(
+    "labels", [("fox", "other"), ("panda", "cat", "other"), ("lion", "red_panda", "cat", "other")]
+)
 @BOTH
-def test_figures_come_from_what_was_measured(facts: Facts, page: Callable[[Facts], str]) -> None:
-    assert "62.5 %" in page(facts)  # the robustness that was made up above
-    told = page(facts)
-    for where, networks in facts.measured.items():
-        changed = json.loads(json.dumps(facts.measured))
-        changed[where]["fine_tuned"]["accuracy"] = {
+def test_pages_are_about_the_labels_of_the_run(
+    results: Results, page: Callable[[Results], str], labels: Sequence[str]
+) -> None:
+    text = page(of_labels(results, labels))
+    *known, _ = (label.replace("_", " ") for label in labels)
+    prose = re.sub(r"pandacat|red.panda|data:\S+", "", text)
+    for label in {"panda", "cat", "fox", "lion"} - set(labels):
+        assert not re.search(rf"\b{label}s?\b", prose, re.IGNORECASE)
+    assert "red_panda" not in text
+    question = f"{', '.join(known)} or other?"
+    assert question in text
+    assert ("panda or cat?" in text) == (len(known) == 2)
+    for number, label in enumerate(known):
+        meaning = "a class of its own" if number else "2 ImageNet classes (tench, goldfish)"
+        assert f"{label}, {meaning}" in text
+        assert f"“{label}”" in text  # a prediction set
+    changed = of_labels(results, labels)
+    for sentence in sentences.mistakes(changed.fine_tuned["test"]["confusion"]):
+        assert sentence in text
+    if page is card:
+        for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+            assert len({row.count("|") for row in table.splitlines()}) == 1
+    else:
+        parsed = elements(text)
+        assert parsed.open == []
+
+
+@BOTH
+def test_figures_come_from_what_was_measured(
+    results: Results, page: Callable[[Results], str]
+) -> None:
+    text = page(results)
+    assert "62.5 %" in text  # the robustness that was made up above
+    for dataset, networks in results.metrics["evaluate"].items():
+        changed = copy.deepcopy(results.metrics["evaluate"])
+        changed[dataset]["fine_tuned"]["accuracy"] = {
             "value": 0.1234,
             "low": 0.1111,
             "high": 0.1357,
         }
-        assert "12.3 %" not in told
-        assert "12.3 %" in page(replace(facts, measured=changed))
-        share = networks["pretrained"]["accuracy"]["value"]
-        assert templating.percent(share) in told
+        assert "12.3 %" not in text
+        assert "12.3 %" in page(with_metrics(results, evaluate=changed))
+        assert percent(networks["pretrained"]["accuracy"]["value"]) in text
 
 
 @BOTH
-def test_photos_from_elsewhere_are_told_apart_and_their_absence_is_a_limit(
-    facts: Facts, page: Callable[[Facts], str]
+def test_every_network_has_one_description(
+    results: Results, page: Callable[[Results], str]
 ) -> None:
-    assert "photos from elsewhere" in page(facts)
-    assert "has not been measured on photos from elsewhere" not in page(facts)
+    assert set(results.metrics["evaluate"]["test"]) == set(NETWORKS)
+    assert all(words in page(results) for words in NETWORKS.values())
+
+
+@BOTH
+def test_photos_from_other_sources_are_reported_apart_and_their_absence_is_a_limit(
+    results: Results, page: Callable[[Results], str]
+) -> None:
+    assert "photos from other sources" in page(results)
+    assert "has not been measured on photos from other sources" not in page(results)
     inside = replace(
-        facts,
-        measured={"test": facts.measured["test"]},
-        judged={"test": facts.judged["test"]},
+        with_metrics(results, evaluate={"test": results.metrics["evaluate"]["test"]}),
+        predictions={"test": results.predictions["test"]},
     )
-    assert "has not been measured on photos from elsewhere" in page(inside)
+    assert "has not been measured on photos from other sources" in page(inside)
 
 
 @BOTH
-def test_what_the_photos_cannot_tell_is_left_out(
-    facts: Facts, page: Callable[[Facts], str]
+def test_what_the_photos_do_not_define_is_left_out(
+    results: Results, page: Callable[[Results], str]
 ) -> None:
-    measured = json.loads(json.dumps(facts.measured))
-    for networks in measured.values():
-        for figures in networks.values():
-            figures["photos"]["other"] = 0
-            for missing in ("open_set", "open_set_scores", "fine_tuned_difference"):
-                figures.pop(missing, None)
-            figures["per_class"].pop("other")
-            figures["per_class"]["cat"].pop("precision", None)
-    judged = {where: table[table.label != "other"] for where, table in facts.judged.items()}
-    assert "others that pass" in page(facts)
-    assert "other things let pass" not in page(replace(facts, measured=measured, judged=judged))
+    evaluate = copy.deepcopy(results.metrics["evaluate"])
+    every = [figures for networks in evaluate.values() for figures in networks.values()]
+    for figures in every:
+        figures["open_set"]["auroc"]["value"] = 0.43219
+    assert "0.432" in page(with_metrics(results, evaluate=evaluate))
+    for figures in every:
+        figures["photos"]["other"] = 0
+        figures.pop("open_set")
+        figures["per_class"].pop("other")
+        figures["per_class"]["cat"].pop("precision", None)
+    tables = results.predictions.items()
+    predictions = {name: table[table.label != "other"] for name, table in tables}
+    without = page(replace(with_metrics(results, evaluate=evaluate), predictions=predictions))
+    assert "0.432" not in without
+    assert "AUROC of" not in without
 
 
 @BOTH
 def test_drawings_are_called_drawings_and_photographs_are_not(
-    facts: Facts, page: Callable[[Facts], str]
+    results: Results, page: Callable[[Results], str]
 ) -> None:
-    photographs = replace(facts, origin=replace(facts.origin, drawn=False))
-    assert "It has been fine-tuned and tested on drawings." in page(facts)
+    photographs = replace(results, origin=replace(results.origin, drawn=False))
+    assert "It has been fine-tuned and tested on drawings." in page(results)
     assert "drawings" not in page(photographs)
 
 
 @BOTH
 def test_a_warning_of_the_audit_is_passed_on_only_where_there_is_one(
-    facts: Facts, page: Callable[[Facts], str]
+    results: Results, page: Callable[[Results], str]
 ) -> None:
-    (warning,) = replace(facts, shortcuts=[TRAP]).warnings
-    assert "99.3 %" in warning
-    assert warning in page(replace(facts, shortcuts=[TRAP]))
-    assert "The audit of the data gives 1 warning" in page(replace(facts, shortcuts=[TRAP]))
-    assert "The audit of the data gives" not in page(facts)
+    warned = page(replace(results, shortcuts=[SHORTCUT]))
+    assert "99.3 %" in warned
+    assert "The audit of the data gives 1 warning" in warned
+    assert "The audit of the data gives" not in page(results)
 
 
 @BOTH
-def test_an_unknown_licence_is_not_passed_over(facts: Facts, page: Callable[[Facts], str]) -> None:
-    unknown = replace(facts, origin=replace(facts.origin, license="unknown"))
+def test_an_unknown_license_is_mentioned(results: Results, page: Callable[[Results], str]) -> None:
+    unknown = replace(results, origin=replace(results.origin, license="unknown"))
     assert "not stated: ask" in page(unknown)
-    assert "not stated: ask" not in page(facts)
+    assert "not stated: ask" not in page(results)
 
 
-def test_mistakes_are_counted_by_label_and_verdict_the_most_frequent_first() -> None:
-    labels, verdicts = ["cat"] * 4 + ["panda"], ["other", "other", "panda", "cat", "panda"]
-    judged = pd.DataFrame({"label": labels, "verdict": verdicts, "network": "fine_tuned"})
-    assert pages.mistakes(judged) == [
-        "2 of 4 photos labeled cat were taken for other",
-        "1 of 4 photos labeled cat was taken for panda",
+def test_mistakes_are_counted_by_label_and_prediction_the_most_frequent_first() -> None:
+    confusion = {
+        "red_panda": {"red_panda": 1, "cat": 0, "other": 0},
+        "cat": {"red_panda": 1, "cat": 1, "other": 2},
+        "other": {"red_panda": 0, "cat": 0, "other": 0},
+    }
+    assert sentences.mistakes(confusion) == [
+        "2 of 4 photos labeled cat were classified as other",
+        "1 of 4 photos labeled cat was classified as red panda",
     ]
 
 
-def test_answers_name_all_that_cannot_be_ruled_out() -> None:
-    judged = pd.DataFrame(
+def test_prediction_sets_hold_all_that_cannot_be_ruled_out() -> None:
+    predictions = pd.DataFrame(
         [
             ("panda", 0.9, 0.0, 0.1),
             ("panda", 0.4, 0.35, 0.25),
@@ -225,82 +304,78 @@ def test_answers_name_all_that_cannot_be_ruled_out() -> None:
         ],
         columns=["label", *PROBABILITY_COLUMNS],
     ).assign(network="fine_tuned")
-    panda, cat, other = pages.answers(judged, [0.3, 0.3])
-    assert (panda["panda"], panda["panda or cat"], panda["named"]["value"]) == (1, 1, 1)
-    assert (cat["panda"], cat["named"]["value"]) == (1, 0)
-    assert (other["neither"], other["named"]["value"]) == (1, 1)
+    panda, cat, other = sentences.prediction_sets(predictions, [0.3, 0.3])
+    assert (panda["sets"], panda["coverage"]["value"]) == ({"panda": 1, "panda or cat": 1}, 1)
+    assert (cat["sets"], cat["coverage"]["value"]) == ({"panda": 1}, 0)
+    assert (other["sets"], other["coverage"]["value"]) == ({"other": 1}, 1)
 
 
-def promising(facts: Facts, conformal: ConformalThresholds | None) -> Facts:
-    description = replace(facts.model.description, conformal=conformal)
-    return replace(facts, model=replace(facts.model, description=description))
+def with_thresholds(results: Results, conformal: ConformalThresholds | None) -> Results:
+    description = replace(results.model.description, conformal=conformal)
+    return replace(results, model=replace(results.model, description=description))
 
 
 @BOTH
-def test_a_promise_is_told_where_the_network_makes_one(
-    facts: Facts, page: Callable[[Facts], str]
+def test_prediction_sets_are_reported_where_the_network_has_thresholds(
+    results: Results, page: Callable[[Results], str]
 ) -> None:
-    assert "--prediction-sets" in page(facts)
-    assert "87 %" in page(promising(facts, ConformalThresholds(0.87, (0.3, 0.3))))
-    assert "--prediction-sets" not in page(promising(facts, None))
+    assert "--prediction-sets" in page(results)
+    assert "87 %" in page(with_thresholds(results, ConformalThresholds(0.87, (0.3, 0.3))))
+    assert "--prediction-sets" not in page(with_thresholds(results, None))
 
 
-def test_the_hardest_corruption_comes_first(facts: Facts) -> None:
-    assert pages.hardest_corruptions(facts.corrupted) == [
-        "shot noise (1 of 4)",
-        "fog (3 of 4)",
+def test_the_hardest_corruption_comes_first(results: Results) -> None:
+    assert sentences.hardest_corruptions(results.corruptions) == [
+        "shot noise (1 of 4 correct)",
+        "fog (3 of 4 correct)",
     ]
 
 
 @pytest.mark.parametrize(
-    ("untouched", "ours", "difference", "verdict"),
+    ("difference", "effect"),
     [
-        ((0.8, 0.7, 0.85), (0.9, 0.88, 0.95), None, "clearly better"),
-        ((0.9, 0.88, 0.95), (0.8, 0.7, 0.85), None, "clearly worse"),
-        ((0.8, 0.7, 0.9), (0.85, 0.75, 0.95), None, "no clear difference"),
-        ((0.8, 0.7, 0.9), (0.85, 0.75, 0.95), (0.01, 0.09), "clearly better"),
+        ((0.05, 0.01, 0.09), "clearly better"),
+        ((-0.05, -0.09, -0.01), "clearly worse"),
+        ((0.05, -0.01, 0.09), "no clear difference"),
     ],
 )
-def test_fine_tuning_is_called_better_only_where_that_is_sure(
-    facts: Facts,
-    untouched: tuple[float, float, float],
-    ours: tuple[float, float, float],
-    difference: tuple[float, float] | None,
-    verdict: str,
+def test_fine_tuning_is_called_better_only_where_that_is_beyond_chance(
+    results: Results, difference: tuple[float, float, float], effect: str
 ) -> None:
-    measured = json.loads(json.dumps(facts.measured))
-    for name, figure in (("pretrained", untouched), ("fine_tuned", ours)):
-        share = dict(zip(("value", "low", "high"), figure, strict=True))
-        measured["test"][name]["accuracy"] = share
-    measured["test"]["pretrained"].pop("fine_tuned_difference", None)
-    if difference:
-        share = {"value": 0.05, "low": difference[0], "high": difference[1]}
-        measured["test"]["pretrained"]["fine_tuned_difference"] = {"accuracy": share}
-    sentences = pages.summary(replace(facts, measured=measured))
-    assert verdict in next(text for text in sentences if text.startswith("Before fine-tuning"))
+    evaluate = copy.deepcopy(results.metrics["evaluate"])
+    bounds = dict(zip(("value", "low", "high"), difference, strict=True))
+    evaluate["test"]["pretrained"]["fine_tuned_difference"]["accuracy"] = bounds
+    summary = sentences.summary(with_metrics(results, evaluate=evaluate))
+    assert effect in next(text for text in summary if text.startswith("Before fine-tuning"))
 
 
-def test_names_from_an_archive_cannot_break_the_page(facts: Facts) -> None:
-    label_issues = facts.label_issues.assign(path="<script>alert(1)</script>|x.jpg")
-    page = pages.report(replace(facts, label_issues=label_issues))
+def test_a_label_of_many_classes_has_them_counted_and_one_that_imagenet_lacks_says_so() -> None:
+    assert sentences.classes_in_words([388]) == "1 ImageNet class (giant panda)"
+    assert sentences.classes_in_words(range(151, 269)) == "118 ImageNet classes"
+    assert sentences.classes_in_words([1000]) == "a class of its own, which ImageNet lacks"
+
+
+def test_names_from_an_archive_cannot_break_the_page(results: Results) -> None:
+    label_issues = results.label_issues.assign(path="<script>alert(1)</script>|x.jpg")
+    page = pages.report(replace(results, label_issues=label_issues))
     assert "<script" not in page
     assert "&lt;script&gt;" in page
 
 
-def test_the_card_opens_with_metadata_that_hubs_can_read(facts: Facts) -> None:
-    _, head, body = card(facts).split("---\n", 2)
-    told = YAML(typ="safe", pure=True).load(head)
-    assert told["license"] == "apache-2.0"
-    assert told["pipeline_tag"] == "image-classification"
-    results = told["model-index"][0]["results"]
-    assert [result["dataset"]["split"] for result in results] == ["test", "field_test"]
-    found = facts.ours["test"]["accuracy"]["value"]
-    assert results[0]["metrics"][0]["value"] == pytest.approx(found, abs=1e-4)
-    assert body.startswith("\n# Panda, cat, or neither\n")
+def test_the_card_opens_with_metadata_that_hubs_can_read(results: Results) -> None:
+    _, head, body = card(results).split("---\n", 2)
+    metadata = YAML(typ="safe", pure=True).load(head)
+    assert metadata["license"] == "apache-2.0"
+    assert metadata["pipeline_tag"] == "image-classification"
+    found = metadata["model-index"][0]["results"]
+    assert [result["dataset"]["split"] for result in found] == ["test", "field_test"]
+    accuracy = results.fine_tuned["test"]["accuracy"]["value"]
+    assert found[0]["metrics"][0]["value"] == pytest.approx(accuracy, abs=1e-4)
+    assert body.startswith("\n# Panda, cat or other\n")
 
 
-def test_the_cards_pictures_and_tables_are_whole(place: Path, facts: Facts) -> None:
-    text = card(facts)
+def test_the_cards_pictures_and_tables_are_whole(place: Path, results: Results) -> None:
+    text = card(results)
     linked = re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)
     assert len(linked) == 4
     assert all((place / "reports" / path).is_file() for path in linked)
@@ -308,20 +383,46 @@ def test_the_cards_pictures_and_tables_are_whole(place: Path, facts: Facts) -> N
         assert len({row.count("|") for row in table.splitlines()}) == 1
 
 
-def test_the_card_tells_how_to_use_the_model_so_that_it_runs(
-    place: Path, facts: Facts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_card_says_how_to_use_the_model_so_that_it_runs(
+    place: Path,
+    results: Results,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", card(facts), re.DOTALL)
+    (program,) = re.findall(r"```python\n(.*?)```", card(results), re.DOTALL)
     shutil.copy(Path(__file__).parents[1] / "examples/panda.jpg", place / "photo.jpg")
     monkeypatch.chdir(place)
     exec(program, {})
-    assert re.match(r"(panda|cat|other) \(0\.\d+, ", capsys.readouterr().out)
+    assert re.match(r"(panda|cat|other) \{'panda': 0\.\d+, ", capsys.readouterr().out)
 
 
-def test_a_large_picture_is_embedded_as_a_small_one(tmp_path: Path, facts: Facts) -> None:
+def test_a_large_picture_is_embedded_as_a_small_one(tmp_path: Path, results: Results) -> None:
     noise = Image.effect_noise((600, 600), 90).convert("RGB")
     noise.save(tmp_path / "samples.png")
-    told = replace(facts, pictures={**facts.pictures, "samples": tmp_path / "samples.png"})
-    page = pages.report(told)
+    page = pages.report(
+        replace(results, plots={**results.plots, "samples": tmp_path / "samples.png"})
+    )
     assert "data:image/webp;base64," in page
     assert len(page) < (tmp_path / "samples.png").stat().st_size
+
+
+@pytest.mark.parametrize("labels", [("fox", "other"), ("lion", "red_panda", "cat", "other")])
+def test_the_audit_page_is_about_the_labels_of_the_run(labels: Sequence[str]) -> None:
+    pairs = list(combinations(labels, 2))
+    findings = [Finding("blur", *pair, Interval(0.5, 0.4, 0.6)) for pair in pairs]
+    issues = pd.DataFrame(
+        [("a|b.jpg", labels[0], "other", "doubtful")],
+        columns=["path", "label", "suggested", "reason"],
+    )
+    duplicates = pd.DataFrame(
+        [(1, "a|b.jpg", labels[0], "test"), (1, "c.jpg", "other", "test")],
+        columns=["group", "path", "label", "split"],
+    )
+    page = audit_page(Audit(findings, findings, issues, duplicates), "made-up photos")
+    for first, second in pairs:
+        assert f"{first} or {second} |".replace("_", " ") in page
+    assert "2 photos have near-duplicates, in 1 group; 1 group with more than one label." in page
+    assert "No measured property" in page
+    assert "panda" not in page.replace("red panda", "")
+    for table in re.findall(r"(?:^\|.*\n)+", page.replace("\\|", ""), re.MULTILINE):
+        assert len({row.count("|") for row in table.splitlines()}) == 1

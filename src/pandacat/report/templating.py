@@ -1,4 +1,4 @@
-"""Pages for readers: templates filled with what the stages found."""
+"""Templates, filled."""
 
 import re
 from typing import Any
@@ -7,29 +7,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup, escape
 
 from pandacat.evaluation import shortcuts
-from pandacat.labels import LABELS
-
-IN_WORDS = {
-    "scratch": "our own network, trained from nothing",
-    "pretrained": "the ImageNet network, untouched",
-    "fine_tuned": "the fine-tuned network",
-    "linear_probe": "a plain two-class fine-tune",
-}
-"""Names of the networks in `metrics/evaluate.json`, for readers."""
+from pandacat.labels import listed
+from pandacat.report import formatting
 
 
-def render(template: str, **facts: Any) -> str:
-    """Return a template of `report/templates` filled with `facts`; a missing one is an error.
+def render(template: str, **context: Any) -> str:
+    """Return a template of `report/templates` filled with `context`; a missing name is an error.
 
-    What stands in HTML is escaped. Templates know the filters `percent` (`98.7 %` for 0.987),
-    `interval` (`98.7 % (97.0–99.4)` for a map with `value`, `low` and `high`), `decimals`
-    (`0.987`), `count` (`1 photo`, `2 photos`), `network` and `property` (their names for readers),
-    `cell`, for the cell of a table in Markdown, and `code`, for what stands in backticks.
+    What stands in HTML is escaped. Templates know the functions of `formatting` as filters, and
+    `network` and `property` (what these are called), `label` (its name for readers), `cell` (for
+    the cell of a table in Markdown) and `code` (what stands in backticks as `<code>`).
     """
-    return _environment().get_template(template).render(labels=LABELS, **facts)
-
-
-def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("pandacat.report"),
         autoescape=select_autoescape(["html"]),
@@ -39,46 +27,20 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "percent": percent,
-        "interval": interval,
-        "decimals": decimals,
-        "count": count,
-        "network": in_words,
+        "percent": formatting.percent,
+        "interval": formatting.interval,
+        "decimals": formatting.decimals,
+        "count": formatting.count,
+        "name": formatting.network_name,
+        "network": lambda network: formatting.NETWORKS.get(network, network),
         "property": shortcuts.in_words,
+        "label": lambda label: listed([label]),
+        "listed": listed,
         "cell": lambda text: str(text).replace("|", "\\|"),
-        "code": code,
+        "code": _code,
     }
-    return environment
+    return environment.get_template(template).render(context)
 
 
-def code(text: str) -> Markup:
-    """Return a sentence as HTML, with what stands in backticks as `<code>`."""
+def _code(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """Return `98.7 %` for 0.987."""
-    return f"{100 * share:.{digits}f} %"
-
-
-def interval(figure: dict[str, float], digits: int = 1) -> str:
-    """Return `98.7 % (97.0–99.4)` for shares."""
-    low, high = (f"{100 * figure[end]:.{digits}f}" for end in ("low", "high"))
-    return f"{percent(figure['value'], digits)} ({low}–{high})"
-
-
-def decimals(figure: dict[str, float], digits: int = 3) -> str:
-    """Return `0.991 (0.985–0.995)` for a figure that is no share."""
-    return f"{figure['value']:.{digits}f} ({figure['low']:.{digits}f}–{figure['high']:.{digits}f})"
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    """Return `no photo`, `1 photo` or `2 photos`."""
-    if number == 0:
-        return f"no {one}"
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def in_words(network: str) -> str:
-    """Return a network's name for readers."""
-    return IN_WORDS.get(network, network.replace("_", " "))

@@ -1,23 +1,14 @@
-"""What the scratch network has learned to see."""
+"""What the network trained from scratch has learned."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
-from pandacat.report.plots.style import (
-    INK,
-    PALE,
-    WIDTH,
-    Picture,
-    bare,
-    figure,
-    mosaic,
-    percent,
-    show,
-)
+from pandacat.report.formatting import percent
+from pandacat.report.plots import style
+from pandacat.report.plots.style import Canvas
 
 FILTERS_ACROSS = 16
 MAPS_SHOWN = 8
@@ -25,56 +16,45 @@ MAPS_SHOWN = 8
 TILE_PX = 96
 
 
-def filters(path: Path, weights: np.ndarray, *, title: str, drawn: bool) -> None:
-    """Draw the small patterns that the first layer looks for.
+def filters(canvas: Canvas, weights: np.ndarray) -> None:
+    """Draw `filters`: the patterns of the first layer, `(N, C, K, K)`, C being 1 or 3.
 
     Mid-gray is zero: a light place has to be light for the pattern to fit, a dark one dark.
-
-    Args:
-        path: of the PNG.
-        weights: `(N, C, K, K)`, C being 1 or 3.
-        title: whose they are.
-        drawn: whether they were learned from drawn pictures.
     """
     largest = np.abs(weights).max(axis=(1, 2, 3), keepdims=True).clip(min=1e-12)
     levels = np.rint(255 * (0.5 + weights / (2 * largest))).astype(np.uint8)
     tiles = [_enlarged(tile) for tile in levels.transpose(0, 2, 3, 1).squeeze()]
     down = -(-len(tiles) // FILTERS_ACROSS)
-    with figure(path, title, 0.6 + down * WIDTH / FILTERS_ACROSS, drawn=drawn) as drawing:
-        show(drawing.subplots(), mosaic(tiles, FILTERS_ACROSS, gap=TILE_PX // 8, blank=255))
+    height = 0.6 + down * style.WIDTH / FILTERS_ACROSS
+    with canvas.figure("filters", "Filters of the first layer", height) as drawing:
+        style.show(
+            drawing.subplots(), style.mosaic(tiles, FILTERS_ACROSS, gap=TILE_PX // 8, blank=255)
+        )
 
 
 def feature_maps(
-    path: Path,
-    picture: Picture,
+    canvas: Canvas,
+    picture: np.ndarray,
     stages: Sequence[np.ndarray],
-    answer: Mapping[str, float],
-    *,
-    title: str,
-    drawn: bool,
+    probabilities: Mapping[str, float],
 ) -> None:
-    """Draw a picture's way through the network: the strongest maps of each stage, and the answer.
+    """Draw `maps`: a picture's way through the network, and the probabilities at its end.
 
-    Args:
-        path: of the PNG.
-        picture: what the network saw.
-        stages: the maps of each stage, `(C, H, W)`, none negative.
-        answer: the probability of each class.
-        title: what it is.
-        drawn: whether the picture is drawn.
+    Of each stage, maps `(C, H, W)` without negative values, the strongest are shown.
     """
-    with figure(path, title, 0.45 + 1.02 * len(stages), drawn=drawn) as drawing:
+    title, height = "A picture on its way through the network", 0.45 + 1.02 * len(stages)
+    with canvas.figure("maps", title, height) as drawing:
         grid = drawing.add_gridspec(len(stages), 3, width_ratios=(1.5, 6.2, 1.3))
-        seen = drawing.add_subplot(grid[:, 0])
-        show(seen, picture)
-        seen.set_title("what it sees, {}×{}".format(*np.asarray(picture).shape), size=9)
+        source = drawing.add_subplot(grid[:, 0])
+        style.show(source, picture)
+        source.set_title("input, {}×{}".format(*picture.shape), size=9)
         for row, maps in enumerate(stages):
             axes = drawing.add_subplot(grid[row, 1])
-            show(axes, _strip(maps))
+            style.show(axes, _strip(maps))
             count, height, width = maps.shape
             words = f"stage {row + 1}: {min(count, MAPS_SHOWN)} of {count} maps, {height}×{width}"
             axes.set_title(words, size=9)
-        _answer(drawing.add_subplot(grid[:, 2]), answer)
+        _probabilities(drawing.add_subplot(grid[:, 2]), probabilities)
 
 
 def _strip(maps: np.ndarray) -> np.ndarray:
@@ -83,7 +63,7 @@ def _strip(maps: np.ndarray) -> np.ndarray:
     tops = maps[order].max(axis=(1, 2), keepdims=True).clip(min=1e-12)
     colored = matplotlib.colormaps["magma"](maps[order] / tops)[..., :3]
     tiles = [_enlarged(tile) for tile in np.rint(255 * colored).astype(np.uint8)]
-    return mosaic(tiles, MAPS_SHOWN, gap=TILE_PX // 12, blank=255)
+    return style.mosaic(tiles, MAPS_SHOWN, gap=TILE_PX // 12, blank=255)
 
 
 def _enlarged(tile: np.ndarray) -> np.ndarray:
@@ -92,13 +72,14 @@ def _enlarged(tile: np.ndarray) -> np.ndarray:
     return tile.repeat(times, axis=0).repeat(times, axis=1)
 
 
-def _answer(axes: Axes, answer: Mapping[str, float]) -> None:
-    names, shares = list(answer), list(answer.values())
+def _probabilities(axes: Axes, probabilities: Mapping[str, float]) -> None:
+    names = [name.replace("_", " ") for name in probabilities]
+    shares = list(probabilities.values())
     best = int(np.argmax(shares))
-    bare(axes)
-    axes.barh(names, shares, color=["#0072b2" if n == best else PALE for n in range(len(names))])
-    axes.set_yticks(range(len(names)), names)
-    axes.tick_params(length=0, labelcolor=INK)
-    axes.set(xlim=(0, 1), ylim=(len(names) - 0.4, -0.6))
+    style.bare(axes)
+    colors = [style.NETWORK_COLORS[1] if row == best else style.PALE for row in range(len(names))]
+    axes.barh(range(len(names)), shares, color=colors)
+    style.name_rows(axes, names)
+    axes.set_xlim(0, 1)
     axes.set_box_aspect(1.2)
     axes.set_title(f"{names[best]}: {percent(shares[best])}", size=9)

@@ -1,7 +1,9 @@
-"""One look for all figures."""
+"""One style for all plots."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.style
@@ -9,37 +11,29 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from PIL import Image
 
 from pandacat.core.files import atomic_write
-from pandacat.labels import LABELS, Label
 
 Picture = Image.Image | np.ndarray
 """A PIL image, or `(H, W, 3)` or `(H, W)` uint8."""
 
 INK, FAINT, PALE = "#24292f", "#6e7781", "#b0b7be"
-RIGHT, WRONG = "#009e73", "#d55e00"
+CORRECT, WRONG = "#009e73", "#d55e00"
 
-LABEL_COLORS: dict[Label, str] = {"panda": "#30363d", "cat": "#e69f00", "other": "#7fb8e0"}
-"""Apart in lightness, too, so that color-blind readers and gray prints keep them apart."""
+LABEL_COLORS = ("#30363d", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#8c6d31")
+"""Of the in-distribution labels, by position; where there are more, they begin again."""
+OTHER_COLOR = "#7fb8e0"
+"""Apart in lightness from the first two, too, for color-blind readers and gray prints."""
 
-NETWORK_LOOKS = (
-    ("#cc79a7", "o"),
-    ("#0072b2", "s"),
-    ("#d55e00", "^"),
-    ("#009e73", "D"),
-    ("#56b4e9", "v"),
-    ("#8c6d31", "P"),
-)
-"""Color and marker, in the order of the networks. All but the last color are of the palette in
-Okabe and Ito, Color universal design (2008)."""
+NETWORK_COLORS = ("#cc79a7", "#0072b2", "#d55e00", "#009e73", "#56b4e9", "#8c6d31")
+"""In the order of the networks. All but the last are of the palette in Okabe and Ito, Color
+universal design (2008)."""
+NETWORK_MARKERS = "os^DvP"
 
 DPI = 110
 WIDTH = 9.0
 """In inches: a little more than a README page is wide."""
-
-DRAWN_NOTE = "drawn sample, no photographs"
 
 _STYLE = {
     "axes.axisbelow": True,
@@ -66,24 +60,60 @@ _STYLE = {
 }
 
 
-@contextmanager
-def figure(path: Path, title: str, height: float, *, drawn: bool) -> Iterator[Figure]:
-    """Yield an empty figure, and write it to `path` as PNG at the end, atomically.
+@dataclass(frozen=True)
+class Canvas:
+    """Where plots are drawn to, and what is said in all of them."""
 
-    Args:
-        path: of the file.
-        title: stands above everything.
-        height: in inches.
-        drawn: the pictures are drawn, which is said beneath.
-    """
-    with matplotlib.style.context(_STYLE, after_reset=True):
-        result = Figure(figsize=(WIDTH, height), layout="constrained")
-        result.suptitle(title, x=0.008, ha="left")
-        yield result
-        if drawn:
-            result.supxlabel(DRAWN_NOTE, x=0.992, ha="right", size=8, style="italic", color=FAINT)
-        with atomic_write(path) as aside:
-            result.savefig(aside, format="png", dpi=DPI, metadata={"Software": None})
+    folder: Path
+    drawn: bool = False
+    """The pictures are drawings, which a note at the foot says."""
+    suffix: str = ""
+    """Of the files' names, such as `_test`."""
+    note: str = ""
+    """Behind the titles, such as ` (test, 24 photos)`."""
+
+    @contextmanager
+    def figure(self, name: str, title: str, height: float) -> Iterator[Figure]:
+        """Yield an empty figure, `height` inches high, and write it at the end, atomically."""
+        with matplotlib.style.context(_STYLE, after_reset=True):
+            result = Figure(figsize=(WIDTH, height), layout="constrained")
+            result.suptitle(title + self.note, x=0.008, ha="left")
+            yield result
+            if self.drawn:
+                font = {"size": 8, "style": "italic", "color": FAINT}
+                result.supxlabel("drawn sample, no photographs", x=0.992, ha="right", **font)
+            with atomic_write(self.folder / f"{name}{self.suffix}.png") as aside:
+                result.savefig(aside, format="png", dpi=DPI, metadata={"Software": None})
+
+    @contextmanager
+    def panels(
+        self, name: str, title: str, row_height: float, *, count: int, across: int
+    ) -> Iterator[list[Axes]]:
+        """Yield `count` axes, `across` in a row; where there are none, the plot says so."""
+        down = -(-count // across)
+        with self.figure(name, title, 0.6 + max(down * row_height, 0.6)) as drawing:
+            if count:
+                axes = list(drawing.subplots(down, across, squeeze=False).flat)
+                for unused in axes[count:]:
+                    unused.set_axis_off()
+                yield axes[:count]
+            else:
+                drawing.text(0.5, 0.45, "none", ha="center")
+                yield []
+
+
+def network_styles(networks: Iterable[str]) -> dict[str, tuple[str, str, float]]:
+    """Return each network's color, marker, and place in a row of a chart, within ±0.5."""
+    names = list(networks)
+    places = [(number + 0.5) / len(names) - 0.5 for number in range(len(names))]
+    styles = zip(cycle(NETWORK_COLORS), cycle(NETWORK_MARKERS), places, strict=False)
+    return dict(zip(names, styles, strict=False))
+
+
+def label_colors(labels: Sequence[str]) -> dict[str, str]:
+    """Return a color for each label; `other` is the last."""
+    *known, other = labels
+    return dict(zip(known, cycle(LABEL_COLORS), strict=False)) | {other: OTHER_COLOR}
 
 
 def show(axes: Axes, picture: Picture, caption: str = "") -> None:
@@ -102,15 +132,6 @@ def bare(axes: Axes) -> None:
     axes.spines[:].set_visible(False)
 
 
-def square(image: Image.Image, side_px: int = 256) -> Image.Image:
-    """Return the middle of a picture as a square."""
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return image.resize((side_px, side_px), Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)
-
-
 def mosaic(tiles: Sequence[np.ndarray], across: int, gap: int, blank: float) -> np.ndarray:
     """Return tiles of equal shape `(H, W, …)` as one picture, `gap` pixels of `blank` apart.
 
@@ -126,44 +147,12 @@ def mosaic(tiles: Sequence[np.ndarray], across: int, gap: int, blank: float) -> 
     return picture
 
 
-def frames(parent: Figure, down: int, across: int, used: int) -> list[Axes]:
-    """Return the first `used` of a grid of axes; the others stay invisible."""
-    grid = list(parent.subplots(down, across, squeeze=False).flat)
-    for axes in grid[used:]:
-        axes.set_axis_off()
-    return grid[:used]
-
-
-def label_bar(axes: Axes, probabilities: np.ndarray) -> None:
-    """Draw the three probabilities as one bar beneath the picture in `axes`."""
-    bar = axes.inset_axes((0, -0.055, 1, 0.04))
-    starts = np.concatenate([[0], np.cumsum(probabilities)[:-1]])
-    bar.barh([0] * 3, probabilities, left=starts, color=[LABEL_COLORS[label] for label in LABELS])
-    bar.set(xlim=(0, 1), ylim=(-0.4, 0.4))
-    bare(bar)
-
-
-def label_legend(parent: Figure) -> None:
-    """Say which color means which label, right of the title."""
-    patches = [Patch(color=LABEL_COLORS[label], label=label) for label in LABELS]
-    parent.legend(handles=patches, loc="upper right", ncols=len(LABELS))
-
-
-def network_styles(networks: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Return the color and the marker of each network, the same in all figures."""
-    return {
-        network: NETWORK_LOOKS[place % len(NETWORK_LOOKS)] for place, network in enumerate(networks)
-    }
-
-
-def in_words(network: str) -> str:
-    """Return a network's name for readers: `fine-tuned` for `fine_tuned`."""
-    return network.replace("_", "-")
-
-
-def percent(share: float, decimals: int = 1) -> str:
-    """Return `98.7 %` for 0.987."""
-    return f"{100 * share:.{decimals}f} %"
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Write the names of a chart's rows beside them, the first on top."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
 
 
 def in_percent(*scales: Axis) -> None:

@@ -1,25 +1,19 @@
-"""How learning went."""
+"""Loss and accuracy by epoch."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import pandas as pd
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from pandacat.report.plots.style import FAINT, figure, in_percent, percent
+from pandacat.report.formatting import percent
+from pandacat.report.plots.style import FAINT, Canvas, in_percent
 
 TRAINING, VALIDATION = "#e69f00", "#0072b2"
 
 
-def curves(path: Path, trainings: Mapping[str, pd.DataFrame], *, drawn: bool) -> None:
-    """Draw loss and accuracy by epoch for each training, side by side, with the best epoch marked.
-
-    Args:
-        path: of the PNG.
-        trainings: by title, the table that `training.History.curves` gives as CSV.
-        drawn: whether one of them learned from drawn pictures.
-    """
-    with figure(path, "How training went", 5.2, drawn=drawn) as drawing:
+def curves(canvas: Canvas, trainings: Mapping[str, pd.DataFrame]) -> None:
+    """Draw `curves`: loss and accuracy by epoch of each training, by title, the best one marked."""
+    with canvas.figure("curves", "Training", 5.2) as drawing:
         grid = drawing.subplots(2, len(trainings), squeeze=False, sharex="col")
         for (losses, accuracies), (title, table) in zip(grid.T, trainings.items(), strict=True):
             best = table.iloc[int(table.validation_loss.argmin())]
