@@ -59,7 +59,9 @@ class CircleTask:
         validate: Callable[[nn.Module], dict[str, float]] = measured,
     ) -> None:
         self.network, self.seed, self.measure = network, seed, validate
-        self.optimizer = torch.optim.SGD(network.parameters(), lr=learning_rate, momentum=0.9)
+        self.optimizer: torch.optim.Optimizer = torch.optim.SGD(
+            network.parameters(), lr=learning_rate, momentum=0.9
+        )
         self.steps_per_epoch = points().batch_count(32)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
