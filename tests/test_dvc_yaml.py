@@ -37,6 +37,20 @@ def test_a_stage_runs_the_file_of_its_own_name_and_has_a_description(name: str) 
     assert STAGES[name]["desc"]
 
 
+def test_git_ignores_what_dvc_caches_and_nothing_else_beside_it() -> None:
+    outputs: dict[str, dict[str, bool]] = {}
+    for stage in STAGES.values():
+        for out in [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]:
+            outputs |= out if isinstance(out, dict) else {out: {}}
+    cached = [Path(path) for path, options in outputs.items() if options.get("cache", True)]
+    ignored = [
+        folder / line.lstrip("/")
+        for folder in {path.parent for path in cached}
+        for line in (ROOT / folder / ".gitignore").read_text().splitlines()
+    ]
+    assert sorted(ignored) == sorted(cached)
+
+
 def test_every_stage_file_is_a_stage() -> None:
     assert {path.stem for path in (ROOT / "stages").glob("*.py")} == set(STAGES)
 
