@@ -16,11 +16,11 @@ from conftest import PROBABILITY_COLUMNS, ROOT, run_stage, write_params
 from pandacat.core.tables import read_table
 from pandacat.data import store
 from pandacat.data.features import read_features
-from pandacat.labels import LABELS
 from pandacat.models.loading import load_classifier
 from pandacat.models.saved import load_model
 
 PROBABILITIES = PROBABILITY_COLUMNS
+LABELS = ("panda", "cat", "other")
 
 
 def metrics(workspace: Path, name: str) -> dict[str, Any]:

@@ -71,20 +71,3 @@ def listed(labels: Sequence[str], conjunction: str = "or") -> str:
     """Return labels as part of a sentence: `panda, cat or fox`; underscores become spaces."""
     *first, last = (label.replace("_", " ") for label in labels)
     return f"{', '.join(first)} {conjunction} {last}" if first else last
-
-
-LABELS: tuple[str, ...] = ("panda", "cat", "other")
-Label = str
-IMAGENET_CLASSES: dict[str, tuple[int, ...]] = {
-    "panda": (388,),
-    "cat": (281, 282, 283, 284, 285),
-}
-
-
-def label_of_imagenet_class() -> list[int]:
-    """Return, for each of the 1,000 ImageNet classes, the index in `LABELS` that it belongs to."""
-    indices = [2] * IMAGENET_CLASS_COUNT
-    for label, classes in IMAGENET_CLASSES.items():
-        for index in classes:
-            indices[index] = LABELS.index(label)
-    return indices
