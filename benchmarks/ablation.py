@@ -1,12 +1,11 @@
-"""What each part of fine-tuning is good for: heads trained without it, on the same kept features.
+"""Ablation of fine-tuning: heads trained without one part of it each, on the same stored features.
 
-Compared are validation photos, as they are and corrupted; dogs, by networks trained without any
-photo of `other`; and, where an archive is given, photos from elsewhere. The last are shown, not
-chosen by.
+Compared are validation photos, as they are and corrupted; photos of `other` as predicted by
+networks trained without any; and, with --field-test, photos of another source. The last are for
+information: no choice was made by them.
 """
 
 import argparse
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,45 +17,39 @@ from PIL import Image
 from tqdm import tqdm
 
 from pandacat.config.loading import load_config
-from pandacat.config.schema import FolderParams
 from pandacat.config.training import FineTuneParams
 from pandacat.core import paths
 from pandacat.core.parallel import ordered_map
 from pandacat.data import store
 from pandacat.data.features import read_features
-from pandacat.data.images import decode_jpeg, load_image
-from pandacat.data.sources import archive as archives
+from pandacat.data.images import decode_jpeg
 from pandacat.evaluation.corruptions import CORRUPTIONS, corrupt
-from pandacat.labels import LABELS
-from pandacat.metrics.open_set import open_set_figures
-from pandacat.models.classifier import (
-    MAX_MEGAPIXELS,
-    Classifier,
-    group_log_probabilities,
-    pool_crops,
-    softmax,
-)
+from pandacat.evaluation.field_test import extract_field_test
+from pandacat.labels import LabelClasses
+from pandacat.metrics.accuracy import log_losses
+from pandacat.metrics.open_set import in_distribution_score, open_set_metrics
+from pandacat.models.classifier import Classifier
+from pandacat.models.probabilities import label_log_probabilities, pool_crops, softmax
 from pandacat.models.saved import SavedModel, load_model
-from pandacat.training import fine_tune
-from pandacat.training.batches import Examples
+from pandacat.training.batches import Dataset, Examples
 from pandacat.training.calibration import fit_temperature
-from pandacat.training.fine_tune import Data
+from pandacat.training.fine_tune import fine_tune
+from pandacat.training.photo_dataset import photo_features
 
-OTHER = LABELS.index("other")
 SEVERITY = 3
 
 Pool = Callable[[np.ndarray], np.ndarray]
-"""From log-probabilities `(N, V, 3)` of crops to logits `(N, 3)` of photos."""
+"""From log-probabilities `(N, V, K + 1)` of crops to logits `(N, K + 1)` of photos."""
 
 
 @dataclass(frozen=True)
 class Photos:
-    """Photos that were looked at."""
+    """Photos and their features."""
 
     features: np.ndarray
     """`(N, V, D)`."""
-    classes: np.ndarray
-    """`(N,)`, indices into `LABELS`."""
+    labels: np.ndarray
+    """`(N,)`, indices."""
 
 
 @dataclass(frozen=True)
@@ -65,63 +58,74 @@ class Head:
 
     weight: np.ndarray
     bias: np.ndarray
+    label_classes: LabelClasses
     pool: Pool = pool_crops
 
-    def logits(self, seen: Photos) -> np.ndarray:
-        """Return `(N, 3)`, not tempered."""
-        return self.pool(group_log_probabilities(seen.features @ self.weight.T + self.bias))
+    def logits(self, photos: Photos) -> np.ndarray:
+        """Return `(N, K + 1)`, not calibrated."""
+        logits = photos.features @ self.weight.T + self.bias
+        return self.pool(label_log_probabilities(logits, self.label_classes))
 
 
 def average_probabilities(log_probabilities: np.ndarray) -> np.ndarray:
-    """Pool as is common; compare `pool_views`."""
+    """Pool in the usual way; compare `pool_crops`."""
     mean: np.ndarray = np.log(np.exp(log_probabilities).mean(axis=-2))
     return mean
 
 
 def center_only(log_probabilities: np.ndarray) -> np.ndarray:
-    """Look at the first crop alone."""
+    """Use the first crop alone."""
     center: np.ndarray = log_probabilities[:, 0]
     return center
 
 
-def trained(untouched: SavedModel, data: Data, chosen: FineTuneParams) -> Head:
-    """Return the head after fine-tuning."""
-    tensors, _ = fine_tune.fine_tune(untouched, data, chosen)
-    return Head(tensors["head.weight"], tensors["head.bias"])
+def head_of(model: SavedModel) -> Head:
+    """Return the head of a model."""
+    tensors = model.tensors
+    return Head(tensors["head.weight"], tensors["head.bias"], model.description.label_classes)
 
 
-def without_copies(data: Data) -> Data:
+def without_copies(dataset: Dataset) -> Dataset:
     """Leave the augmented copies out."""
-    centers = data.train.inputs[:, :1]
-    return Data(Examples(centers, data.train.classes), data.validation)
+    train = dataset.train
+    return replace(dataset, train=Examples(train.inputs[:, :1], train.classes))
 
 
-def without_others(data: Data) -> Data:
-    """Leave out the training photos of `other`."""
-    known = data.train.classes != OTHER
-    train = Examples(data.train.inputs[known], data.train.classes[known])
-    return Data(train, data.validation)
+def without_others(dataset: Dataset) -> Dataset:
+    """Leave the training photos of `other` out."""
+    train = dataset.train
+    in_distribution = train.classes < len(dataset.labels) - 1
+    return replace(
+        dataset, train=Examples(train.inputs[in_distribution], train.classes[in_distribution])
+    )
 
 
 def between(start: Head, end: Head, share: float) -> Head:
-    """Return the head so far on the straight way from start to end.
+    """Return the head at this share of the straight line from start to end.
 
     Source: Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022 (WiSE-FT).
     """
-    return Head(
-        start.weight + share * (end.weight - start.weight),
-        start.bias + share * (end.bias - start.bias),
+    return replace(
+        start,
+        weight=start.weight + share * (end.weight - start.weight),
+        bias=start.bias + share * (end.bias - start.bias),
     )
 
 
 def heads(
-    untouched: SavedModel, data: Data, chosen: FineTuneParams
+    pretrained: SavedModel, dataset: Dataset, params: FineTuneParams
 ) -> Iterator[tuple[str, Head, Head]]:
     """Yield a name, the head, and the same trained without photos of `other`."""
-    start = Head(untouched.tensors["head.weight"], untouched.tensors["head.bias"])
-    ours, blind = (trained(untouched, some, chosen) for some in (data, without_others(data)))
+
+    def trained(some: Dataset, params: FineTuneParams) -> tuple[Head, Head]:
+        models = (fine_tune(pretrained, part, params)[0] for part in (some, without_others(some)))
+        head, blind = map(head_of, models)
+        return head, blind
+
+    start = head_of(pretrained)
+    ours, blind = trained(dataset, params)
     for name, pool in (("center crop", center_only), ("all crops", pool_crops)):
-        yield f"untouched, {name}", replace(start, pool=pool), replace(start, pool=pool)
+        yield f"pretrained, {name}", replace(start, pool=pool), replace(start, pool=pool)
     yield "as in params.yaml", ours, blind
     for name, pool in (
         ("probabilities averaged instead of odds", average_probabilities),
@@ -130,114 +134,87 @@ def heads(
         yield name, replace(ours, pool=pool), replace(blind, pool=pool)
     yield "half-way from the start", between(start, ours, 0.5), between(start, blind, 0.5)
     changed = {
-        "no augmented copies": (without_copies(data), chosen),
-        "seen_class_scale 1": (data, replace(chosen, seen_class_scale=1.0)),
-        "seen_class_scale 100": (data, replace(chosen, seen_class_scale=100.0)),
-        **{f"l2_sp {l2_sp:g}": (data, replace(chosen, l2_sp=l2_sp)) for l2_sp in (1, 0.01, 0)},
+        "no augmented copies": (without_copies(dataset), params),
+        "seen_class_scale 1": (dataset, replace(params, seen_class_scale=1.0)),
+        "seen_class_scale 100": (dataset, replace(params, seen_class_scale=100.0)),
+        **{f"l2_sp {l2_sp:g}": (dataset, replace(params, l2_sp=l2_sp)) for l2_sp in (1, 0.01, 0)},
     }
     for name, (some, settings) in changed.items():
-        yield (
-            name,
-            trained(untouched, some, settings),
-            trained(untouched, without_others(some), settings),
-        )
+        yield name, *trained(some, settings)
 
 
-def corrupted(classifier: Classifier, count: int) -> Photos:
-    """Look at so many validation photos, each corrupted in every way."""
+def corrupted_photos(classifier: Classifier, count: int) -> Photos:
+    """Return so many validation photos, each corrupted in every way."""
     index = store.read_index(paths.PHOTOS)
-    chosen = index[index.split == "validation"].sort_values("fingerprint").head(count)
+    photos = index[index.split == "validation"].sort_values("fingerprint").head(count)
+    photos = photos.set_index("name")
 
-    def look(item: tuple[str, bytes]) -> np.ndarray:
+    def features(item: tuple[str, bytes]) -> np.ndarray:
         name, jpeg = item
         pixels = np.asarray(decode_jpeg(jpeg))
-        chance = np.random.default_rng(zlib.crc32(name.encode()))
-        return np.stack(
-            [
-                classifier.features(
-                    classifier.cut(Image.fromarray(corrupt(pixels, kind, SEVERITY, chance)))
-                )
-                for kind in CORRUPTIONS
-            ]
-        )
+        rng = np.random.default_rng(int(photos.sha256[name][:16], 16))
+        images = (Image.fromarray(corrupt(pixels, kind, SEVERITY, rng)) for kind in CORRUPTIONS)
+        return np.stack([classifier.features(classifier.cut(image)) for image in images])
 
-    jpegs = list(store.iter_jpegs(paths.PHOTOS, chosen.name))
-    bar = tqdm(ordered_map(look, jpegs), total=len(jpegs), desc="corrupted", unit="photo")
-    seen = np.concatenate(list(bar))
-    label_of = dict(zip(chosen.name, chosen.label, strict=True))
-    classes = [LABELS.index(label_of[name]) for name, _ in jpegs]
-    return Photos(seen, np.repeat(classes, len(CORRUPTIONS)))
+    jpegs = list(store.iter_jpegs(paths.PHOTOS, photos.index))
+    bar = tqdm(ordered_map(features, jpegs), total=len(jpegs), desc="corrupted", unit="photo")
+    labels = [classifier.labels.index(photos.label[name]) for name, _ in jpegs]
+    return Photos(np.concatenate(list(bar)), np.repeat(labels, len(CORRUPTIONS)))
 
 
-def elsewhere(classifier: Classifier, archive: Path, folders: FolderParams) -> Photos:
-    """Look at the photos of an archive."""
-    entries = archives.index_archive(archive, folders).photos
-    with archives.open_archive(archive) as reader:
-
-        def look(entry: archives.Entry) -> np.ndarray:
-            image_px = classifier.description.image_px
-            photo = load_image(
-                reader.read(entry.name), image_px=image_px, max_megapixels=MAX_MEGAPIXELS
-            )
-            return classifier.features(classifier.cut(photo.image))
-
-        bar = tqdm(ordered_map(look, entries), total=len(entries), desc="elsewhere", unit="photo")
-        seen = np.stack(list(bar))
-    return Photos(seen, np.array([LABELS.index(entry.label) for entry in entries]))
-
-
-def log_loss(logits: np.ndarray, classes: np.ndarray) -> float:
+def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean over the photos."""
-    own = softmax(logits)[np.arange(len(classes)), classes]
-    return float(-np.log(np.maximum(own, 1e-12)).mean())
+    return float(log_losses(labels, softmax(logits)).mean())
 
 
-def right(logits: np.ndarray, classes: np.ndarray) -> float:
-    """Return the share of right answers, in percent."""
-    return float(100 * (logits.argmax(axis=1) == classes).mean())
+def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the share of correct predictions, in percent."""
+    return float(100 * (logits.argmax(axis=1) == labels).mean())
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--field-test", type=Path, help="a zip of labeled photos from elsewhere")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--field-test", type=Path, help="a zip of labeled photos to test on")
     parser.add_argument("--photos", type=int, default=60, help="validation photos to corrupt")
     options = parser.parse_args()
-    settings = load_config()
-    untouched = load_model(paths.MODELS / "pretrained")
-    classifier = Classifier(
-        replace(
-            untouched,
-            description=replace(untouched.description, crops=settings.predict_pretrained.crops),
-        )
-    )
-    data = fine_tune.from_features(store.read_index(paths.PHOTOS), read_features(paths.FEATURES))
-    validation = Photos(data.validation.inputs.numpy(), data.validation.classes.numpy())
-    others = validation.classes == OTHER
-    dogs = Photos(validation.features[others], validation.classes[others])
-    worse = corrupted(classifier, options.photos)
+    field_test = options.field_test and options.field_test.resolve()
+    measuring.project()
+    config = load_config()
+    pretrained = load_model(paths.MODELS / "pretrained")
+    classifier = Classifier(pretrained.described(crops=config.predict_pretrained.crops))
+    dataset = photo_features(paths.PHOTOS, read_features(paths.FEATURES))
+    validation = Photos(dataset.validation.inputs.numpy(), dataset.validation.classes.numpy())
+    other = len(dataset.labels) - 1
+    is_other = validation.labels == other
+    others = Photos(validation.features[is_other], validation.labels[is_other])
+    corrupted = corrupted_photos(classifier, options.photos)
     field = None
-    if options.field_test:
-        field = elsewhere(classifier, options.field_test, settings.photos.folders)
+    if field_test:
+        photos = extract_field_test(
+            {"pretrained": classifier}, field_test, config, photo_folder=paths.PHOTOS
+        )
+        labels = photos.index.label.map(dataset.labels.index).to_numpy()
+        field = Photos(photos.features[classifier.backbone_key], labels)
 
     rows = {}
-    for name, head, blind in heads(untouched, data, settings.fine_tune):
+    for name, head, blind in heads(pretrained, dataset, config.fine_tune):
         logits = head.logits(validation)
-        temperature = fit_temperature(logits, validation.classes)
+        temperature = fit_temperature(logits, validation.labels)
         row = {
-            "validation loss": log_loss(logits / temperature, validation.classes),
-            "right, %": right(logits, validation.classes),
-            "corrupted, %": right(head.logits(worse), worse.classes),
-            "unseen loss": log_loss(blind.logits(dogs) / temperature, dogs.classes),
+            "validation loss": log_loss(logits / temperature, validation.labels),
+            "accuracy, %": accuracy(logits, validation.labels),
+            "corrupted, %": accuracy(head.logits(corrupted), corrupted.labels),
+            "unseen loss": log_loss(blind.logits(others) / temperature, others.labels),
         }
-        if field is not None:
+        if field:
             logits = head.logits(field) / temperature
-            known = field.classes != OTHER
-            figures = open_set_figures(softmax(logits)[:, :OTHER].max(axis=1), known)
+            scores = in_distribution_score(softmax(logits))
+            metrics = open_set_metrics(scores, field.labels < other)
             row |= {
-                "elsewhere, %": right(logits, field.classes),
-                "AUROC": figures["auroc"].value,
-                "false passes, %": 100 * figures["false_positive_rate"].value,
+                "field test, %": accuracy(logits, field.labels),
+                "AUROC": metrics["auroc"].value,
+                "FPR at 95 % TPR, %": 100 * metrics["false_positive_rate"].value,
             }
         rows[name] = row
         print(name, {key: round(value, 4) for key, value in row.items()}, flush=True)

@@ -1,9 +1,9 @@
 """Fine-tuning: ours against the plain PyTorch recipe and fastai, from the archive to a saved model.
 
-All get the same photos, split and ImageNet weights, three classes, and a new process. Ours is the
-stages fetch_photos, preprocess, predict_pretrained and fine_tune, with an empty cache: converting
-the network for the fast engine counts. The others get the archive unpacked into folders, which
-counts as well. How right they are is measured afterwards, on the files as they came.
+All get the same photos, split, labels and ImageNet weights, and a new process. Ours is the stages
+fetch_photos, preprocess, predict_pretrained and fine_tune, with an empty cache: converting the
+network for the fast engine counts. The others get the archive unpacked into folders, which counts
+as well. Accuracies are measured afterwards, on the original files.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,24 +26,23 @@ import numpy as np
 import pandas as pd
 import preprocess
 from ruamel.yaml import YAML
-from sklearn.metrics import roc_auc_score
 
 from pandacat.config.loading import load_config
 from pandacat.core.tables import read_table
 from pandacat.data import store
-from pandacat.data.sources import archive as archives
+from pandacat.data.sources.archive import index_archive
 from pandacat.evaluation.predictions import labels_and_probabilities
-from pandacat.labels import LABELS
+from pandacat.metrics.accuracy import auroc
 from pandacat.models.loading import load_classifier
 
 STAGES = ("fetch_photos", "preprocess", "predict_pretrained", "fine_tune")
-ONE_VIEW = {"crops": "center", "augmented_copies": 1}
-"""What the recipes see of a photo: its middle, and a augmented copy to train on."""
+ONE_CROP = {"crops": "center", "augmented_copies": {"count": 1}}
+"""What the recipes use of a photo: its middle, and one augmented copy to train on."""
 GOAL = 0.995
-"""Share of validation photos of pandas and cats that are told apart."""
+"""Accuracy on in-distribution validation photos, among in-distribution labels."""
 
-Answers = Mapping[str, np.ndarray]
-"""By set of photos: `(N, 3)` probabilities in the order of `LABELS`."""
+Probabilities = Mapping[str, np.ndarray]
+"""By data set: `(N, K + 1)` probabilities in the order of the labels."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,11 @@ class Run:
     seconds: float
     """To the saved model."""
     seconds_to_goal: float | None
-    answers: Answers
+    probabilities: Probabilities
 
 
 def ours(
-    archive: Path, folder: Path, sets: Mapping[str, Path], changed: Mapping[str, object]
+    archive: Path, folder: Path, datasets: Mapping[str, Path], changed: Mapping[str, Any]
 ) -> Run:
     """Run the stages in a copy of the project, as DVC runs them.
 
@@ -69,10 +68,12 @@ def ours(
         (folder / part).parent.mkdir(parents=True, exist_ok=True)
         copy(part, folder / part)
     yaml = YAML()
-    settings = yaml.load(Path("params.yaml"))
-    settings["photos"] |= {"source": "archive", "archive": str(archive)}
-    settings["predict_pretrained"] |= changed
-    yaml.dump(settings, folder / "params.yaml")
+    params = yaml.load(Path("params.yaml"))
+    params["photos"] |= {"source": "archive", "archive": str(archive)}
+    for name, value in changed.items():
+        before = params["predict_pretrained"][name]
+        params["predict_pretrained"][name] = before | value if isinstance(value, dict) else value
+    yaml.dump(params, folder / "params.yaml")
     pipeline = yaml.load(Path("dvc.yaml"))["stages"]
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -86,20 +87,22 @@ def ours(
         print(f"  {stage}: {time.time() - began:.1f} s", flush=True)
         if stage == "predict_pretrained":
             table = read_table(folder / "data/predictions/pretrained.csv")
-            labels, answers = labels_and_probabilities(table[table.split == "validation"])
-            if pair_accuracy(labels, answers) >= GOAL:
+            if (
+                closed_set_accuracy(*labels_and_probabilities(table.query("split == 'validation'")))
+                >= GOAL
+            ):
                 reached = time.time() - began
     seconds = time.time() - began
     classifier = load_classifier("fine-tuned", models=folder / "models")
-    answers_by_set = {}
-    for name, place in sets.items():
-        files = [(file.name, file.read_bytes) for file in photos_in(place)]
-        verdicts = [verdict.probabilities for verdict in classifier.predict_many(files)]
-        answers_by_set[name] = np.array(verdicts)
-    valid = pair_accuracy(labels_in(sets["validation"]), answers_by_set["validation"])
-    if reached is None and valid >= GOAL:
+    probabilities = {}
+    for dataset, photos in datasets.items():
+        files = [(file.name, file.read_bytes) for file in photos_in(photos)]
+        rows = [prediction.probabilities or {} for prediction in classifier.predict_many(files)]
+        probabilities[dataset] = pd.DataFrame(rows)[list(classifier.labels)].to_numpy()
+    labels = labels_in(datasets["validation"], classifier.labels)
+    if reached is None and closed_set_accuracy(labels, probabilities["validation"]) >= GOAL:
         reached = seconds
-    return Run(seconds, reached, answers_by_set)
+    return Run(seconds, reached, probabilities)
 
 
 def recipe(
@@ -110,7 +113,7 @@ def recipe(
     folder: Path,
     field_test: Path | None,
 ) -> Run:
-    """Unpack the archive by split and class, and run one of `recipes.py`."""
+    """Unpack the archive by split and label, and run one of `recipes.py`."""
     began = time.time()
     unpack(archive, index, folder / "photos")
     unpacking = time.time() - began
@@ -123,10 +126,11 @@ def recipe(
     subprocess.run([*map(str, command), *options], check=True)
     content = np.load(result)
     about = json.loads(str(content["about"]))
-    order = [sorted(LABELS).index(label) for label in LABELS]
-    reached = [seconds for seconds, share in about["history"] if share >= GOAL]
-    answers = {key: content[key][:, order] for key in content if key != "about"}
-    return Run(about["seconds"], min(reached, default=None), answers)
+    labels = load_config().label_names
+    columns = [sorted(labels).index(label) for label in labels]
+    reached = [seconds for seconds, accuracy in about["history"] if accuracy >= GOAL]
+    probabilities = {key: content[key][:, columns] for key in content if key != "about"}
+    return Run(about["seconds"], min(reached, default=None), probabilities)
 
 
 def unpack(archive: Path, index: pd.DataFrame, folder: Path) -> None:
@@ -139,29 +143,28 @@ def unpack(archive: Path, index: pd.DataFrame, folder: Path) -> None:
 
 
 def photos_in(folder: Path) -> list[Path]:
-    """Return the files in the folders of the classes, in the order of torchvision."""
-    return [file for label in sorted(LABELS) for file in sorted((folder / label).iterdir())]
+    """Return the files in the folders of the labels, in the order of torchvision."""
+    return [file for label in sorted(folder.iterdir()) for file in sorted(label.iterdir())]
 
 
-def labels_in(folder: Path) -> np.ndarray:
-    """Return the class of each of `photos_in`, as an index into `LABELS`."""
-    return np.array([LABELS.index(file.parent.name) for file in photos_in(folder)])
+def labels_in(folder: Path, labels: Sequence[str]) -> np.ndarray:
+    """Return the label of each of `photos_in`, as an index into `labels`."""
+    return np.array([labels.index(file.parent.name) for file in photos_in(folder)])
 
 
-def pair_accuracy(labels: np.ndarray, answers: np.ndarray) -> float:
-    """Return how often pandas and cats are told apart, their two probabilities compared."""
-    pair = [LABELS.index("panda"), LABELS.index("cat")]
-    asked = np.isin(labels, pair)
-    return float(np.mean(np.array(pair)[answers[asked][:, pair].argmax(1)] == labels[asked]))
+def closed_set_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the accuracy on in-distribution photos, among in-distribution labels."""
+    other = probabilities.shape[1] - 1
+    asked = labels < other
+    return float(np.mean(probabilities[asked, :other].argmax(axis=1) == labels[asked]))
 
 
-def judged(answers: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Return the accuracies, and the AUROC of telling pandas and cats from all others."""
-    other = LABELS.index("other")
+def metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Return both accuracies, and the AUROC of other against in-distribution photos."""
     return {
-        "panda or cat": pair_accuracy(labels, answers),
-        "panda, cat or neither": float(np.mean(answers.argmax(1) == labels)),
-        "AUROC of neither": float(roc_auc_score(labels == other, answers[:, other])),
+        "closed-set accuracy": closed_set_accuracy(labels, probabilities),
+        "accuracy": float(np.mean(probabilities.argmax(axis=1) == labels)),
+        "AUROC of other": auroc(probabilities[:, -1], labels == probabilities.shape[1] - 1).value,
     }
 
 
@@ -169,7 +172,7 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--archive", type=Path, default=measuring.ARCHIVE, help="a zip of photos")
-    parser.add_argument("--field-test", type=Path, help="a zip of photos from elsewhere")
+    parser.add_argument("--field-test", type=Path, help="a zip of photos of another source")
     parser.add_argument("--repeats", type=measuring.repeats, default=1, help="of each way")
     parser.add_argument("--epochs", type=int, default=3, help="of the plain recipe")
     options = parser.parse_args()
@@ -191,49 +194,56 @@ def main() -> None:
                 runs.setdefault(way, []).append(run(folder))
                 print(f"  {runs[way][-1].seconds:.1f} s", flush=True)
                 shutil.rmtree(folder)
-        labels = {name: labels_in(place) for name, place in photos.sets.items()}
+        names = load_config().label_names
+        labels = {dataset: labels_in(folder, names) for dataset, folder in photos.datasets.items()}
     measuring.report("fine_tune", compared(runs, labels))
 
 
 @dataclass(frozen=True)
 class Photos:
-    """What all ways get, and are judged on."""
+    """What all ways are trained and measured on."""
 
     index: pd.DataFrame
     """With the split that our pipeline makes."""
-    sets: dict[str, Path]
-    """Photos to judge on, in a folder per class: `validation`, `test` and maybe `field_test`."""
+    datasets: dict[str, Path]
+    """Photos to measure on, in a folder per label: `validation`, `test` and maybe `field_test`."""
 
 
 def prepare(archive: Path, field_test: Path | None, work: Path) -> Photos:
-    """Split the archive as our pipeline does, and lay out what the networks are judged on."""
-    preprocess.ours(archive, work / "kept")
-    index = store.read_index(work / "kept")
-    unpack(archive, index[index.split != "train"], work / "judged")
-    sets = {name: work / "judged" / name for name in ("validation", "test")}
+    """Split the archive as our pipeline does, and unpack what the networks are measured on."""
+    preprocess.ours(archive, work / "preprocessed")
+    index = store.read_index(work / "preprocessed")
+    unpack(archive, index[index.split != "train"], work / "measured")
+    datasets = {name: work / "measured" / name for name in ("validation", "test")}
     if field_test:
-        entries = archives.index_archive(field_test, load_config().photos.folders).photos
+        entries = index_archive(field_test, load_config().label_of_folder).photos
         table = pd.DataFrame([asdict(entry) for entry in entries]).assign(split="field_test")
-        unpack(field_test, table, work / "judged")
-        sets["field_test"] = work / "judged/field_test"
-    return Photos(index, sets)
+        unpack(field_test, table, work / "measured")
+        datasets["field_test"] = work / "measured/field_test"
+    return Photos(index, datasets)
 
 
 def ways(archive: Path, photos: Photos, epochs: int) -> dict[str, Callable[[Path], Run]]:
     """Return what is compared; each gets an empty folder to work in."""
-    index, sets = photos.index, photos.sets
-    elsewhere = sets.get("field_test")
+    index, datasets = photos.index, photos.datasets
+
+    def run(name: str, epochs: int) -> Callable[[Path], Run]:
+        field_test = datasets.get("field_test")
+        return lambda folder: recipe(name, epochs, archive, index, folder, field_test)
+
     found: dict[str, Callable[[Path], Run]] = {
-        "pandacat": lambda folder: ours(archive, folder, sets, {}),
-        "pandacat, one crop": lambda folder: ours(archive, folder, sets, ONE_VIEW),
-        "plain PyTorch": lambda folder: recipe("plain", epochs, archive, index, folder, elsewhere),
+        "pandacat": lambda folder: ours(archive, folder, datasets, {}),
+        "pandacat, one crop": lambda folder: ours(archive, folder, datasets, ONE_CROP),
+        "plain PyTorch": run("plain", epochs),
     }
     if importlib.util.find_spec("fastai"):
-        found["fastai"] = lambda folder: recipe("fastai", 1, archive, index, folder, elsewhere)
+        found["fastai"] = run("fastai", 1)
     return found
 
 
-def compared(runs: Mapping[str, list[Run]], labels: Answers) -> measuring.Comparison:
+def compared(
+    runs: Mapping[str, list[Run]], labels: Mapping[str, np.ndarray]
+) -> measuring.Comparison:
     """Return the comparison of all runs."""
     values = {way: [run.seconds for run in some] for way, some in runs.items()}
     medians = {way: measuring.median(seconds) for way, seconds in values.items()}
@@ -243,10 +253,8 @@ def compared(runs: Mapping[str, list[Run]], labels: Answers) -> measuring.Compar
         notes[f"{way}, seconds to {GOAL:.1%} of validation photos"] = (
             measuring.median(to_goal) if to_goal else "not reached"
         )
-        for name, classes in labels.items():
-            if name == "validation":
-                continue
-            notes[f"{way}, {name}"] = judged(some[-1].answers[name], classes)
+        for dataset in (dataset for dataset in labels if dataset != "validation"):
+            notes[f"{way}, {dataset}"] = metrics(labels[dataset], some[-1].probabilities[dataset])
     ratios = {
         f"{way} / {own}": medians[way] / medians[own]
         for own in ("pandacat", "pandacat, one crop")

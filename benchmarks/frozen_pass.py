@@ -1,4 +1,4 @@
-"""The frozen pass: ours against eager PyTorch, and against what the processor can multiply.
+"""The frozen backbone: ours against eager PyTorch, and against the processor's peak.
 
 All get the same images, 224 px a side, already in memory. The multiplications and additions of the
 network are counted by PyTorch; the peak is that of its product of two large float32 matrices.

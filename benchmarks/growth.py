@@ -1,8 +1,8 @@
-"""Growth: 1, 10 and 100 times as many photos; does time grow in step, and memory not at all?
+"""Growth: whether time is proportional to the number of photos, and memory independent of it.
 
-Small drawn photos, all different, go through preprocess, the search for near-duplicates, the frozen
-pass and predict. Each is measured in a process of its own: seconds of its work without start-up,
-and the most memory it ever held, that of its child processes included.
+Small drawn photos, all different, go through preprocess, the search for near-duplicates, feature
+extraction and predict. Each is measured in a process of its own: seconds of its work without
+start-up, and its peak memory, child processes included.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import measuring
@@ -49,7 +50,7 @@ def preprocess(folder: Path) -> Callable[[], object]:
     """Return the work of the stage."""
     from preprocess import ours
 
-    return lambda: ours(folder / "photos.zip", folder / "kept")
+    return lambda: ours(folder / "photos.zip", folder / "preprocessed")
 
 
 def duplicates(folder: Path) -> Callable[[], object]:
@@ -60,13 +61,14 @@ def duplicates(folder: Path) -> Callable[[], object]:
     from pandacat.data.duplicates import group_near_duplicates
 
     columns = ["fingerprint", "mirrored_fingerprint"]
-    index = pq.read_table(folder / "kept" / store.INDEX, columns=columns)
+    index = pq.read_table(folder / "preprocessed" / store.INDEX, columns=columns)
     both = [index[column].to_pandas() for column in columns]
     return lambda: group_near_duplicates(*both, 8)
 
 
 def frozen_pass(folder: Path) -> Callable[[], object]:
-    """Return the work of keeping the features of one crop of each photo."""
+    """Return the work of extracting the features of one crop of each photo."""
+    from pandacat.config.loading import default_config
     from pandacat.core import paths
     from pandacat.models.embed import extract_features
     from pandacat.models.loading import load_classifier
@@ -74,24 +76,26 @@ def frozen_pass(folder: Path) -> Callable[[], object]:
     classifier = load_classifier("pretrained", models=paths.MODELS)
     target = folder / "features"
     target.mkdir()
+    copies = replace(default_config().predict_pretrained.augmented_copies, count=0)
+    photos = folder / "preprocessed"
     return lambda: extract_features(
-        folder / "kept", target, classifier, crop="center", copies=0, seed=0
+        photos, target, classifier, crops="center", copies=copies, seed=0
     )
 
 
 def predict(folder: Path) -> Callable[[], object]:
-    """Return the command that writes a table of verdicts."""
+    """Return the command that writes a table of predictions."""
     from pandacat.app import cli
 
     words = ["predict", str(folder / "photos"), "--model", "pretrained"]
-    return lambda: cli.main([*words, "--output", str(folder / "verdicts.csv")])
+    return lambda: cli.main([*words, "--output", str(folder / "predictions.csv")])
 
 
 WORK = {each.__name__: each for each in (preprocess, duplicates, frozen_pass, predict)}
 
 
 def peak_mib() -> float:
-    """Return the most memory that this process, or one it started, ever held."""
+    """Return the peak memory of this process, or of one it started."""
     own, children = (
         resource.getrusage(who).ru_maxrss
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -118,9 +122,9 @@ def main() -> None:
     measuring.project()
     if options.measure:
         work, folder = options.measure
-        ready = WORK[work](Path(folder))
+        run = WORK[work](Path(folder))
         began = time.perf_counter()
-        ready()
+        run()
         seconds = time.perf_counter() - began
         print(json.dumps({"seconds": seconds, "peak_mib": peak_mib()}))
         return

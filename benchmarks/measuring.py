@@ -1,4 +1,4 @@
-"""How the comparisons measure: ways taken in turn, medians, ratios; a table, JSON and a plot."""
+"""How the benchmarks measure: ways in turn, medians, ratios; a table, JSON and a plot."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
 PLOT = FOLDER / "results.png"
 ARCHIVE = Path("data/raw/photos.zip")
-"""What the pipeline fetched: the drawn sample, or real photos where the user has them."""
+"""What the pipeline fetched: the drawn sample by default."""
 
 
 def run(main: Callable[[], None]) -> None:
@@ -80,9 +80,9 @@ def median(values: Sequence[float]) -> float:
 
 
 def in_turn(ways: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Return the seconds that each way took: first, second, ..., and all again, `repeats` times.
+    """Return the seconds that each way took: first, second, …, and all again, `repeats` times.
 
-    So whatever else the machine does falls on all of them alike.
+    So other load on the machine affects all of them alike.
     """
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for repeat in range(repeats):
@@ -105,7 +105,7 @@ def ratio(values: Mapping[str, Sequence[float]], way: str, other: str) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """Return what there is to say of this machine: cores, GPU, versions; no names or paths."""
+    """Return cores, GPU and versions of this machine; no names or paths."""
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
@@ -119,7 +119,7 @@ def machine() -> dict[str, Any]:
 
 
 def report(name: str, comparison: Comparison) -> None:
-    """Print the table; put the comparison into `results.json` and draw all of these again."""
+    """Print the table, put the comparison into `results.json`, and draw all of that file."""
     print(f"\n{comparison.table()}\n", flush=True)
     results = _earlier_results()
     results["machine"] = machine()

@@ -2,8 +2,8 @@
 
 The example: two convolutions of 32 and 64 channels, dropout, Adadelta from 1.0, which falls by 0.7
 an epoch, 14 epochs in batches of 64, each digit made a picture, then a tensor, then normalized, as
-torchvision's data set does. By default one of its epochs is measured and multiplied; an epoch is
-like the other. Ours is measured whole: a new process, augmentation, tests, saving.
+torchvision's data set does. By default one of its epochs is measured and multiplied; epochs take
+equally long. Ours is measured whole: a new process, augmentation, tests, saving.
 """
 
 import argparse
@@ -49,10 +49,10 @@ def example_network() -> nn.Module:
 
 
 class Digits(torch.utils.data.Dataset[tuple[Tensor, int]]):
-    """The digits of a split, as `torchvision.datasets.MNIST` hands them to the example."""
+    """The digits of a split, as `torchvision.datasets.MNIST` gives them to the example."""
 
     def __init__(self, split: str) -> None:
-        """Read the digits; what becomes of each is done when it is asked for."""
+        """Read the digits; each is transformed when it is requested."""
         images, classes = read_digits(paths.MNIST, split=split)
         self.images, self.classes = torch.from_numpy(images), torch.from_numpy(classes)
         steps = [transforms.ToTensor(), transforms.Normalize((MEAN,), (STD,))]
@@ -78,18 +78,18 @@ def example(epochs: int) -> tuple[float, float]:
     for _ in range(epochs):
         recipes.train_epoch(model, batches, optimizer)
         schedule.step()
-        right = accuracy(model)
-    return (time.perf_counter() - began) / epochs, right
+        test_accuracy = accuracy(model)
+    return (time.perf_counter() - began) / epochs, test_accuracy
 
 
 @torch.inference_mode()
 def accuracy(model: nn.Module) -> float:
-    """Return the share of test digits that are read right."""
+    """Return the accuracy on the test digits."""
     model.eval()
     data = Digits("test")
     batches = torch.utils.data.DataLoader(data, batch_size=1000)
-    right = [int((model(images).argmax(1) == classes).sum()) for images, classes in batches]
-    return sum(right) / len(data)
+    correct = [int((model(images).argmax(1) == classes).sum()) for images, classes in batches]
+    return sum(correct) / len(data)
 
 
 def ours(folder: Path) -> tuple[float, float]:
@@ -114,7 +114,7 @@ def main() -> None:
     measuring.require(paths.MNIST, "run `dvc repro fetch_mnist`.")
     with tempfile.TemporaryDirectory() as folder:
         our_seconds, our_accuracy = ours(Path(folder))
-    epoch_seconds, right = example(options.example_epochs)
+    epoch_seconds, example_accuracy = example(options.example_epochs)
     seconds = {"pandacat": [our_seconds], "PyTorch's example": [EXAMPLE_EPOCHS * epoch_seconds]}
     measured = f"{options.example_epochs} of its {EXAMPLE_EPOCHS} epochs"
     comparison = measuring.Comparison(
@@ -124,7 +124,7 @@ def main() -> None:
         {"PyTorch's example / pandacat": seconds["PyTorch's example"][0] / our_seconds},
         {
             "test accuracy, pandacat": our_accuracy,
-            f"test accuracy, PyTorch's example after {measured}": right,
+            f"test accuracy, PyTorch's example after {measured}": example_accuracy,
             "PyTorch's example": f"{measured} measured, {epoch_seconds:.1f} s each",
         },
     )

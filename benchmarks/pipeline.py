@@ -1,8 +1,8 @@
 """The whole pipeline: time by stage, how much of it is the stages' own work, and a second run.
 
 Everything is run by DVC in a fresh clone of the project, as a user runs it. Work is what a stage
-does after its imports and before MLflow is told, as MLflow has recorded it; the rest is DVC, Python
-and MLflow.
+does between its imports and the delivery to MLflow, by the seconds that MLflow has recorded; the
+rest is DVC, Python and MLflow.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """Preprocess: ours against Pillow one by one, torchvision's ImageFolder, and decoding alone.
 
-Ours verifies, turns upright, shrinks, hashes, fingerprints, encodes, groups, splits and writes.
-Pillow one by one decodes, shrinks and saves. torchvision's way decodes, shrinks and crops, in each
-epoch again. The ceiling is the fastest decoder there is, in processes that do nothing else and are
-already running. All get the same photos; start-up and imports are not counted.
+Ours verifies, applies the orientation, shrinks, hashes, encodes, groups, splits and writes. Pillow
+one by one decodes, shrinks and saves. torchvision decodes, shrinks and crops, again in each epoch.
+The ceiling is the fastest installed decoder in processes that do nothing else and already run. All
+get the same photos; start-up and imports are not counted.
 """
 
 import argparse
@@ -26,27 +26,19 @@ from pandacat.core import paths
 from pandacat.core.parallel import core_count
 from pandacat.data.preprocess import preprocess, read_exclusions
 from pandacat.data.provenance import Provenance
-from pandacat.data.sources import archive as archives
+from pandacat.data.sources.archive import index_archive
 
 UNKNOWN = Provenance("benchmark", "archive", "", "", "", drawn=False, sha256="")
 
 
 def ours(archive: Path, target: Path) -> None:
     """Run the stage's work."""
-    settings = load_config()
     exclusions = read_exclusions(paths.EXCLUSIONS)
-    preprocess(
-        archive,
-        UNKNOWN,
-        target,
-        settings.photos.folders,
-        settings.preprocess,
-        exclusions=exclusions,
-    )
+    preprocess(archive, UNKNOWN, target, load_config(), exclusions=exclusions)
 
 
 def one_by_one(archive: Path, target: Path, side_px: int, quality: int) -> None:
-    """Decode, turn upright, shrink and save each photo with Pillow, in a loop."""
+    """Decode, orient, shrink and save each photo with Pillow, in a loop."""
     target.mkdir()
     with zipfile.ZipFile(archive) as zipped:
         for place, name in enumerate(photo_names(archive)):
@@ -71,9 +63,7 @@ def image_folder(folder: Path) -> None:
 
 def photo_names(archive: Path) -> list[str]:
     """Return the names of the labeled photos."""
-    return [
-        entry.name for entry in archives.index_archive(archive, load_config().photos.folders).photos
-    ]
+    return [entry.name for entry in index_archive(archive, load_config().label_of_folder).photos]
 
 
 def decoders() -> dict[str, Callable[[bytes], object]]:
@@ -129,7 +119,7 @@ def main() -> None:
     options = parser.parse_args()
     measuring.project()
     archive = measuring.require(options.archive, "run `dvc repro fetch_photos`, or say --archive.")
-    settings = load_config().preprocess
+    spec = load_config().preprocess
     names = photo_names(archive)
     workers = core_count()
     parts = [range(start, min(start + 16, len(names))) for start in range(0, len(names), 16)]
@@ -155,7 +145,7 @@ def main() -> None:
             {
                 "pandacat": lambda: ours(archive, next(fresh)),
                 "Pillow, one by one": lambda: one_by_one(
-                    archive, next(fresh), settings.image_px, settings.jpeg_quality
+                    archive, next(fresh), spec.image_px, spec.jpeg_quality
                 ),
                 "torchvision ImageFolder, an epoch": lambda: image_folder(top),
                 **ceilings,

@@ -1,10 +1,10 @@
-"""What one would otherwise do: PyTorch's transfer-learning recipe, and fastai's `fine_tune`.
+"""The usual alternatives: PyTorch's transfer-learning recipe, and fastai's `fine_tune`.
 
 Each starts from the same ImageNet weights and trains the whole network on a folder of photos:
 
     python benchmarks/recipes.py plain FOLDER RESULT.npz
 
-FOLDER has `train`, `validation` and any others, each with a folder per class. When the network is
+FOLDER has `train`, `validation` and any others, each with a folder per label. When the network is
 trained and saved, its probabilities for the other folders are written to RESULT.npz, which is not
 counted.
 """
@@ -23,11 +23,12 @@ from torch import nn
 from torchvision import datasets, transforms
 
 from pandacat.core.parallel import core_count
+from pandacat.labels import OTHER
 from pandacat.models import pretrained
 
 SIZE_PX = 224
 Milestone = tuple[float, float]
-"""Seconds since the start, and the share of validation photos that are right."""
+"""Seconds since the start, and the accuracy on the validation photos."""
 
 
 def network(classes: int) -> nn.Module:
@@ -44,12 +45,14 @@ def normalize(image: torch.Tensor) -> torch.Tensor:
 MIDDLE = transforms.Compose(
     [transforms.Resize(256), transforms.CenterCrop(SIZE_PX), transforms.ToTensor(), normalize]
 )
-"""How both recipes look at a photo when they validate."""
+"""How both recipes preprocess a photo when they validate."""
 
 
-def loader(folder: Path, look: Callable[[Any], torch.Tensor], *, batch: int, shuffle: bool) -> Any:
-    """Return batches of images and classes, decoded anew in each epoch."""
-    data = datasets.ImageFolder(folder, look)
+def loader(
+    folder: Path, transform: Callable[[Any], torch.Tensor], *, batch: int, shuffle: bool
+) -> Any:
+    """Return batches of images and classes, decoded again in each epoch."""
+    data = datasets.ImageFolder(folder, transform)
     return torch.utils.data.DataLoader(data, batch, shuffle, num_workers=core_count())
 
 
@@ -62,13 +65,13 @@ def probabilities(model: nn.Module, folder: Path) -> np.ndarray:
 
 
 def accuracy(model: nn.Module, folder: Path) -> float:
-    """Return how often the network is right about panda or cat, where it is one of these."""
+    """Return the accuracy on in-distribution photos, among in-distribution labels."""
     data = datasets.ImageFolder(folder)
-    pair = [data.class_to_idx[name] for name in ("panda", "cat")]
-    classes = np.array(data.targets)
-    asked = np.isin(classes, pair)
-    answers = probabilities(model, folder)[asked][:, pair].argmax(1)
-    return float(np.mean(np.array(pair)[answers] == classes[asked]))
+    columns = [column for name, column in data.class_to_idx.items() if name != OTHER]
+    labels = np.array(data.targets)
+    asked = np.isin(labels, columns)
+    predicted = np.array(columns)[probabilities(model, folder)[asked][:, columns].argmax(1)]
+    return float(np.mean(predicted == labels[asked]))
 
 
 def train_epoch(model: nn.Module, batches: Any, optimizer: torch.optim.Optimizer) -> None:
@@ -83,8 +86,8 @@ def train_epoch(model: nn.Module, batches: Any, optimizer: torch.optim.Optimizer
 def plain(
     folder: Path, epochs: int, clock: Callable[[], float]
 ) -> tuple[nn.Module, list[Milestone]]:
-    """Train as in PyTorch's transfer-learning tutorial; keep the epoch that validates best."""
-    change = transforms.Compose(
+    """Train as in PyTorch's transfer-learning tutorial; return the epoch that validates best."""
+    augment = transforms.Compose(
         [
             transforms.RandomResizedCrop(SIZE_PX),
             transforms.RandomHorizontalFlip(),
@@ -92,7 +95,7 @@ def plain(
             normalize,
         ]
     )
-    batches = loader(folder / "train", change, batch=4, shuffle=True)
+    batches = loader(folder / "train", augment, batch=4, shuffle=True)
     model = network(len(batches.dataset.classes))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=7, gamma=0.1)
@@ -146,7 +149,7 @@ RECIPES = {"plain": plain, "fastai": fastai}
 
 
 def main() -> None:
-    """Train, save, and judge."""
+    """Train, save, and predict."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", choices=RECIPES)
     parser.add_argument("folder", type=Path)
@@ -162,13 +165,13 @@ def main() -> None:
     model, history = RECIPES[options.recipe](options.folder, options.epochs, clock)
     torch.save(model.state_dict(), options.result.with_suffix(".pt"))
     seconds = clock()
-    judged = {
-        place.name: probabilities(model, place)
-        for place in sorted(options.folder.iterdir())
-        if place.name not in ("train", "validation")
+    predictions = {
+        dataset.name: probabilities(model, dataset)
+        for dataset in sorted(options.folder.iterdir())
+        if dataset.name not in ("train", "validation")
     }
     about = json.dumps({"seconds": seconds, "history": history})
-    np.savez(options.result, about=np.array(about), **judged)
+    np.savez(options.result, about=np.array(about), **predictions)
 
 
 if __name__ == "__main__":

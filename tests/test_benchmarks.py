@@ -1,4 +1,4 @@
-"""What the benchmarks make of the seconds they measure."""
+"""The benchmarks: how seconds become ratios, and scores of their own."""
 
 import argparse
 import json
@@ -9,8 +9,10 @@ import fine_tune
 import growth
 import measuring
 import numpy as np
+import open_set
 import pytest
 from conftest import ROOT
+from sklearn.metrics import roc_auc_score
 
 from pandacat.core.errors import PandacatError
 
@@ -63,21 +65,65 @@ def test_repeats_are_at_least_one(text: str) -> None:
     assert measuring.repeats("3") == 3
 
 
-def test_growth_is_told_relative_to_the_smallest_run() -> None:
+def test_growth_is_relative_to_the_smallest_run() -> None:
     runs = {10: {"seconds": 1.0, "peak_mib": 100.0}, 100: {"seconds": 8.0, "peak_mib": 130.0}}
     assert "| predict | 100 | 8.00 | 12 | 130 | 1.30 |" in growth.table({"predict": runs})
 
 
-def test_pandas_and_cats_are_judged_by_their_own_two_probabilities() -> None:
-    answers = np.array([[0.3, 0.1, 0.6], [0.2, 0.3, 0.5], [0.4, 0.3, 0.3], [0.1, 0.1, 0.8]])
+def test_accuracy_with_and_without_other() -> None:
+    probabilities = np.array([[0.3, 0.1, 0.6], [0.2, 0.3, 0.5], [0.4, 0.3, 0.3], [0.1, 0.1, 0.8]])
     labels = np.array([0, 1, 1, 2])
-    assert fine_tune.pair_accuracy(labels, answers) == pytest.approx(2 / 3)
-    assert fine_tune.judged(answers, labels)["panda, cat or neither"] == 0.25
-    assert fine_tune.judged(answers, labels)["AUROC of neither"] == 1.0
+    measured = fine_tune.metrics(labels, probabilities)
+    assert measured["closed-set accuracy"] == pytest.approx(2 / 3)
+    assert measured["accuracy"] == 0.25
+    assert measured["AUROC of other"] == 1.0
+
+
+def test_energy_is_log_sum_exp() -> None:
+    assert open_set.energy(np.log([[1.0, 2.0, 5.0]])) == pytest.approx(np.log([8.0]))
+
+
+def test_mahalanobis_counts_distance_in_units_of_spread() -> None:
+    training = np.random.default_rng(0).normal(size=(4000, 2)) * [1, 10]
+    features = np.array([[0.0, 10.0], [3.0, 0.0]])
+
+    scores = open_set.mahalanobis(
+        features, open_set.TrainingFeatures(training, np.zeros(4000, int))
+    )
+
+    assert scores[0] > scores[1]
+
+
+def test_every_score_separates_in_distribution_photos_from_others() -> None:
+    rng = np.random.default_rng(0)
+    centers = 4 * np.eye(5)
+    kind = np.repeat([0, 1, 2], 100)
+    features = centers[kind] + 0.5 * rng.normal(size=(300, 5))
+    labels = np.repeat([0, 1], 50)
+    training = open_set.TrainingFeatures(centers[labels] + 0.5 * rng.normal(size=(100, 5)), labels)
+
+    scores = open_set.open_set_scores(3 * features, features, training, ((0,), (1,)))
+
+    assert len(scores) == 6
+    for name in set(scores) - {"energy"}:
+        assert roc_auc_score(kind < 2, scores[name]) > 0.95, name
+
+
+def test_scores_are_compared_for_the_center_and_for_all_crops() -> None:
+    in_distribution = np.arange(60) % 3 < 2
+    scores = in_distribution[:, None] + 0.1 * np.random.default_rng(0).normal(size=(60, 5))
+
+    table = open_set.compare({"some": scores, "none": 0 * scores}, in_distribution)
+
+    assert set(table.crops) == {"center", "mean", "maximum"}
+    assert not table.duplicated(["score", "crops"]).any()
+    assert (table.loc[table.score == "some", "auroc"] == 1).all()
+    assert (table.loc[table.score == "none", "auroc"] == 0.5).all()
+    assert (table.auroc_low <= table.auroc).all()
 
 
 @pytest.mark.parametrize(
-    "name", ["fine_tune", "frozen_pass", "growth", "mnist", "pipeline", "preprocess", "recipes"]
+    "name", sorted({path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {"measuring"})
 )
 def test_every_benchmark_explains_itself(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
