@@ -56,7 +56,7 @@ def test_all_stages_follow_the_labels(run: tuple[dict[str, Any], Path]) -> None:
     assert {row["label"] for row in rows} == set(names)
     assert list(load_model(folder / "models/fine-tuned").description.labels) == names
     for page in ("reports/report.html", "reports/model_card.md", "reports/audit.md"):
-        text = re.sub("base64,[^\"]*", "", (folder / page).read_text()).lower()
+        text = re.sub('base64,[^"]*', "", (folder / page).read_text()).lower()
         assert all(name in text for name in labels)
         assert "panda" not in text.replace("pandacat", "")
 
