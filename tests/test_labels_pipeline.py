@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, write_digits, write_params
+from conftest import write_digits, write_params
 from dvc_stages import declared_stages, run_stage
 
 from pandacat.models.saved import load_model
@@ -79,10 +79,3 @@ def test_a_label_that_imagenet_lacks_has_a_row_of_its_own(
     for name in ("pretrained", "linear-probe", "fine-tuned"):
         model = load_model(folder / "models" / name)
         assert len(model.tensors["head.weight"]) == 1000 + missing
-
-
-def test_the_sources_of_the_project_name_no_default_label_in_pages_and_plots() -> None:
-    room = ROOT / "src/pandacat/report"
-    for path in [*room.rglob("*.py"), *(room / "templates").iterdir()]:
-        words = path.read_text(encoding="utf-8").lower().replace("pandacat", "")
-        assert "panda" not in words, path
