@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
+from pandacat.labels import listed
 from pandacat.metrics.arrays import FloatArray, IntArray
 from pandacat.metrics.neighbors import neighbor_similarity, unit_length
 
@@ -57,10 +58,11 @@ def rank_label_issues(
     margin = probabilities[photos, labels] - rivals.max(axis=1)
     unlikeness = _unlikeness(features, labels, groups)
     margin_rank, unlikeness_rank = _ranks(margin), _ranks(-unlikeness)
+    words = [listed([name]) for name in names]
     reasons = [
-        f"labeled {names[label]}, but {names[rival]} is {'likelier' if exceeds else 'close'}"
+        f"labeled {words[label]}, but {words[rival]} is {'likelier' if exceeds else 'close'}"
         if by_doubt
-        else f"unlike other photos labeled {names[label]}"
+        else f"unlike other photos labeled {words[label]}"
         for label, rival, exceeds, by_doubt in zip(
             labels, rivals.argmax(axis=1), margin < 0, margin_rank <= unlikeness_rank, strict=True
         )

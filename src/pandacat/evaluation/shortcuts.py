@@ -19,6 +19,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.tree import DecisionTreeClassifier
 
+from pandacat.labels import listed
 from pandacat.metrics.arrays import FloatArray, IntArray, PixelArray
 from pandacat.metrics.intervals import LEVEL, Interval, wilson
 
@@ -191,8 +192,8 @@ def _sentence(finding: Finding) -> str:
     )
     value, low = (f"{100 * share:.1f} %" for share in (accuracy.value, accuracy.low))
     return (
-        f"{subject} {finding.first} from {finding.second} in {value} of photos not learned from "
-        f"(at least {low}; chance is 50 %). {advice}"
+        f"{subject} {listed([finding.first])} from {listed([finding.second])} in {value} of photos "
+        f"not learned from (at least {low}; chance is 50 %). {advice}"
     )
 
 

@@ -1,4 +1,4 @@
-"""What the stages of one run left, as the report and the model card tell it."""
+"""The results of one run of the pipeline, from which its report and model card are made."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ METRICS = ("preprocess", "audit", "train_scratch_mnist", "fine_tune", "evaluate"
 
 @dataclass(frozen=True)
 class Results:
-    """What the stages of one run left."""
+    """The results of one run of the pipeline."""
 
     origin: Provenance
     settings: FineTuneParams
@@ -51,7 +51,7 @@ class Results:
 
 
 def read_results(settings: FineTuneParams) -> Results:
-    """Return what the stages left in the current folder; `dvc.yaml` lists these files."""
+    """Return the results in the current folder; `dvc.yaml` lists the files."""
     metrics = {name: read_json(paths.METRICS / f"{name}.json") for name in METRICS}
     audit = paths.PLOTS / "audit"
     quarantine = paths.PHOTOS / "quarantine.csv"

@@ -73,7 +73,7 @@ def limits(results: Results) -> list[str]:
     if "field_test" not in results.fine_tuned:
         sentences.append(
             "It has not been measured on photos from other sources. Other cameras, places and file "
-            "formats can cost any network much accuracy: measure it on your own photos first "
+            "formats can reduce the accuracy of any network: measure it on your own photos first "
             "(`evaluate.field_test`)."
         )
     sentences += [

@@ -53,7 +53,7 @@ def reliability(canvas: Canvas, predictions: pd.DataFrame, metrics: Metrics) -> 
 def risk_coverage(canvas: Canvas, predictions: pd.DataFrame) -> None:
     """Draw `risk_coverage`: how many predictions are wrong when only the surest are made."""
     networks = tables.by_network(predictions)
-    with canvas.figure("risk_coverage", "Fewer mistakes by abstaining if unsure", 4.2) as drawing:
+    with canvas.figure("risk_coverage", "Fewer mistakes by abstaining when unsure", 4.2) as drawing:
         axes = drawing.subplots()
         for network, (color, _, _) in network_styles(networks).items():
             confidences, correct = _confidences(networks[network])

@@ -42,7 +42,7 @@ def feature_maps(
 
     Of each stage, maps `(C, H, W)` without negative values, the strongest are shown.
     """
-    title, height = "A picture on its way through the network", 0.45 + 1.02 * len(stages)
+    title, height = "Feature maps, from picture to prediction", 0.45 + 1.02 * len(stages)
     with canvas.figure("maps", title, height) as drawing:
         grid = drawing.add_gridspec(len(stages), 3, width_ratios=(1.5, 6.2, 1.3))
         source = drawing.add_subplot(grid[:, 0])

@@ -99,14 +99,14 @@ def open_set_scores(canvas: Canvas, predictions: pd.DataFrame, metrics: Metrics)
         for axes, (network, rows) in zip(column, networks.items(), strict=True):
             labels, probabilities = labels_and_probabilities(rows)
             scores, positive = in_distribution_score(probabilities), labels < len(known)
-            _histogram(axes, scores[positive], style.LABEL_COLORS[1], listed(known))
+            _histogram(axes, scores[positive], style.LABEL_COLORS[1], "in-distribution")
             _histogram(axes, scores[~positive], style.OTHER_COLOR, "other")
             title = network_name(network)
             if "open_set" in metrics[network]:
                 threshold = threshold_at_recall(scores[positive])
                 axes.axvline(_log_odds(threshold), color=style.INK, linewidth=1, linestyle="--")
                 accepted = percent(metrics[network]["open_set"]["false_positive_rate"]["value"])
-                title += f": {accepted} of other accepted where 95 % of {listed(known, 'and')} are"
+                title += f": FPR {accepted} at 95 % TPR"
             axes.set_title(title)
             style.in_percent(axes.yaxis)
         drawing.legend(*column[0].get_legend_handles_labels(), loc="upper right", ncols=2)

@@ -161,14 +161,14 @@ def _short(name: str) -> str:
 
 
 def grad_cam(canvas: Canvas, predictions: pd.DataFrame, load: Load, heat_of: HeatOf) -> None:
-    """Draw `grad_cam`: photos and, beneath each, what in it speaks for the prediction."""
+    """Draw `grad_cam`: photos and, beneath each, the evidence for its prediction."""
     chosen = correct_and_wrong(predictions, GRAD_CAMS_SHOWN)
     images = load(chosen.path)
     correct = is_correct(chosen)
     blocks = {"correct": chosen[correct], "wrong": chosen[~correct]}
     blocks = {name: rows for name, rows in blocks.items() if len(rows)}
     across = max(4, *map(len, blocks.values()))
-    title = f"Grad-CAM, {network_name(chosen.network.iloc[0])}: what speaks for the predictions"
+    title = f"Grad-CAM, {network_name(chosen.network.iloc[0])}: evidence for the predictions"
     height = 0.55 + len(blocks) * (2 * (WIDTH - 0.4) / across + 0.1)
     with canvas.figure("grad_cam", title, height) as drawing:
         grid = drawing.subplots(2 * len(blocks), across)

@@ -1,4 +1,4 @@
-"""What gives the label away besides the animal."""
+"""What predicts the label besides the animal."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -15,7 +15,7 @@ from pandacat.report.plots.style import FAINT, INK, PALE, WRONG, Canvas
 def shortcuts(canvas: Canvas, findings: Sequence[Finding], labels: Sequence[str]) -> None:
     """Draw `shortcuts`: how well each property of the files separates two labels, best first.
 
-    Bars start at chance; whiskers are joint 95 % intervals; what surely separates is colored.
+    Bars start at chance; whiskers are joint 95 % intervals, and those above `NOTABLE` are marked.
     Pairs of labels without findings are left out.
     """
     properties = list(dict.fromkeys(finding.property for finding in findings))
@@ -40,5 +40,5 @@ def shortcuts(canvas: Canvas, findings: Sequence[Finding], labels: Sequence[str]
             axes.spines["left"].set_visible(False)
             style.in_percent(axes.xaxis)
         if panels:
-            warned = Patch(color=WRONG, label=f"surely above {percent(NOTABLE, 0)}")
+            warned = Patch(color=WRONG, label=f"interval above {percent(NOTABLE, 0)}")
             panels[0].figure.legend(handles=[warned], loc="upper right")
