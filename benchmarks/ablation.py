@@ -139,8 +139,8 @@ def heads(
         "seen_class_scale 100": (dataset, replace(params, seen_class_scale=100.0)),
         **{f"l2_sp {l2_sp:g}": (dataset, replace(params, l2_sp=l2_sp)) for l2_sp in (1, 0.01, 0)},
     }
-    for name, (some, settings) in changed.items():
-        yield name, *trained(some, settings)
+    for name, (some, with_changes) in changed.items():
+        yield name, *trained(some, with_changes)
 
 
 def corrupted_photos(classifier: Classifier, count: int) -> Photos:

@@ -179,7 +179,7 @@ def main() -> None:
     archive = measuring.require(options.archive, "run `dvc repro fetch_photos`, or say --archive.")
     archive, field_test = archive.resolve(), options.field_test
     if field_test:
-        field_test = measuring.require(field_test, "look at --field-test.").resolve()
+        field_test = measuring.require(field_test, "check --field-test.").resolve()
     measuring.project()
 
     runs: dict[str, list[Run]] = {}
@@ -231,14 +231,14 @@ def ways(archive: Path, photos: Photos, epochs: int) -> dict[str, Callable[[Path
         field_test = datasets.get("field_test")
         return lambda folder: recipe(name, epochs, archive, index, folder, field_test)
 
-    found: dict[str, Callable[[Path], Run]] = {
+    compared_ways: dict[str, Callable[[Path], Run]] = {
         "pandacat": lambda folder: ours(archive, folder, datasets, {}),
         "pandacat, one crop": lambda folder: ours(archive, folder, datasets, ONE_CROP),
         "plain PyTorch": run("plain", epochs),
     }
     if importlib.util.find_spec("fastai"):
-        found["fastai"] = run("fastai", 1)
-    return found
+        compared_ways["fastai"] = run("fastai", 1)
+    return compared_ways
 
 
 def compared(

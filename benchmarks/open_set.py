@@ -1,7 +1,7 @@
-"""Open-set scores: six ways to tell in-distribution photos from others by the fine-tuned network.
+"""Open-set scores: six ways to separate in-distribution photos from others.
 
-Reads what `dvc repro evaluate` left: the model, the stored features and the photos. Scores may use
-the center crops of in-distribution training photos. Those of a photo's crops become one: of the
+Computed from what `dvc repro evaluate` left: the fine-tuned model, features and photos. Scores may
+use the center crops of in-distribution training photos. Those of a photo's crops become one: of the
 center alone, their mean, or their maximum. The pipeline uses `largest_probability` (of the pooled
 crops).
 """
@@ -130,11 +130,11 @@ def main() -> None:
     classifier, stored = Classifier(model), read_features(paths.FEATURES)
     index = store.read_index(paths.PHOTOS)
     labels = store.split_labels(index, "train", classifier.labels)
-    known = labels < len(classifier.labels) - 1
+    in_distribution = labels < len(classifier.labels) - 1
     centers = split_features(
         "train", classifier, crops="center", photo_folder=paths.PHOTOS, stored=stored
     )
-    training = TrainingFeatures(centers[known, 0], labels[known])
+    training = TrainingFeatures(centers[in_distribution, 0], labels[in_distribution])
     classifiers = {OURS: classifier}
     datasets = {
         "test": extract_split(classifiers, "test", photo_folder=paths.PHOTOS, stored=stored)

@@ -22,9 +22,9 @@ def clone(folder: Path, archive: Path | None) -> dict[str, str]:
     subprocess.run(["git", "clone", "--quiet", ".", folder], check=True)
     if archive:
         yaml = YAML()
-        settings = yaml.load(folder / "params.yaml")
-        settings["photos"] |= {"source": "archive", "archive": str(archive)}
-        yaml.dump(settings, folder / "params.yaml")
+        params = yaml.load(folder / "params.yaml")
+        params["photos"] |= {"source": "archive", "archive": str(archive)}
+        yaml.dump(params, folder / "params.yaml")
     programs = Path(sys.executable).parent
     environment = os.environ | {
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",

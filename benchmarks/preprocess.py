@@ -76,7 +76,7 @@ def decoders() -> dict[str, Callable[[bytes], object]]:
     def torchvision(data: bytes) -> object:
         return decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB)
 
-    found: dict[str, Callable[[bytes], object]] = {
+    installed: dict[str, Callable[[bytes], object]] = {
         "Pillow": lambda data: Image.open(io.BytesIO(data)).convert("RGB"),
         "torchvision": torchvision,
     }
@@ -84,12 +84,12 @@ def decoders() -> dict[str, Callable[[bytes], object]]:
         import cv2
 
         cv2.setNumThreads(1)
-        found["OpenCV"] = lambda data: cv2.imdecode(np.frombuffer(data, np.uint8), 1)
+        installed["OpenCV"] = lambda data: cv2.imdecode(np.frombuffer(data, np.uint8), 1)
     if importlib.util.find_spec("simplejpeg"):
         import simplejpeg
 
-        found["simplejpeg"] = simplejpeg.decode_jpeg
-    return found
+        installed["simplejpeg"] = simplejpeg.decode_jpeg
+    return installed
 
 
 _worker: dict[str, Any] = {}

@@ -24,9 +24,7 @@ def main() -> None:
         classifiers = load_networks(paths.MODELS)
         unperturbed = read_table(paths.PREDICTIONS / "test.csv")
         corrupted = predict_corrupted(classifiers, paths.PHOTOS, params)
-        recompressed = predict_recompressed(
-            classifiers, paths.ARCHIVE, paths.PHOTOS, config.preprocess.image_spec, params
-        )
+        recompressed = predict_recompressed(classifiers, paths.ARCHIVE, paths.PHOTOS, config)
         write_table(paths.PREDICTIONS / "corrupted.csv", corrupted)
         write_table(paths.PREDICTIONS / "recompressed.csv", recompressed)
 

@@ -139,7 +139,9 @@ def test_in_a_copy_with_one_class_at_low_quality_that_is_ranked_first_and_warned
     assert best.property == "quantization"
     assert "cat" in (best.first, best.second)
     assert best.balanced_accuracy.value == 1
-    assert result.warnings[0].startswith("One number about the file, its JPEG quantization, tells")
+    assert result.warnings[0].startswith(
+        "One number about the file, its JPEG quantization, distinguishes"
+    )
     assert result.warnings[0].endswith("A network can learn this instead of the animal.")
     assert f"- **{result.warnings[0]}**" in audit_page(result, "a trap")
 
@@ -175,7 +177,7 @@ def test_the_tables_hold_every_finding(result: Audit, tmp_path: Path) -> None:
 
 def test_the_page_says_it_in_words(result: Audit) -> None:
     page = audit_page(result, "noise")
-    assert "One number about the file, its JPEG quantization, tells panda from cat" in page
+    assert "One number about the file, its JPEG quantization, distinguishes panda from cat" in page
     assert "cat/007.jpg" in page
 
 

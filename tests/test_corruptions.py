@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pandacat.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt, recompress
+from pandacat.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -66,13 +66,6 @@ def test_the_small_photo_lies_whole_inside_its_scene(severity, share):
 
     red = (scene[..., 0] > 200) & (scene[..., 1] < 120)
     assert red.sum() == pytest.approx(80 * 100 * share**2, rel=0.1)
-
-
-def test_recompressing_at_low_quality_loses_detail(photo):
-    def loss(quality):
-        return np.abs(recompress(photo, quality).astype(float) - photo).mean()
-
-    assert loss(10) > loss(50) > loss(95) > 0
 
 
 @pytest.mark.parametrize(("name", "severity"), [("rust", 1), ("fog", 0), ("fog", 6)])

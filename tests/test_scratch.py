@@ -84,14 +84,17 @@ def bar_data() -> Dataset:
 
 
 def test_each_stage_halves_the_sides() -> None:
-    maps = pictures()
-    network = scratch.build(SPEC, seed=1)
-    shapes = []
-    for stage in network.stages:
-        maps = stage(maps)
-        shapes.append(tuple(maps.shape))
-    assert shapes == [(4, 4, 8, 8), (4, 6, 4, 4)]
-    assert network(pictures()).shape == (4, 3)
+    maps = scratch.build(SPEC, seed=1).stage_maps(pictures())
+    assert [tuple(of_stage.shape) for of_stage in maps] == [(4, 4, 8, 8), (4, 6, 4, 4)]
+    assert all((of_stage >= 0).all() for of_stage in maps)
+
+
+def test_the_maps_of_the_last_stage_lead_to_the_logits() -> None:
+    network = scratch.build(SPEC, seed=1).eval()
+    logits = network(pictures())
+    assert logits.shape == (4, 3)
+    features = network.stage_maps(pictures())[-1].mean(dim=(2, 3))
+    torch.testing.assert_close(network.head(features), logits)
 
 
 def test_backpropagation_agrees_with_what_a_small_step_does() -> None:

@@ -50,7 +50,7 @@ def test_a_planted_shortcut_comes_first_and_is_warned_of_in_plain_words(fair_tab
     assert (worst.property, worst.first, worst.second) == ("quantization", "panda", "cat")
     assert worst.balanced_accuracy.low > 0.9
     assert (
-        "One number about the file, its JPEG quantization, tells panda from cat in 99"
+        "One number about the file, its JPEG quantization, distinguishes panda from cat in 99"
         in (warnings(findings)[0])
     )
 

@@ -22,7 +22,6 @@ from pandacat.evaluation import shortcuts
 from pandacat.evaluation.label_issues import rank_label_issues
 from pandacat.evaluation.predictions import label_names, labels_and_probabilities
 from pandacat.evaluation.shortcuts import Finding
-from pandacat.metrics.arrays import IntArray
 
 
 @dataclass(frozen=True)
@@ -52,11 +51,10 @@ class Audit:
     def metrics(self) -> dict[str, Any]:
         """Return counts and the strongest shortcuts, for JSON; `write_tables` writes the rest."""
         findings = {"original": self.original, "preprocessed": self.preprocessed}
+        strongest = {name: some[0].balanced_accuracy for name, some in findings.items() if some}
         return {
             "warnings": len(self.warnings),
-            "strongest_shortcut": {
-                name: asdict(some[0].balanced_accuracy) for name, some in findings.items() if some
-            },
+            "strongest_shortcut": {name: asdict(share) for name, share in strongest.items()},
             "photos_in_duplicate_groups": len(self.duplicates),
             "duplicate_groups_with_several_labels": int(self.conflicts.group.nunique()),
         }
@@ -64,7 +62,7 @@ class Audit:
     def write_tables(self, folder: Path) -> None:
         """Write `shortcuts.csv`, `label_issues.csv` and `duplicates.csv`."""
         original, copies = map(shortcuts.table_of, (self.original, self.preprocessed))
-        both = original.merge(copies, on=shortcuts.NAMES, suffixes=("", "_preprocessed"))
+        both = original.merge(copies, on=shortcuts.KEYS, suffixes=("", "_preprocessed"))
         write_table(folder / "shortcuts.csv", both)
         write_table(folder / "label_issues.csv", self.label_issues)
         write_table(folder / "duplicates.csv", self.duplicates)
@@ -78,17 +76,11 @@ def audit(
     zero_shot: pd.DataFrame,
     params: AuditParams,
 ) -> Audit:
-    """Return the audit of the photos in `photo_folder`, which came from `archive`.
+    """Return the audit of the photos that `preprocess` made of an archive.
 
-    Near-duplicates, and drawings of one shot, are never on both sides of a fold.
-
-    Args:
-        archive: of the original files.
-        photo_folder: what `preprocess` made of it.
-        origin: where the archive comes from.
-        features: `(N, D)` of the pretrained network, in the order of the index.
-        zero_shot: its table of predictions, in the same order.
-        params: how many label issues to list, and the seed of the folds.
+    `features` are `(N, D)` of the pretrained network, `zero_shot` is its table of predictions, both
+    in the order of the index. Near-duplicates, and drawings of one shot, are never on both sides of
+    a fold.
     """
     index = store.read_index(photo_folder)
     names = label_names(zero_shot)
@@ -109,7 +101,7 @@ def audit(
     )
 
 
-def _fold_groups(index: pd.DataFrame, origin: Provenance) -> IntArray:
+def _fold_groups(index: pd.DataFrame, origin: Provenance) -> np.ndarray:
     """Return `(N,)` numbers of the sets of photos that belong on one side of a fold.
 
     Drawings come in shots, one of each label, alike in all but the animal. A property learned from

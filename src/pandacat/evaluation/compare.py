@@ -43,10 +43,9 @@ def evaluate(predictions: pd.DataFrame, *, seed: int) -> Evaluation:
         for name, table in by_network(predictions).items()
     }
     for row in differences.to_dict("records"):
-        shown = {"value": row["difference"]} | {
-            name: row[name] for name in ("low", "high", "p_value") if pd.notna(row[name])
-        }
-        metrics[row["network"]].setdefault(f"{OURS}_difference", {})[row["measure"]] = shown
+        of_network = metrics[row["network"]].setdefault(f"{OURS}_difference", {})
+        rest = {name: row[name] for name in ("low", "high", "p_value") if pd.notna(row[name])}
+        of_network[row["measure"]] = {"value": row["difference"]} | rest
     return Evaluation(predictions, differences, metrics)
 
 
@@ -71,10 +70,9 @@ def confidence_metrics(predictions: pd.DataFrame, *, seed: int) -> dict[str, Any
 def compare_networks(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     """Return the difference between our network and each other one, paired photo by photo.
 
-    Returns:
-        A row for each other `network` and `measure`: `difference`, above 0 where ours is better,
-        with the bounds `low` and `high` of its paired bootstrap interval; for accuracies, on how
-        many photos `only_ours` and `only_theirs` is correct, and McNemar's `p_value`.
+    A row for each other `network` and `measure` has the `difference`, above 0 where ours is better,
+    the bounds `low` and `high` of its paired bootstrap interval and, for accuracies, on how many
+    photos `only_ours` and `only_theirs` is correct, and McNemar's `p_value`.
     """
     tables = by_network(predictions)
     labels, probabilities = labels_and_probabilities(tables.pop(OURS))
@@ -95,10 +93,8 @@ def compare_networks(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
 
 def _scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, np.ndarray]:
     """Return by measure one number a photo, higher where better, NaN where it does not apply."""
-    return {
-        **correct_by_measure(labels, probabilities),
-        "log_loss": -log_losses(labels, probabilities),
-    }
+    losses = log_losses(labels, probabilities)
+    return correct_by_measure(labels, probabilities) | {"log_loss": -losses}
 
 
 def score_differences(
@@ -109,11 +105,9 @@ def score_differences(
     The scores are `(N,)` of the same photos; those that are NaN do not count. A measure that
     applies to none has no entry.
     """
-    applies = {measure: ~np.isnan(scores) for measure, scores in ours.items()}
-    return {
-        measure: paired_difference(
-            ours[measure][photos], theirs[measure][photos], labels[photos], seed
-        )
-        for measure, photos in applies.items()
-        if photos.any()
-    }
+    differences = {}
+    for measure, scores in ours.items():
+        if (some := ~np.isnan(scores)).any():
+            pair = scores[some], theirs[measure][some]
+            differences[measure] = paired_difference(*pair, labels[some], seed)
+    return differences

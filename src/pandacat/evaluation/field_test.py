@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from pandacat.data.duplicates import group_near_duplicates
 from pandacat.data.images import UnreadablePhotoError, decode_jpeg, perceptual_hash, standardize
 from pandacat.data.sources import archive as archives
 from pandacat.evaluation.networks import Classifiers, ExtractedPhotos
-from pandacat.models.classifier import extract_image_features
+from pandacat.models.classifier import by_backbone, extract_image_features
 
 
 def extract_field_test(
@@ -42,20 +42,14 @@ def extract_field_test(
             print(f"Field test: {listing}", file=sys.stderr)
             with archives.open_archive(imported) as reader:
                 photos = _read_photos(reader, listing.photos, classifiers, config.preprocess)
-        return _without_copies(photos, store.read_index(photo_folder), config)
+        photos = _without_copies(photos, store.read_index(photo_folder), config)
     except PandacatError as error:
         raise PandacatError(f"evaluate.field_test, {archive}: {error}") from None
-
-
-@dataclass(frozen=True)
-class FieldPhoto:
-    """One readable photo of the archive."""
-
-    entry: archives.Entry
-    fingerprints: tuple[str, str]
-    """Its perceptual hash, and that of its mirror image."""
-    features: dict[str, np.ndarray]
-    """`(V, D)` by backbone key."""
+    features = {
+        key: np.stack([of_photo[key] for of_photo in photos.features])
+        for key in by_backbone(classifiers.values())
+    }
+    return ExtractedPhotos(photos[["name", "label"]].assign(split="field_test"), features)
 
 
 def _read_photos(
@@ -63,63 +57,45 @@ def _read_photos(
     entries: Sequence[archives.Entry],
     classifiers: Classifiers,
     spec: ImageSpec,
-) -> list[FieldPhoto]:
-    def read(entry: archives.Entry) -> FieldPhoto | str:
+) -> pd.DataFrame:
+    """Return `name`, `label`, both hashes and the features, by backbone, of readable photos."""
+
+    def read(entry: archives.Entry) -> tuple[Any, ...]:
         try:
             photo, jpeg = standardize(reader.read(entry.name), spec)
         except (archives.EntryError, UnreadablePhotoError) as error:
-            return f"{entry.name} ({error})"
+            return f"{entry.name} ({error})", entry.label, None, None, None
         features = extract_image_features(decode_jpeg(jpeg), classifiers.values())
-        return FieldPhoto(entry, perceptual_hash(photo.image), features)
+        return entry.name, entry.label, *perceptual_hash(photo.image), features
 
-    results = list(
-        tqdm(
-            ordered_map(read, entries),
-            total=len(entries),
-            desc="field test",
-            unit="photo",
-            disable=None,
-        )
-    )
-    _report_left_out([result for result in results if isinstance(result, str)], "can't be read")
-    return [result for result in results if isinstance(result, FieldPhoto)]
+    results = ordered_map(read, entries)
+    bar = tqdm(results, total=len(entries), desc="field test", unit="photo", disable=None)
+    columns = ["name", "label", "fingerprint", "mirrored_fingerprint", "features"]
+    photos = pd.DataFrame(list(bar), columns=columns)
+    _report_left_out(photos.name[photos.features.isna()], "can't be read")
+    return photos.dropna(subset="features")
 
 
-def _without_copies(
-    photos: Sequence[FieldPhoto], index: pd.DataFrame, config: Config
-) -> ExtractedPhotos:
+def _without_copies(photos: pd.DataFrame, index: pd.DataFrame, config: Config) -> pd.DataFrame:
     """Leave out near-duplicates of the photos in `index`, and of each other."""
+    both = pd.concat([index, photos])
     groups = group_near_duplicates(
-        [*index.fingerprint, *(photo.fingerprints[0] for photo in photos)],
-        [*index.mirrored_fingerprint, *(photo.fingerprints[1] for photo in photos)],
-        config.preprocess.near_duplicate_bits,
+        both.fingerprint, both.mirrored_fingerprint, config.preprocess.near_duplicate_bits
     )
-    table = pd.DataFrame(
-        {
-            "name": [photo.entry.name for photo in photos],
-            "label": [photo.entry.label for photo in photos],
-            "group": groups[len(index) :],
-        }
-    )
-    copied = table.group.isin(groups[: len(index)])
-    disputed = ~copied & (table.groupby("group").label.transform("nunique") > 1)
-    repeated = ~copied & ~disputed & table.duplicated("group")
-    _report_left_out(table.name[copied], "are copies of photos in data/photos")
-    _report_left_out(table.name[disputed], "are there under several labels")
-    _report_left_out(table.name[repeated], "are copies of others in it")
-    table = table[~(copied | disputed | repeated)]
-    for label in config.labels:
-        if label not in set(table.label):
-            raise PandacatError(
-                f"no photo of {label} is left, without those that can't be read and copies: "
-                "add others, or set it to null."
-            )
-    features = {
-        key: np.stack([photos[row].features[key] for row in table.index])
-        for key in photos[0].features
-    }
-    rows = table[["name", "label"]].assign(split="field_test").reset_index(drop=True)
-    return ExtractedPhotos(rows, features)
+    photos = photos.assign(group=groups[len(index) :])
+    copied = photos.group.isin(groups[: len(index)])
+    disputed = ~copied & (photos.groupby("group").label.transform("nunique") > 1)
+    repeated = ~copied & ~disputed & photos.duplicated("group")
+    _report_left_out(photos.name[copied], "are copies of photos in data/photos")
+    _report_left_out(photos.name[disputed], "are there under several labels")
+    _report_left_out(photos.name[repeated], "are copies of others in it")
+    photos = photos[~(copied | disputed | repeated)].reset_index(drop=True)
+    if missing := [label for label in config.labels if label not in set(photos.label)]:
+        raise PandacatError(
+            f"no photo of {missing[0]} is left, without those that can't be read and copies: "
+            "add others, or set it to null."
+        )
+    return photos
 
 
 def _report_left_out(names: Collection[str], why: str) -> None:

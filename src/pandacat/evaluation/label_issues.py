@@ -8,7 +8,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
 from pandacat.labels import listed
-from pandacat.metrics.arrays import FloatArray, IntArray
 from pandacat.metrics.neighbors import neighbor_similarity, unit_length
 
 FOLDS = 5
@@ -18,10 +17,10 @@ DEVIATION_OF_MEDIAN_DISTANCE = 1.4826
 
 
 def rank_label_issues(
-    features: FloatArray,
-    labels: IntArray,
-    groups: IntArray,
-    zero_shot: FloatArray,
+    features: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    zero_shot: np.ndarray,
     names: Sequence[str],
     seed: int,
 ) -> pd.DataFrame:
@@ -31,20 +30,13 @@ def rank_label_issues(
     the label. A photo's rank is the better of its two.
 
     Doubt is the margin of confident learning: the probability of the given label less that of the
-    likeliest other one, averaged over the zero-shot network and a logistic regression on its
-    features, fitted without the photo and its group. Unlikeness is the cosine distance to the
-    tenth nearest photo of the same label outside the group.
+    likeliest other one, averaged over the zero-shot network, `(N, K + 1)`, and a logistic
+    regression on its features, `(N, D)`, fitted without the photo and its group. Unlikeness is the
+    cosine distance to the tenth nearest photo of the same label outside the group. Groups, `(N,)`,
+    are of near-duplicates, labels, `(N,)`, indices into `names`.
 
     Source: Northcutt, Jiang and Chuang, Confident learning: estimating uncertainty in dataset
     labels, JAIR 70 (2021), 1373-1411.
-
-    Args:
-        features: `(N, D)` of a network that has not been trained on these labels.
-        labels: `(N,)`.
-        groups: `(N,)` of near-duplicates.
-        zero_shot: `(N, K + 1)`, that network's own probabilities.
-        names: of the labels.
-        seed: of the folds.
 
     Returns:
         Columns `photo` (row in the arguments), `label`, `suggested` (the likeliest label), `margin`
@@ -52,38 +44,37 @@ def rank_label_issues(
         median of its label) and `reason`, a sentence.
     """
     probabilities = (zero_shot + _out_of_fold(features, labels, groups, len(names), seed)) / 2
-    photos = np.arange(len(labels))
+    photos, of_label = np.arange(len(labels)), np.take(names, labels)
     rivals = probabilities.copy()
     rivals[photos, labels] = -1
     margin = probabilities[photos, labels] - rivals.max(axis=1)
     unlikeness = _unlikeness(features, labels, groups)
-    margin_rank, unlikeness_rank = _ranks(margin), _ranks(-unlikeness)
-    words = [listed([name]) for name in names]
+    ranks = np.stack([_ranks(margin), _ranks(-unlikeness)])
     reasons = [
-        f"labeled {words[label]}, but {words[rival]} is {'likelier' if exceeds else 'close'}"
-        if by_doubt
-        else f"unlike other photos labeled {words[label]}"
-        for label, rival, exceeds, by_doubt in zip(
-            labels, rivals.argmax(axis=1), margin < 0, margin_rank <= unlikeness_rank, strict=True
+        f"labeled {listed([label])}, but {listed([names[rival]])} is {'likelier' if exceeds else 'close'}"
+        if doubted
+        else f"unlike other photos labeled {listed([label])}"
+        for label, rival, exceeds, doubted in zip(
+            of_label, rivals.argmax(axis=1), margin < 0, ranks[0] <= ranks[1], strict=True
         )
     ]
     table = pd.DataFrame(
         {
             "photo": photos,
-            "label": np.take(names, labels),
+            "label": of_label,
             "suggested": np.take(names, probabilities.argmax(axis=1)),
             "margin": margin,
             "unlikeness": unlikeness,
             "reason": reasons,
         }
     )
-    ranks = np.sort([margin_rank, unlikeness_rank], axis=0)
-    return table.iloc[np.lexsort((photos, *ranks[::-1]))].reset_index(drop=True)
+    order = np.lexsort((photos, ranks.max(axis=0), ranks.min(axis=0)))
+    return table.iloc[order].reset_index(drop=True)
 
 
 def _out_of_fold(
-    features: FloatArray, labels: IntArray, groups: IntArray, label_count: int, seed: int
-) -> FloatArray:
+    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, label_count: int, seed: int
+) -> np.ndarray:
     """Return `(N, label_count)` probabilities of regressions fitted on the other folds."""
     unit = unit_length(features)
     probabilities = np.zeros((len(labels), label_count))
@@ -94,7 +85,7 @@ def _out_of_fold(
     return probabilities
 
 
-def _unlikeness(features: FloatArray, labels: IntArray, groups: IntArray) -> FloatArray:
+def _unlikeness(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     unlikeness = np.zeros(len(labels))
     for label in np.unique(labels):
         members = labels == label
@@ -107,6 +98,6 @@ def _unlikeness(features: FloatArray, labels: IntArray, groups: IntArray) -> Flo
     return unlikeness
 
 
-def _ranks(values: FloatArray) -> IntArray:
+def _ranks(values: np.ndarray) -> np.ndarray:
     """Return the rank of each value, the smallest first, from 0."""
     return np.argsort(np.argsort(values, kind="stable"), kind="stable")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -46,14 +47,9 @@ def extract_split(
 ) -> ExtractedPhotos:
     """Return the photos of a split with their features; each backbone runs once."""
     index = store.read_index(photo_folder)
+    extract = partial(split_features, split, photo_folder=photo_folder, stored=stored)
     features = {
-        key: split_features(
-            split,
-            classifier,
-            crops=classifier.description.crops,
-            photo_folder=photo_folder,
-            stored=stored,
-        )
+        key: extract(classifier, crops=classifier.description.crops)
         for key, classifier in by_backbone(classifiers.values()).items()
     }
     return ExtractedPhotos(index[index.split == split], features)

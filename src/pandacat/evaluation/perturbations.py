@@ -10,8 +10,7 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from pandacat.config.photos import ImageSpec
-from pandacat.config.schema import RobustnessParams
+from pandacat.config.schema import Config, RobustnessParams
 from pandacat.core.parallel import ordered_map
 from pandacat.data import store
 from pandacat.data.images import decode_jpeg, decode_photo, encode_jpeg, load_image
@@ -54,7 +53,7 @@ def predict_corrupted(
     A table of predictions with columns `network`, `corruption` and `severity`. How a photo is
     corrupted depends on its content, the corruption and the seed, not on the photos beside it.
     """
-    index = _test_split(photo_folder)
+    index = _split(photo_folder, "test")
     kinds = list(product(range(len(CORRUPTIONS)), params.severities))
     subsets = stratified_subsets(index.label, len(kinds), params.photos, params.seed)
     photo_seeds = [int(sha256[:16], 16) for sha256 in index.sha256]
@@ -66,14 +65,8 @@ def predict_corrupted(
             if row in subset:
                 rng = np.random.default_rng((params.seed, photo_seeds[row], kind, severity))
                 image = Image.fromarray(corrupt(pixels, CORRUPTIONS[kind], severity, rng))
-                yield (
-                    {
-                        "name": name,
-                        "corruption": CORRUPTIONS[kind],
-                        "severity": severity,
-                    },
-                    image,
-                )
+                about = {"name": name, "corruption": CORRUPTIONS[kind], "severity": severity}
+                yield about, image
 
     jpegs = enumerate(store.iter_jpegs(photo_folder, index.name))
     predictions = _predict(classifiers, index, jpegs, corrupted, "corrupted")
@@ -86,11 +79,7 @@ def predict_corrupted(
 
 
 def predict_recompressed(
-    classifiers: Classifiers,
-    archive: Path,
-    photo_folder: Path,
-    spec: ImageSpec,
-    params: RobustnessParams,
+    classifiers: Classifiers, archive: Path, photo_folder: Path, config: Config
 ) -> pd.DataFrame:
     """Return the predictions of test photos that were recompressed at the quality of another label.
 
@@ -99,7 +88,7 @@ def predict_recompressed(
     files; poor ones keep the traces of their first compression. A table of predictions with columns
     `network` and `quality`.
     """
-    index = _test_split(photo_folder)
+    index, params, spec = _split(photo_folder, "test"), config.robustness, config.preprocess
     (subset,) = stratified_subsets(index.label, 1, params.recompressed_photos, params.seed)
     photos = index.iloc[np.sort(subset)][["name", "label"]].itertuples(index=False, name=None)
 
@@ -116,43 +105,34 @@ def predict_recompressed(
         return _predict(classifiers, index, photos, recompressed, "recompressed")
 
 
-def _test_split(photo_folder: Path) -> pd.DataFrame:
+def _split(photo_folder: Path, split: str) -> pd.DataFrame:
     index = store.read_index(photo_folder)
-    return index[index.split == "test"].reset_index(drop=True)
+    return index[index.split == split].reset_index(drop=True)
 
 
 def _typical_steps(reader: archives.Reader, photo_folder: Path) -> dict[str, float]:
     """Return the median JPEG quantization of each label's original training files."""
-    index = store.read_index(photo_folder)
-    training = index[index.split == "train"]
-
-    def step(name: str) -> float:
-        return float(header_properties(reader.read(name))["quantization"])
-
-    steps = pd.Series(list(ordered_map(step, training.name)), training.label)
-    return {str(label): float(median) for label, median in steps.groupby(level=0).median().items()}
+    training = _split(photo_folder, "train")
+    steps = pd.Series(list(ordered_map(lambda name: _step(reader.read(name)), training.name)))
+    return steps.groupby(training.label).median().to_dict()
 
 
 def most_different_qualities(typical_steps: dict[str, float]) -> dict[str, int]:
     """Return for each label the JPEG quality of the label whose compression differs most from its.
 
-    Args:
-        typical_steps: the mean luma quantization step that is typical of each label; 0 for files
-            that are no JPEG.
+    `typical_steps` are mean luma quantization steps by label; 0 for files that are no JPEG.
     """
     blank = Image.new("RGB", (8, 8))
-    step_of = {
-        quality: float(header_properties(encode_jpeg(blank, quality))["quantization"])
-        for quality in QUALITIES
-    }
-    farthest = {
-        label: max(typical_steps.values(), key=lambda other: abs(other - own))
-        for label, own in typical_steps.items()
-    }
-    return {
-        label: min(QUALITIES, key=lambda quality: abs(step_of[quality] - step))
-        for label, step in farthest.items()
-    }
+    steps = {quality: _step(encode_jpeg(blank, quality)) for quality in QUALITIES}
+    qualities = {}
+    for label, own in typical_steps.items():
+        farthest = max(typical_steps.values(), key=lambda other: abs(other - own))
+        qualities[label] = min(QUALITIES, key=lambda quality: abs(steps[quality] - farthest))
+    return qualities
+
+
+def _step(data: bytes) -> float:
+    return float(header_properties(data)["quantization"])
 
 
 def _predict(
@@ -165,23 +145,16 @@ def _predict(
     """Return the predictions of all versions of all items, network by network."""
 
     def predict(item: Item) -> list[tuple[dict[str, Any], list[np.ndarray]]]:
-        return [
-            (about, predict_image(image, list(classifiers.values())))
-            for about, image in versions(item)
-        ]
+        networks = list(classifiers.values())
+        return [(about, predict_image(image, networks)) for about, image in versions(item)]
 
     bar = tqdm(ordered_map(predict, items), desc=title, unit="photo", disable=None)
-    about, probabilities = zip(*(pair for pairs in bar for pair in pairs), strict=True)
+    about, probabilities = zip(*(version for item in bar for version in item), strict=True)
     columns = pd.DataFrame(list(about))
     rows = index.set_index("name", drop=False).loc[columns.pop("name")]
-    return pd.concat(
-        [
-            prediction_table(rows, np.stack(of_network), classifier.labels)
-            .join(columns)
-            .assign(network=name)
-            for (name, classifier), of_network in zip(
-                classifiers.items(), zip(*probabilities, strict=True), strict=True
-            )
-        ],
-        ignore_index=True,
-    )
+    tables = []
+    for place, (name, classifier) in enumerate(classifiers.items()):
+        of_network = np.stack([of_version[place] for of_version in probabilities])
+        table = prediction_table(rows, of_network, classifier.labels)
+        tables.append(table.join(columns).assign(network=name))
+    return pd.concat(tables, ignore_index=True)

@@ -1,5 +1,6 @@
 """How robust predictions are to perturbations, measured on tables of predictions."""
 
+from collections.abc import Hashable
 from dataclasses import asdict
 from typing import Any
 
@@ -12,24 +13,17 @@ from pandacat.evaluation.predictions import (
     correctness,
     is_correct,
     label_names,
-    labels_and_probabilities,
     predicted_labels,
 )
 from pandacat.metrics.intervals import Interval, proportion, wilson
 
 
 def accuracies(predictions: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Return the accuracies of each network in each group of photos.
+    """Return the accuracies of each network in each group of photos with equal columns `by`.
 
-    Several versions of a photo count as one photo in the intervals.
-
-    Args:
-        predictions: of perturbed photos, with a column `network`.
-        by: columns that make a group.
-
-    Returns:
-        `network`, the columns `by`, `photos`, and for each accuracy of `correctness` its value and
-        its bounds `…_low` and `…_high`; NaN where it applies to no photo of the group.
+    A row has `network`, these columns, `photos`, and for each measure of `correctness` its value
+    and its bounds `…_low` and `…_high`, NaN where it applies to no photo of the group. Several
+    versions of a photo count as one photo in the intervals.
     """
     correct = correctness(predictions)
     rows = []
@@ -48,30 +42,24 @@ def accuracies(predictions: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 def curves(unperturbed: pd.DataFrame, corrupted: pd.DataFrame) -> pd.DataFrame:
     """Return the accuracies over all corruptions by `severity`; 0 is the unperturbed test split."""
-    return accuracies(
-        pd.concat([unperturbed.assign(severity=0), corrupted], ignore_index=True), ["severity"]
-    )
+    both = pd.concat([unperturbed.assign(severity=0), corrupted], ignore_index=True)
+    return accuracies(both, ["severity"])
 
 
 def changed_predictions(unperturbed: pd.DataFrame, recompressed: pd.DataFrame) -> pd.DataFrame:
     """Return how many predictions change when photos are recompressed.
 
-    Returns:
-        A row for each network and label, and for `all` of them: `photos`, the share `changed` with
-        the bounds `low` and `high`; the share `swapped`, with two in-distribution labels only,
-        where another of these two is the likelier; the shares `correct_before` and `correct_after`.
+    A row for each network and label, and for `all` of them, has `photos`, the share `changed` with
+    the bounds `low` and `high`, the shares `correct_before` and `correct_after` and, where there
+    are two in-distribution labels, the share `swapped`: another of the two is the likelier.
     """
     before = recompressed[["network", "path"]].merge(unperturbed, "left")
     after = recompressed.reset_index(drop=True)
-    changes = after[["network", "label"]].assign(
-        changed=predicted_labels(after) != predicted_labels(before)
-    )
+    changes = after[["network", "label"]]
+    changes = changes.assign(changed=predicted_labels(after) != predicted_labels(before))
     if len(names := label_names(after)) == 3:
-        first_likelier = [
-            probabilities[:, 0] > probabilities[:, 1]
-            for _, probabilities in map(labels_and_probabilities, (before, after))
-        ]
-        changes["swapped"] = np.not_equal(*first_likelier)
+        first, second, _ = (f"p_{name}" for name in names)
+        changes["swapped"] = (after[first] > after[second]) != (before[first] > before[second])
     changes = changes.assign(correct_before=is_correct(before), correct_after=is_correct(after))
     shares = changes.columns.drop(["network", "label", "changed"])
     rows = []
@@ -115,39 +103,26 @@ def robustness_metrics(
 ) -> dict[str, Any]:
     """Return accuracies over all corruptions, changed predictions and differences, for JSON.
 
-    Args:
-        unperturbed: the predictions of the test split as it is.
-        corrupted: what `predict_corrupted` gives.
-        recompressed: what `predict_recompressed` gives.
-        seed: of the bootstrap.
+    Of the test split as it is, `predict_corrupted` and `predict_recompressed`; the seed is of the
+    bootstrap.
     """
     measures = correctness(corrupted).columns
-    test: dict[str, Any] = {}
+    test: dict[str, dict[str, Any]] = {}
     for row in accuracies(corrupted, []).to_dict("records"):
-        test[row["network"]] = {
-            "corrupted": {
-                measure: {
-                    "value": row[measure],
-                    "low": row[f"{measure}_low"],
-                    "high": row[f"{measure}_high"],
-                }
-                for measure in measures
-                if pd.notna(row[measure])
-            }
-        }
+        shares = {name: _interval(row, name, f"{name}_") for name in measures if row[name] >= 0}
+        test[row["network"]] = {"corrupted": shares}
     changed = changed_predictions(unperturbed, recompressed)
     for row in changed[changed.label == "all"].to_dict("records"):
-        metrics = test[row["network"]]
-        metrics["changed_when_recompressed"] = {
-            "value": row["changed"],
-            "low": row["low"],
-            "high": row["high"],
-        }
+        test[row["network"]]["changed_when_recompressed"] = _interval(row, "changed")
         if "swapped" in row:
-            metrics["swapped_when_recompressed"] = row["swapped"]
+            test[row["network"]]["swapped_when_recompressed"] = row["swapped"]
     for network, differences in paired_differences(corrupted, seed).items():
         test[network][f"{OURS}_difference"] = {
             measure: asdict(difference) for measure, difference in differences.items()
         }
     qualities = recompressed.groupby("label").quality.first()
     return {"test": test, "recompressed_at_quality": qualities.astype(int).to_dict()}
+
+
+def _interval(row: dict[Hashable, Any], name: str, prefix: str = "") -> dict[str, float]:
+    return {"value": row[name], "low": row[f"{prefix}low"], "high": row[f"{prefix}high"]}

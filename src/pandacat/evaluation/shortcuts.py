@@ -7,7 +7,7 @@ the same data set proves little.
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from itertools import combinations
 
 import numpy as np
@@ -20,7 +20,6 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.tree import DecisionTreeClassifier
 
 from pandacat.labels import listed
-from pandacat.metrics.arrays import FloatArray, IntArray, PixelArray
 from pandacat.metrics.intervals import LEVEL, Interval, wilson
 
 FOLDS = 5
@@ -42,9 +41,8 @@ IN_WORDS = {
     "blue": "its mean blue",
     "blur": "its sharpness",
 }
-NAMES = ["property", "first", "second"]
+KEYS = ["property", "first", "second"]
 """Columns that identify a row of a table of findings."""
-COLUMNS = [*NAMES, "value", "low", "high"]
 
 OF_THE_PICTURE = ("red", "green", "blue", "blur")
 """Properties that the animal itself contributes to: a panda is black and white."""
@@ -83,50 +81,40 @@ def header_properties(data: bytes) -> dict[str, float | str]:
         }
 
 
-def pixel_properties(decoded: PixelArray) -> dict[str, float]:
+def pixel_properties(decoded: np.ndarray) -> dict[str, float]:
     """Return the means `red`, `green`, `blue` (0 to 255) and `blur`, the variance of the Laplacian.
 
     The last is low for blurred photos. Source: Pech-Pacheco et al., Diatom autofocusing in
     brightfield microscopy, ICPR 2000.
     """
-    red, green, blue = decoded.mean(axis=(0, 1))
+    red, green, blue = decoded.mean(axis=(0, 1)).tolist()
     luma = np.asarray(Image.fromarray(decoded).convert("L"), np.float32)
     laplacian = (
         luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * luma[1:-1, 1:-1]
     )
-    return {
-        "red": float(red),
-        "green": float(green),
-        "blue": float(blue),
-        "blur": float(laplacian.var()) if laplacian.size else 0.0,
-    }
+    blur = float(laplacian.var()) if laplacian.size else 0.0
+    return {"red": red, "green": green, "blue": blue, "blur": blur}
 
 
 def find_shortcuts(
-    table: pd.DataFrame, labels: IntArray, groups: IntArray, names: Sequence[str], seed: int
+    table: pd.DataFrame, labels: np.ndarray, groups: np.ndarray, names: Sequence[str], seed: int
 ) -> list[Finding]:
     """Return how well each property, and all together, separate each two labels; best first.
 
-    Each property is given to a small decision tree, all together to a random forest, and predicted
-    in five folds that share no group. In the intervals the photos of one group count as one, four
-    fifths of the groups count, since the folds are trained on each other's photos and so err
-    together, and the number of findings is allowed for (Bonferroni): among uninformative
-    properties, one audit in forty finds something.
+    Each property (column of the table, a row a photo) is given to a small decision tree, all
+    together to a random forest, and predicted in five folds that share no group, `(N,)`, such as
+    near-duplicates. Labels, `(N,)`, with fewer than five groups are left out.
+
+    In the intervals the photos of one group count as one, four fifths of the groups count, since
+    the folds are trained on each other's photos and so err together, and the number of findings is
+    allowed for (Bonferroni): among uninformative properties, one audit in forty finds something.
 
     Source of the interval of a mean of two proportions: Zou and Donner, Construction of confidence
     limits about effect measures: a general approach, Statistics in Medicine 27 (2008), 1693-1702.
-
-    Args:
-        table: one row a photo, one column a property; text columns are categories.
-        labels: `(N,)`; labels with fewer than five groups are left out.
-        groups: `(N,)` of near-duplicates.
-        names: of the labels.
-        seed: of the folds.
     """
-    present = [
-        label for label in np.unique(labels) if len(np.unique(groups[labels == label])) >= FOLDS
-    ]
-    pairs = list(combinations(present, 2))
+    group_count = {label: len(np.unique(groups[labels == label])) for label in np.unique(labels)}
+    frequent = [label for label, count in group_count.items() if count >= FOLDS]
+    pairs = list(combinations(frequent, 2))
     columns = {name: _numbers(table[name])[:, None] for name in table.columns}
     columns[TOGETHER] = np.hstack(list(columns.values()))
     level = 1 - (1 - LEVEL) / max(1, len(pairs) * len(columns))
@@ -144,18 +132,15 @@ def find_shortcuts(
 
 def table_of(findings: list[Finding]) -> pd.DataFrame:
     """Return a row a finding: `property`, `first`, `second`, `value`, `low`, `high`."""
-    rows = [
-        {name: getattr(finding, name) for name in NAMES} | asdict(finding.balanced_accuracy)
-        for finding in findings
-    ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    rows = [(*astuple(finding)[:3], *astuple(finding.balanced_accuracy)) for finding in findings]
+    return pd.DataFrame(rows, columns=[*KEYS, "value", "low", "high"])
 
 
 def findings_in(table: pd.DataFrame) -> list[Finding]:
-    """Return the findings in a table of `table_of`; further columns are ignored."""
+    """Return the findings in a table of `table_of`."""
     return [
-        Finding(name, first, second, Interval(value, low, high))
-        for name, first, second, value, low, high in table[COLUMNS].itertuples(index=False)
+        Finding(row.property, row.first, row.second, Interval(row.value, row.low, row.high))
+        for row in table.itertuples()
     ]
 
 
@@ -177,35 +162,31 @@ def warnings(findings: list[Finding]) -> list[str]:
 
 
 def _sentence(finding: Finding) -> str:
-    accuracy = finding.balanced_accuracy
     of_picture = finding.property in OF_THE_PICTURE
-    subject = (
-        "All measured properties of the file together tell"
-        if finding.property == TOGETHER
-        else f"One number about the {'picture' if of_picture else 'file'}, "
-        f"{IN_WORDS.get(finding.property, finding.property)}, tells"
-    )
-    advice = (
-        "The animal's own look has a part in that."
-        if of_picture
-        else "A network can learn this instead of the animal."
-    )
-    value, low = (f"{100 * share:.1f} %" for share in (accuracy.value, accuracy.low))
+    subject = f"One number about the {'picture' if of_picture else 'file'}"
+    subject += f", {IN_WORDS.get(finding.property, finding.property)}, distinguishes"
+    if finding.property == TOGETHER:
+        subject = "All measured properties of the file together distinguish"
+    advice = "A network can learn this instead of the animal."
+    if of_picture:
+        advice = "The animal's own appearance contributes to it."
+    accuracy = finding.balanced_accuracy
     return (
-        f"{subject} {listed([finding.first])} from {listed([finding.second])} in {value} of photos "
-        f"not learned from (at least {low}; chance is 50 %). {advice}"
+        f"{subject} {listed([finding.first])} from {listed([finding.second])} in "
+        f"{100 * accuracy.value:.1f} % of held-out photos (at least {100 * accuracy.low:.1f} %; "
+        f"chance is 50 %). {advice}"
     )
 
 
-def _numbers(column: pd.Series) -> FloatArray:
+def _numbers(column: pd.Series) -> np.ndarray:
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(float)
     return np.asarray(pd.factorize(column, sort=True)[0], float)
 
 
 def _out_of_fold(
-    values: FloatArray, labels: IntArray, splits: list[tuple[IntArray, IntArray]], seed: int
-) -> IntArray:
+    values: np.ndarray, labels: np.ndarray, splits: list[tuple[np.ndarray, np.ndarray]], seed: int
+) -> np.ndarray:
     """Return `(N,)`: for each photo the label that a learner trained on other folds predicts."""
     predicted = np.empty_like(labels)
     for train, test in splits:
@@ -215,7 +196,7 @@ def _out_of_fold(
 
 
 def _balanced_accuracy(
-    labels: IntArray, predicted: IntArray, groups: IntArray, level: float
+    labels: np.ndarray, predicted: np.ndarray, groups: np.ndarray, level: float
 ) -> Interval:
     recalls = []
     for label in np.unique(labels):
@@ -229,15 +210,9 @@ def _balanced_accuracy(
 
 
 def _learner(columns: int, seed: int) -> ClassifierMixin:
+    common = {"class_weight": "balanced", "random_state": seed}
     if columns == 1:
-        return DecisionTreeClassifier(
-            max_leaf_nodes=8, min_samples_leaf=5, class_weight="balanced", random_state=seed
-        )
+        return DecisionTreeClassifier(max_leaf_nodes=8, min_samples_leaf=5, **common)
     return RandomForestClassifier(
-        n_estimators=100,
-        max_leaf_nodes=64,
-        min_samples_leaf=3,
-        max_features=0.5,
-        class_weight="balanced",
-        random_state=seed,
+        n_estimators=100, max_leaf_nodes=64, min_samples_leaf=3, max_features=0.5, **common
     )

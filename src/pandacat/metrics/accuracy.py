@@ -12,17 +12,17 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import brentq
 from sklearn.metrics import roc_auc_score
 
-from pandacat.metrics.arrays import BoolArray, FloatArray, IntArray
 from pandacat.metrics.intervals import LEVEL, Interval, bootstrap, proportion, wilson
 
 SMALLEST_PROBABILITY = 1e-12
 """Probabilities are raised to this before their logarithm is taken."""
 
 
-def correct_by_measure(labels: IntArray, probabilities: FloatArray) -> dict[str, FloatArray]:
+def correct_by_measure(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, np.ndarray]:
     """Return, for each kind of accuracy, `(N,)`: 1 if correct, 0 if not, NaN if it does not apply.
 
     `accuracy` is about the most probable of all labels. `two_class_accuracy`, with two
@@ -37,11 +37,11 @@ def correct_by_measure(labels: IntArray, probabilities: FloatArray) -> dict[str,
     return correct
 
 
-def auroc(scores: FloatArray, positive: BoolArray) -> Interval:
+def auroc(scores: np.ndarray, positive: np.ndarray) -> Interval:
     """Return the area under the ROC curve: how often a positive outscores a negative.
 
     The interval is Newcombe's method 5: a score interval on the variance of Hanley and McNeil,
-    which keeps its width when the two kinds are separated perfectly.
+    which has a width when the two kinds are separated perfectly, too.
 
     Source: R. G. Newcombe, Confidence intervals for an effect size measure based on the
     Mann-Whitney statistic, part 2, Statistics in Medicine 25 (2006), 559-573.
@@ -49,14 +49,11 @@ def auroc(scores: FloatArray, positive: BoolArray) -> Interval:
     Raises:
         ValueError: all photos are positive, or none is.
     """
-    positives = int(np.sum(positive))
-    negatives = len(positive) - positives
+    counts = positives, negatives = int(np.sum(positive)), int(np.sum(~positive))
     if not positives or not negatives:
         raise ValueError("an ROC curve needs positives and negatives")
     area = float(roc_auc_score(positive, scores))
-    low = _lower_area(area, positives, negatives)
-    high = 1 - _lower_area(1 - area, positives, negatives)
-    return Interval(area, low, high)
+    return Interval(area, _lower_area(area, *counts), 1 - _lower_area(1 - area, *counts))
 
 
 def _lower_area(area: float, positives: int, negatives: int) -> float:
@@ -72,25 +69,25 @@ def _lower_area(area: float, positives: int, negatives: int) -> float:
     return float(brentq(excess, 0, upper)) if upper > 0 else 0.0
 
 
-def pair_scores(probabilities: FloatArray) -> FloatArray:
+def pair_scores(probabilities: np.ndarray) -> np.ndarray:
     """Return `(N,)`: the log-odds of the first label against the second."""
     logs = np.log(np.maximum(probabilities[:, :2], SMALLEST_PROBABILITY))
     return np.asarray(logs[:, 0] - logs[:, 1])
 
 
-def log_losses(labels: IntArray, probabilities: FloatArray) -> FloatArray:
+def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Return `(N,)`: minus the natural logarithm of the probability of each photo's own label."""
     own = probabilities[np.arange(len(labels)), labels]
     return np.asarray(-np.log(np.maximum(own, SMALLEST_PROBABILITY)))
 
 
-def confusion(labels: IntArray, predicted: IntArray, label_count: int) -> IntArray:
+def confusion(labels: np.ndarray, predicted: np.ndarray, label_count: int) -> np.ndarray:
     """Return the number of photos by label (row) and predicted label (column)."""
     cells = np.bincount(label_count * labels + predicted, minlength=label_count**2)
-    return cells.reshape(label_count, label_count)
+    return cells.reshape(label_count, -1)
 
 
-def precision_recall_f1(counts: IntArray, label: int) -> dict[str, Interval]:
+def precision_recall_f1(counts: np.ndarray, label: int) -> dict[str, Interval]:
     """Return those of `precision`, `recall` and `f1` that `counts`, a confusion matrix, defines.
 
     F1 is a rising function of F* = TP / (TP + FP + FN), a proportion, whose Wilson bounds it takes.
@@ -112,23 +109,14 @@ def precision_recall_f1(counts: IntArray, label: int) -> dict[str, Interval]:
 
 
 def headline(
-    labels: IntArray, probabilities: FloatArray, names: Sequence[str], seed: int
+    labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str], seed: int
 ) -> dict[str, Any]:
-    """Return the headline metrics of one network on one set of photos, ready for JSON.
+    """Return the headline metrics of `(N,)` labels and `(N, K + 1)` probabilities, for JSON.
 
-    A metric that these photos do not define has no entry; none is ever NaN.
-
-    Args:
-        labels: `(N,)`.
-        probabilities: `(N, K + 1)`.
-        names: of the labels, `other` last.
-        seed: of the bootstrap, which only the log loss needs.
-
-    Returns:
-        `photos` (count by label), `confusion` (counts by label, then predicted label), and, each
-        as value, low and high: the accuracies of `correct_by_measure`, `log_loss`, `roc_auc` of
-        the first label against the second, and `per_class`, by label `precision`, `recall` and
-        `f1`.
+    They are `photos` (count by label), `confusion` (count by label, then predicted label) and, each
+    as value, low and high: the accuracies of `correct_by_measure`, `log_loss` (by the bootstrap,
+    which needs the seed), `roc_auc` of the first label against the second, and `per_class`, by
+    label `precision`, `recall` and `f1`. What these photos do not define is absent, never NaN.
     """
     counts = confusion(labels, probabilities.argmax(axis=1), len(names))
     metrics: dict[str, Any] = {
@@ -144,13 +132,9 @@ def headline(
         pair = labels < 2
         metrics["roc_auc"] = asdict(auroc(pair_scores(probabilities[pair]), labels[pair] == 0))
     metrics["per_class"] = {
-        name: {key: asdict(found) for key, found in precision_recall_f1(counts, label).items()}
+        name: {key: asdict(share) for key, share in precision_recall_f1(counts, label).items()}
         for label, name in enumerate(names)
         if counts[label].any()
     }
-    metrics["photos"] = dict(zip(names, counts.sum(axis=1).tolist(), strict=True))
-    metrics["confusion"] = {
-        name: dict(zip(names, row, strict=True))
-        for name, row in zip(names, counts.tolist(), strict=True)
-    }
-    return metrics
+    table = pd.DataFrame(counts, list(names), list(names))
+    return metrics | {"photos": table.sum(axis=1).to_dict(), "confusion": table.to_dict("index")}

@@ -10,37 +10,30 @@ Sadinle, Lei and Wasserman, Least ambiguous set-valued classifiers with bounded 
 
 import numpy as np
 
-from pandacat.metrics.arrays import BoolArray, FloatArray, IntArray
 
-
-def calibrate(probabilities: FloatArray, labels: IntArray, coverage: float) -> float:
+def calibrate(probabilities: np.ndarray, labels: np.ndarray, coverage: float) -> float:
     """Return the threshold at which sets contain the true label with at least `coverage`.
 
-    It is 0, at which every label is in every set, where there are too few photos for the coverage.
-
-    Args:
-        probabilities: `(N, K)` of validation photos, on which the network has not been trained.
-        labels: `(N,)`, columns of `probabilities`.
-        coverage: above 0 and below 1.
+    It is 0, at which every label is in every set, where there are too few photos for the coverage
+    (between 0 and 1). `probabilities` are `(N, K)` of photos on which the network has not been
+    trained, `labels` `(N,)`.
     """
     own = np.sort(probabilities[np.arange(len(labels)), labels])
     allowed_misses = int(np.floor((len(own) + 1) * (1 - coverage) + 1e-9))
     return float(own[allowed_misses - 1]) if allowed_misses else 0.0
 
 
-def calibrate_by_label(probabilities: FloatArray, labels: IntArray, coverage: float) -> FloatArray:
+def calibrate_by_label(
+    probabilities: np.ndarray, labels: np.ndarray, coverage: float
+) -> np.ndarray:
     """Return `(K,)` thresholds that give the photos of each label the coverage.
 
     Source: Sadinle, Lei and Wasserman (2019), section 2.3; Vovk's label-conditional sets.
     """
-    return np.array(
-        [
-            calibrate(probabilities[labels == label], labels[labels == label], coverage)
-            for label in range(probabilities.shape[1])
-        ]
-    )
+    photos = [labels == label for label in range(probabilities.shape[1])]
+    return np.array([calibrate(probabilities[own], labels[own], coverage) for own in photos])
 
 
-def predict_sets(probabilities: FloatArray, threshold: float | FloatArray) -> BoolArray:
+def predict_sets(probabilities: np.ndarray, threshold: float | np.ndarray) -> np.ndarray:
     """Return `(N, K)`: which labels each prediction set has; `threshold` is one, or `(K,)`."""
     return np.asarray(probabilities >= threshold)

@@ -7,10 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from pandacat.metrics.arrays import BoolArray, FloatArray, IntArray
-
 LEVEL = 0.95
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -34,26 +31,25 @@ def wilson(share: float, trials: float, level: float = LEVEL) -> Interval:
     center = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     reach = z * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
     reach /= 1 + z**2 / trials
-    return Interval(
-        share, max(0.0, min(share, center - reach)), min(1.0, max(share, center + reach))
-    )
+    low, high = max(0.0, min(share, center - reach)), min(1.0, max(share, center + reach))
+    return Interval(share, low, high)
 
 
-def proportion(hits: BoolArray | FloatArray) -> Interval:
+def proportion(hits: np.ndarray) -> Interval:
     """Return the mean of `(N,)` hits (1) and misses (0) with its Wilson interval."""
     return wilson(float(np.mean(hits)), len(hits))
 
 
 def bootstrap(
-    statistic: Callable[[IntArray], float], strata: IntArray, seed: int, resamples: int = RESAMPLES
+    statistic: Callable[[np.ndarray], float],
+    strata: np.ndarray,
+    seed: int,
+    resamples: int = 1000,
 ) -> Interval:
     """Return `statistic` of all photos with its stratified percentile bootstrap interval.
 
-    Args:
-        statistic: takes `(N,)` indices of photos, with repeats, and returns a finite number.
-        strata: `(N,)`; each resample holds as many photos of each stratum as there are.
-        seed: of the resampling.
-        resamples: how many.
+    It takes `(N,)` indices of photos, with repeats, and returns a finite number. Each resample has
+    as many photos of each of the `(N,)` strata as there are.
 
     Source: Efron and Tibshirani, An introduction to the bootstrap (1993), chapter 13.
     """

@@ -2,27 +2,20 @@
 
 import numpy as np
 
-from pandacat.metrics.arrays import FloatArray, IntArray
-
 BLOCK = 1024
 
 
 def neighbor_similarity(
-    queries: FloatArray,
-    references: FloatArray,
+    queries: np.ndarray,
+    references: np.ndarray,
     neighbors: int,
-    query_groups: IntArray | None = None,
-    reference_groups: IntArray | None = None,
-) -> FloatArray:
-    """Return `(N,)`: the cosine of each query with its k-th nearest reference.
+    query_groups: np.ndarray | None = None,
+    reference_groups: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return `(N,)`: the cosine of each query `(N, D)` with its k-th nearest reference `(M, D)`.
 
-    Args:
-        queries: `(N, D)` features.
-        references: `(M, D)` features.
-        neighbors: k, from 1; the farthest reference where there are fewer.
-        query_groups: `(N,)`; with `reference_groups`, a query's own group (itself and its
-            near-duplicates) is left out of its references.
-        reference_groups: `(M,)`.
+    Where there are fewer than k (`neighbors`), the farthest counts. With groups `(N,)` and `(M,)`,
+    references of the query's own group, such as near-duplicates, are left out.
 
     Source: Sun et al., Out-of-distribution detection with deep nearest neighbors, ICML 2022.
     """
@@ -39,7 +32,7 @@ def neighbor_similarity(
     return similarities
 
 
-def unit_length(features: FloatArray) -> FloatArray:
+def unit_length(features: np.ndarray) -> np.ndarray:
     """Return `(N, D)` features scaled to length 1; those of length 0 stay."""
     length = np.linalg.norm(features, axis=1, keepdims=True)
     return np.asarray(features / np.maximum(length, 1e-12))

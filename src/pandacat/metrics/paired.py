@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from pandacat.metrics.arrays import BoolArray, FloatArray, IntArray
-from pandacat.metrics.intervals import RESAMPLES, Interval, bootstrap
+from pandacat.metrics.intervals import Interval, bootstrap
 
 SIGNIFICANCE = 0.05
 
@@ -20,7 +19,7 @@ class McNemar:
     p_value: float
 
 
-def mcnemar(first_correct: BoolArray, second_correct: BoolArray) -> McNemar:
+def mcnemar(first_correct: np.ndarray, second_correct: np.ndarray) -> McNemar:
     """Return McNemar's test, exact and two-sided, of `(N,)` correct predictions of the same photos.
 
     Source: Q. McNemar, Note on the sampling error of the difference between correlated proportions
@@ -37,37 +36,23 @@ def _p_value(only_first: int, only_second: int) -> float:
 
 
 def paired_difference(
-    first: FloatArray | BoolArray,
-    second: FloatArray | BoolArray,
-    strata: IntArray,
-    seed: int,
-    resamples: int = RESAMPLES,
+    first: np.ndarray, second: np.ndarray, strata: np.ndarray, seed: int
 ) -> Interval:
     """Return the mean of `first` less that of `second`, with its paired bootstrap interval.
 
-    Args:
-        first: `(N,)`, one value a photo, such as a loss or whether the prediction is correct.
-        second: `(N,)`, of the same photos.
-        strata: `(N,)`, each as large in every resample as it is; usually the labels.
-        seed: of the resampling.
-        resamples: how many.
+    Both are `(N,)`, of the same photos, such as losses or whether predictions are correct. Each of
+    the `(N,)` strata, usually the labels, has its size in every resample.
     """
     differences = first.astype(float) - second.astype(float)
-    return bootstrap(lambda photos: float(differences[photos].mean()), strata, seed, resamples)
+    return bootstrap(lambda photos: float(differences[photos].mean()), strata, seed)
 
 
 def smallest_detectable_drop(photos: int, newly_correct: int = 0) -> float:
     """Return the smallest drop in accuracy that is significant by `mcnemar` on so many photos.
 
     Photos that turn from correct to wrong are counted up until the exact two-sided p-value is
-    below 5 %. With no photo newly correct that takes six, whatever the size of the set.
-
-    Args:
-        photos: in the test set.
-        newly_correct: how many turn from wrong to correct at the same time.
-
-    Returns:
-        The net drop as a share in 0…1; above 1 where the set is too small to show any.
+    below 5 %. With no photo newly correct that takes six, whatever the size of the set. The net
+    drop is a share in 0…1, above 1 where the set is too small to show any.
     """
     newly_wrong = newly_correct
     while _p_value(newly_wrong, newly_correct) >= SIGNIFICANCE:

@@ -127,12 +127,16 @@ class ScratchNetwork(nn.Module):
         self.dropout = nn.Dropout(spec.dropout)
         self.head = nn.Linear(spec.channels[-1], spec.classes)
 
+    def stage_maps(self, images: Tensor) -> list[Tensor]:
+        """Return the maps `(N, C, H, W)` after each stage for `images`, as `forward` takes them."""
+        maps = [self.normalization(images)]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        return maps[1:]
+
     def forward(self, images: Tensor) -> Tensor:
         """Return logits `(N, classes)` for `images` `(N, C, H, W) float32` in [0, 1]."""
-        maps = self.normalization(images)
-        for stage in self.stages:
-            maps = stage(maps)
-        features = maps.mean(dim=(2, 3))
+        features = self.stage_maps(images)[-1].mean(dim=(2, 3))
         logits: Tensor = self.head(self.dropout(features))
         return logits
 

@@ -14,7 +14,7 @@ from pandacat.config.training import AugmentParams
 from pandacat.data import augment, store
 from pandacat.data.augmented_copies import augmented_copies
 from pandacat.data.crops import cut_crops
-from pandacat.evaluation import grad_cam, scratch_internals
+from pandacat.evaluation import grad_cam
 from pandacat.evaluation.compare import OURS
 from pandacat.evaluation.predictions import by_network
 from pandacat.models import pretrained, scratch
@@ -63,13 +63,17 @@ def _copies(picture: np.ndarray, params: AugmentParams) -> list[np.ndarray]:
 def plot_scratch_network(canvas: Canvas, model: SavedModel, picture: np.ndarray) -> None:
     """Draw `filters` and `maps`, for a picture `(S, S)` or `(S, S, 3) uint8`."""
     network = scratch.restore(model.description.architecture, model.tensors)
-    channels_first = np.atleast_3d(picture).transpose(2, 0, 1)
-    probabilities = scratch_internals.class_probabilities(network, channels_first).tolist()
-    network_internals.filters(canvas, scratch_internals.first_filters(network))
+    channels_first = np.atleast_3d(picture).transpose(2, 0, 1).copy()
+    images = torch.from_numpy(channels_first)[None].float() / 255
+    with torch.inference_mode():
+        stages = [maps[0].numpy() for maps in network.stage_maps(images)]
+        probabilities = network(images).softmax(dim=1)[0].tolist()
+    first_convolution = next(network.stages.parameters())
+    network_internals.filters(canvas, first_convolution.detach().numpy())
     network_internals.feature_maps(
         canvas,
         picture,
-        scratch_internals.stage_maps(network, channels_first),
+        stages,
         dict(zip(model.description.labels, probabilities, strict=True)),
     )
 

@@ -58,8 +58,7 @@ def risk_coverage(canvas: Canvas, predictions: pd.DataFrame) -> None:
         for network, (color, _, _) in network_styles(networks).items():
             confidences, correct = _confidences(networks[network])
             curve = open_set.risk_coverage(confidences, correct)
-            area = percent(open_set.area_under_risk_coverage(confidences, correct), 2)
-            label = f"{network_name(network)}: {area} on average"
+            label = f"{network_name(network)}: {percent(curve.risk.mean(), 2)} on average"
             axes.plot(curve.coverage, curve.risk, color=color, label=label)
         axes.set_yscale("function", functions=(lambda y: np.sqrt(np.maximum(y, 0)), np.square))
         axes.set_yticks(RISK_TICKS[axes.get_ylim()[1] >= RISK_TICKS])
