@@ -50,12 +50,13 @@ def rank_label_issues(
     margin = probabilities[photos, labels] - rivals.max(axis=1)
     unlikeness = _unlikeness(features, labels, groups)
     ranks = np.stack([_ranks(margin), _ranks(-unlikeness)])
+    words = [listed([name]) for name in names]
     reasons = [
-        f"labeled {listed([label])}, but {listed([names[rival]])} is {'likelier' if exceeds else 'close'}"
+        f"labeled {words[label]}, but {words[rival]} is {'likelier' if exceeds else 'close'}"
         if doubted
-        else f"unlike other photos labeled {listed([label])}"
+        else f"unlike other photos labeled {words[label]}"
         for label, rival, exceeds, doubted in zip(
-            of_label, rivals.argmax(axis=1), margin < 0, ranks[0] <= ranks[1], strict=True
+            labels, rivals.argmax(axis=1), margin < 0, ranks[0] <= ranks[1], strict=True
         )
     ]
     table = pd.DataFrame(

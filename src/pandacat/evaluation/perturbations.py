@@ -114,7 +114,8 @@ def _typical_steps(reader: archives.Reader, photo_folder: Path) -> dict[str, flo
     """Return the median JPEG quantization of each label's original training files."""
     training = _split(photo_folder, "train")
     steps = pd.Series(list(ordered_map(lambda name: _step(reader.read(name)), training.name)))
-    return steps.groupby(training.label).median().to_dict()
+    medians = steps.groupby(training.label).median()
+    return {str(label): float(median) for label, median in medians.items()}
 
 
 def most_different_qualities(typical_steps: dict[str, float]) -> dict[str, int]:

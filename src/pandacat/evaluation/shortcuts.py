@@ -139,8 +139,10 @@ def table_of(findings: list[Finding]) -> pd.DataFrame:
 def findings_in(table: pd.DataFrame) -> list[Finding]:
     """Return the findings in a table of `table_of`."""
     return [
-        Finding(row.property, row.first, row.second, Interval(row.value, row.low, row.high))
-        for row in table.itertuples()
+        Finding(
+            row["property"], row["first"], row["second"], Interval(*row[["value", "low", "high"]])
+        )
+        for _, row in table.iterrows()
     ]
 
 
