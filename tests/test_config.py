@@ -1,11 +1,13 @@
 """params.yaml is checked whole, and every fault is named by its key."""
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ROOT
+from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
 from pandacat.config.loading import load_config, parse_config
@@ -13,6 +15,15 @@ from pandacat.core.errors import PandacatError
 from pandacat.labels import imagenet_classes
 
 CONTENT = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
+
+
+def scalars(content: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all values but lists, and rules, whose names have dots."""
+    for key, value in content.items():
+        if isinstance(value, dict) and key != "gate":
+            yield from scalars(value, f"{prefix}{key}.")
+        elif not isinstance(value, dict | list):
+            yield f"{prefix}{key}"
 
 
 def changed(key: str, value: object) -> dict[str, Any]:
@@ -85,7 +96,7 @@ def test_a_misspelt_key_is_named_with_the_one_that_is_meant() -> None:
 
 
 def test_a_date_is_taken_as_the_text_it_was_written_as(tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text().replace("archive: null", "archive: 2026-11-23")
+    text = (ROOT / "params.yaml").read_text().replace("  archive: ", "  archive: 2026-11-23 ")
     (tmp_path / "params.yaml").write_text(text)
     assert load_config(tmp_path / "params.yaml").photos.archive == "2026-11-23"
 
@@ -183,3 +194,14 @@ def test_a_wrong_imagenet_class_is_answered_with_a_way_out(entries, message) -> 
 def test_what_two_labels_share_is_named(key: str, value: list[str], message: str) -> None:
     with pytest.raises(PandacatError, match=message):
         parse_config(changed(key, value))
+
+
+@pytest.mark.parametrize("key", sorted(scalars(CONTENT)))
+def test_dvc_changes_one_line_of_params_yaml_for_one_value(tmp_path: Path, key: str) -> None:
+    before = (ROOT / "params.yaml").read_text().splitlines()
+    file = tmp_path / "params.yaml"
+    file.write_text("\n".join(before) + "\n")
+    apply_overrides(file, [f"{key}=changed"])
+    after = file.read_text().splitlines()
+    assert len(after) == len(before)
+    assert sum(old != new for old, new in zip(before, after, strict=True)) == 1

@@ -12,12 +12,12 @@ from ruamel.yaml import YAML
 from pandacat.app import cli
 from pandacat.core import paths
 
-RULES = [
-    {"metric": "test.*accuracy", "better": "higher", "tolerance": 0.002, "floor": 0.5},
-    {"metric": "test.*.log_loss", "better": "lower", "tolerance": 0.01},
-    {"metric": "test.*.calibration_error", "better": "lower", "tolerance": 0.01},
-    {"metric": "speed", "better": "higher", "tolerance": 1, "ceiling": 100},
-]
+RULES = {
+    "test.*accuracy": {"better": "higher", "tolerance": 0.002, "floor": 0.5},
+    "test.*.log_loss": {"better": "lower", "tolerance": 0.01},
+    "test.*.calibration_error": {"better": "lower", "tolerance": 0.01},
+    "speed": {"better": "higher", "tolerance": 1, "ceiling": 100},
+}
 PHOTOS = 200
 
 
@@ -281,8 +281,8 @@ def test_outside_a_repository_nothing_can_be_compared(project, monkeypatch, caps
 
 def test_a_rule_that_matches_no_metric_fails(project, capsys):
     settings = YAML(typ="safe").load(Path("params.yaml"))
-    misspelt = {"metric": "test.*.acuracy", "better": "higher", "tolerance": 0}
-    Path("params.yaml").write_text(json.dumps({**settings, "gate": [*RULES, misspelt]}))
+    misspelt = {"test.*.acuracy": {"better": "higher", "tolerance": 0}}
+    Path("params.yaml").write_text(json.dumps({**settings, "gate": RULES | misspelt}))
     assert compare(accuracy(0.9), accuracy(0.9)) == 1
     assert "No metric is called test.*.acuracy: correct the rule" in capsys.readouterr().out
 

@@ -89,12 +89,12 @@ def _table(rows: Sequence[Row], *, markdown: bool = False) -> str:
         (
             row.metric,
             *map(_number, (row.baseline, row.current)),
-            *(_number(value, "+") for value in (row.change, row.allowed)),
+            *(_number(value, "+") for value in (row.change, row.limit)),
             f"**{row.outcome}**" if markdown and row.failed else row.outcome,
         )
         for row in rows
     ]
-    columns = ["metric", "baseline", "now", "change", "allowed", "outcome"]
+    columns = ["metric", "baseline", "now", "change", "fails beyond", "outcome"]
     return pd.DataFrame(cells, columns=columns).to_markdown(
         index=False,
         tablefmt="github" if markdown else "simple",

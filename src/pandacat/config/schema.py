@@ -53,8 +53,6 @@ class RobustnessParams:
 class GateRule:
     """How much some of the metrics in `metrics/headline.json` may regress."""
 
-    metric: str
-    """Dotted name, with `*` for any text."""
     better: Literal["higher", "lower"]
     tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     """Change for the worse that still passes, in the metric's own unit."""
@@ -78,8 +76,8 @@ class Config:
     fine_tune: FineTuneParams
     evaluate: EvaluateParams
     robustness: RobustnessParams
-    gate: tuple[GateRule, ...]
-    """The first rule that matches a metric counts."""
+    gate: dict[str, GateRule]
+    """By dotted name of a metric, with `*` for any text; the first that matches counts."""
 
     def __post_init__(self) -> None:
         """Refuse a folder or an ImageNet class of two labels."""

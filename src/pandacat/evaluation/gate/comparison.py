@@ -7,7 +7,7 @@ so that on the same photos a small drop may pass; plain numbers have none.
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal, get_args
@@ -66,8 +66,8 @@ class Row:
     baseline: float | None = None
     current: float | None = None
     change: float | None = None
-    allowed: float | None = None
-    """Change up to which nothing is reported; it has the sign of a change for the worse."""
+    limit: float | None = None
+    """The change for the worse, with its sign, that tolerance and chance allow."""
     paired: bool = False
     """Whether the two sides were compared photo by photo."""
 
@@ -77,9 +77,12 @@ class Row:
         return self.outcome in get_args(Failing)
 
 
-def compare(baseline: Headline | None, current: Headline, rules: Sequence[GateRule]) -> list[Row]:
+def compare(
+    baseline: Headline | None, current: Headline, rules: Mapping[str, GateRule]
+) -> list[Row]:
     """Return a row for each metric that a rule names, on either side; the first match counts.
 
+    Rules go by the dotted name of their metrics, with `*` for any text.
     A rule that matches no metric has a row as well, which fails: it would guard nothing. Without a
     baseline only this, floors and ceilings can fail.
 
@@ -88,17 +91,15 @@ def compare(baseline: Headline | None, current: Headline, rules: Sequence[GateRu
     """
     rows = []
     for metric in dict.fromkeys([*current.metrics, *(baseline.metrics if baseline else ())]):
-        rule = next((rule for rule in rules if fnmatchcase(metric, rule.metric)), None)
-        if rule:
-            rows.append(_compare_metric(metric, rule, baseline, current))
+        pattern = next((pattern for pattern in rules if fnmatchcase(metric, pattern)), None)
+        if pattern:
+            rows.append(_compare_metric(metric, rules[pattern], baseline, current))
     if not rows:
         raise PandacatError(f"no rule under `gate` matches a metric: {RULE_ADVICE}.")
     unused = [
-        rule.metric
-        for rule in rules
-        if not any(fnmatchcase(row.metric, rule.metric) for row in rows)
+        pattern for pattern in rules if not any(fnmatchcase(row.metric, pattern) for row in rows)
     ]
-    return [*rows, *(Row(metric, "no such metric") for metric in unused)]
+    return [*rows, *(Row(pattern, "no such metric") for pattern in unused)]
 
 
 def _compare_metric(
