@@ -20,4 +20,5 @@ CHECKPOINTS = Path(".pandacat/checkpoints")
 """Outside all stages' outputs, which DVC deletes before a stage runs."""
 
 HEADLINE = METRICS / "headline.json"
+SUMMARY = METRICS / "summary.json"
 TEST_PREDICTIONS = METRICS / "test_predictions.csv"

@@ -1,0 +1,54 @@
+"""The headline metrics, for the regression gate, and the few by which experiments are compared."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+METRICS = (
+    "two_class_accuracy",
+    "accuracy",
+    "roc_auc",
+    "log_loss",
+    "calibration_error",
+    "open_set",
+)
+"""Of the metrics in `metrics/evaluate.json`."""
+
+SUMMARY = {
+    "accuracy": "test.fine_tuned.accuracy.value",
+    "log_loss": "test.fine_tuned.log_loss.value",
+    "calibration_error": "test.fine_tuned.calibration_error",
+    "auroc": "test.fine_tuned.open_set.auroc.value",
+    "field_accuracy": "field_test.fine_tuned.accuracy.value",
+    "field_auroc": "field_test.fine_tuned.open_set.auroc.value",
+    "pretrained_accuracy": "test.pretrained.accuracy.value",
+    "scratch_accuracy": "test.scratch.accuracy.value",
+    "mnist_accuracy": "mnist.scratch.accuracy.value",
+}
+"""By name, which of the headline metrics it is; those without a network are of the fine-tuned."""
+
+
+def headline(evaluation: Mapping[str, Any], mnist: Mapping[str, float]) -> dict[str, Any]:
+    """Return the headline metrics by set of photos and network, for JSON.
+
+    Most are a value with the bounds of its interval. `evaluation` is the content of
+    `metrics/evaluate.json`, `mnist` the `accuracy` on the MNIST test split, its `low` and `high`.
+    """
+    accuracy = {"value": mnist["accuracy"], "low": mnist["low"], "high": mnist["high"]}
+    return {
+        "mnist": {"scratch": {"accuracy": accuracy}},
+        **{
+            dataset: {
+                network: {name: metrics[name] for name in METRICS if name in metrics}
+                for network, metrics in networks.items()
+            }
+            for dataset, networks in evaluation.items()
+        },
+    }
+
+
+def summary(headline: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers that `SUMMARY` names, rounded to four decimals, as far as they exist."""
+    metrics = pd.json_normalize(dict(headline)).to_dict("records")[0]
+    return {name: round(metrics[key], 4) for name, key in SUMMARY.items() if key in metrics}
