@@ -10,6 +10,7 @@ LOCKED ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+INPUTS := params.yaml dvc.yaml stages src data/exclusions.csv
 READY := $(VENV)/ready$(if $(LOCKED),-locked)
 PACKAGES := $(if $(LOCKED),--require-hashes -r requirements.lock,-r requirements.txt -c constraints.txt)
 
@@ -17,19 +18,23 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test deps torture gate ui bench lint clean
+.PHONY: help repro test experiments gate ui deps lint torture bench clean
 
 help:  ## list what there is
 	@echo "make TARGET, where TARGET is"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
 repro: $(READY)  ## run every stage that is not up to date
 	@git rev-parse --git-dir > /dev/null || { echo "DVC needs a Git repository that Git opens: do as Git says, or clone the project, or run 'git init' here." >&2; exit 1; }
 	$(BIN)/dvc repro
 	@echo "What came out, on one page: reports/report.html"
+	@git diff --quiet HEAD -- $(INPUTS) 2> /dev/null && ! git diff --quiet HEAD -- dvc.lock && echo "Results differ from the committed ones by rounding, as those of another processor do. Commit yours, to compare experiments with them: git commit -am 'Results of this machine'" || true
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest
+
+experiments: $(READY)  ## compare all experiments: what was changed, and what came of it
+	$(BIN)/dvc exp show --only-changed --drop '.*/.*'
 
 deps: $(READY)  ## list in dvc.yaml the code that each stage uses
 	$(BIN)/python tools/stage_dependencies.py

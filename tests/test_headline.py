@@ -27,11 +27,11 @@ def test_the_summary_has_the_accuracies_of_all_networks_and_more_of_the_fine_tun
     assert summary(headline({"test": networks}, MNIST)) == {
         "accuracy": 0.9,
         "log_loss": 0.1235,
-        "calibration_error": 0.02,
+        "ece": 0.02,
         "auroc": 0.9,
-        "pretrained_accuracy": 0.8,
-        "scratch_accuracy": 0.7,
-        "mnist_accuracy": 0.99,
+        "pretrained": 0.8,
+        "scratch": 0.7,
+        "mnist": 0.99,
     }
 
 

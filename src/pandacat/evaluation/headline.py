@@ -18,15 +18,17 @@ METRICS = (
 SUMMARY = {
     "accuracy": "test.fine_tuned.accuracy.value",
     "log_loss": "test.fine_tuned.log_loss.value",
-    "calibration_error": "test.fine_tuned.calibration_error",
+    "ece": "test.fine_tuned.calibration_error",
     "auroc": "test.fine_tuned.open_set.auroc.value",
     "field_accuracy": "field_test.fine_tuned.accuracy.value",
     "field_auroc": "field_test.fine_tuned.open_set.auroc.value",
-    "pretrained_accuracy": "test.pretrained.accuracy.value",
-    "scratch_accuracy": "test.scratch.accuracy.value",
-    "mnist_accuracy": "mnist.scratch.accuracy.value",
+    "pretrained": "test.pretrained.accuracy.value",
+    "scratch": "test.scratch.accuracy.value",
+    "mnist": "mnist.scratch.accuracy.value",
 }
-"""By name, which of the headline metrics it is; those without a network are of the fine-tuned."""
+"""By name, which of the headline metrics it is. Those that name no network are of the fine-tuned, on
+the test split or the field test; the last three are accuracies. Short, so that all fit in a table.
+"""
 
 
 def headline(evaluation: Mapping[str, Any], mnist: Mapping[str, float]) -> dict[str, Any]:
