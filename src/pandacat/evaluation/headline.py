@@ -26,8 +26,8 @@ SUMMARY = {
     "scratch": "test.scratch.accuracy.value",
     "mnist": "mnist.scratch.accuracy.value",
 }
-"""By name, which of the headline metrics it is. Those that name no network are of the fine-tuned, on
-the test split or the field test; the last three are accuracies. Short, so that all fit in a table.
+"""By name, which of the headline metrics it is. The last three are accuracies on the test split,
+the others are of the fine-tuned network. Names are short, so that all fit in a table.
 """
 
 
