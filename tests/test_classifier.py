@@ -101,14 +101,14 @@ def test_the_fast_engine_agrees_with_pytorch_to_a_ten_thousandth(
         load_classifier(name, models=workspace / "models", engine=engine)
         for engine in ("openvino", "torch")
     )
-    for path in sorted(EXAMPLES.glob("*.jpg"))[:4]:
+    for path in sorted(EXAMPLES.rglob("*.jpg"))[:4]:
         images = fast.cut(Image.open(path).convert("RGB"))
         np.testing.assert_allclose(fast.features(images), plain.features(images), atol=1e-4)
 
 
 def test_a_crop_gives_the_same_features_alone_and_in_company(workspace: Path) -> None:
     classifier = load_classifier("pretrained", models=workspace / "models")
-    images = cut_crops(Image.open(EXAMPLES / "cat.jpg").convert("RGB"), 224, "two_scales")
+    images = cut_crops(Image.open(EXAMPLES / "cat/kitten.jpg").convert("RGB"), 224, "two_scales")
     together = classifier.features(images)
     alone = np.concatenate([classifier.features(image[None]) for image in images])
     np.testing.assert_array_equal(together, alone)
@@ -117,7 +117,7 @@ def test_a_crop_gives_the_same_features_alone_and_in_company(workspace: Path) ->
 def test_classifiers_that_share_a_backbone_predict_the_same_as_each_alone(workspace: Path) -> None:
     names = ("pretrained", "fine-tuned", "scratch-photos")
     classifiers = [load_classifier(name, models=workspace / "models") for name in names]
-    image = Image.open(EXAMPLES / "panda.jpg").convert("RGB")
+    image = Image.open(EXAMPLES / "panda/giant_panda.jpg").convert("RGB")
     for together, classifier in zip(predict_image(image, classifiers), classifiers, strict=True):
         np.testing.assert_array_equal(together, predict_image(image, [classifier])[0])
 

@@ -11,7 +11,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 @pytest.fixture(scope="module")
 def photo():
-    with Image.open(EXAMPLES / "cat.jpg") as image:
+    with Image.open(EXAMPLES / "cat/kitten.jpg") as image:
         return np.asarray(image.convert("RGB").resize((300, 224)))
 
 

@@ -52,11 +52,12 @@ def test_predictions_need_no_package_of_the_pipeline() -> None:
     pipeline = {Requirement(text).name for text in PROJECT["optional-dependencies"]["pipeline"]}
     modules = {"scikit-learn": "sklearn"}
     absent = [modules.get(name, name) for name in sorted(pipeline - needed_by_others)]
+    photo = str(EXAMPLES / "panda/giant_panda.jpg")
     code = (
         f"import sys; sys.modules |= dict.fromkeys({absent}); import pandacat\n"
-        f"print(pandacat.load('pretrained').predict({str(EXAMPLES / 'panda.jpg')!r}).label)\n"
+        f"print(pandacat.load('pretrained').predict({photo!r}).label)\n"
         "from pandacat.app import cli\n"
-        f"sys.exit(cli.main(['predict', {str(EXAMPLES / 'panda.jpg')!r}]))"
+        f"sys.exit(cli.main(['predict', {photo!r}]))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr

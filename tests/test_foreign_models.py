@@ -41,7 +41,7 @@ def test_the_command_refuses_with_a_sentence(
     model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (model / WEIGHTS).write_bytes(pickle.dumps({"backbone": [1.0]}))
-    assert main(["predict", str(EXAMPLES / "cat.jpg"), "--model", str(model)]) == 1
+    assert main(["predict", str(EXAMPLES / "cat/kitten.jpg"), "--model", str(model)]) == 1
     said = capsys.readouterr().err
     assert "can't be used" in said
     assert "Traceback" not in said
@@ -165,7 +165,7 @@ def test_a_model_that_lies_about_its_backbone_does_not_change_what_another_predi
 ) -> None:
     """The fast engine caches backbones by weights and shape; a description may claim another."""
     honest = load_classifier("pretrained", models=workspace / "models")
-    image = Image.open(EXAMPLES / "cat.jpg").convert("RGB")
+    image = Image.open(EXAMPLES / "cat/kitten.jpg").convert("RGB")
     before = predict_image(image, [honest])[0]
     liar = Path(shutil.copytree(workspace / "models/pretrained", tmp_path / "liar"))
     describe(liar, backbone="timm/tf_efficientnet_lite0", input_px=192)

@@ -190,7 +190,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
 
 def test_damaged_real_photos_give_an_image_or_a_reason_and_nothing_else() -> None:
     generator = np.random.default_rng(0)
-    originals = [path.read_bytes() for path in sorted(EXAMPLES.glob("*.jpg"))[:3]]
+    originals = [path.read_bytes() for path in sorted(EXAMPLES.rglob("*.jpg"))[:3]]
     for number in range(150):
         data = bytearray(originals[number % len(originals)])
         for place in generator.integers(0, len(data), 8):
@@ -208,7 +208,7 @@ def bits_apart(first: str, second: str) -> int:
 
 
 def test_copies_have_nearly_the_same_perceptual_hash_and_other_photos_do_not() -> None:
-    images = [Image.open(path).convert("RGB") for path in sorted(EXAMPLES.glob("*.jpg"))]
+    images = [Image.open(path).convert("RGB") for path in sorted(EXAMPLES.rglob("*.jpg"))]
     fingerprints = [perceptual_hash(image)[0] for image in images]
     for image, own in zip(images, fingerprints, strict=True):
         smaller = image.resize((image.width // 2, image.height // 2))

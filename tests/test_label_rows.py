@@ -195,6 +195,6 @@ def test_the_stages_carry_the_row_into_all_models(
         assert model.description.label_classes == (PANDA, (IMAGENET_CLASS_COUNT,))
         assert model.tensors["head.weight"].shape == (IMAGENET_CLASS_COUNT + 1, 1280)
         prediction = load_classifier(name, models=folder / "models").predict(
-            ROOT / "examples/cat.jpg"
+            ROOT / "examples/cat/kitten.jpg"
         )
         assert sum(prediction.probabilities.values()) == pytest.approx(1)

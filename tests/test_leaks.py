@@ -19,7 +19,7 @@ from pandacat.evaluation.predictions import prediction_table
 from pandacat.report.audit_page import audit_page
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = sorted((ROOT / "examples").glob("*.jpg"))
+EXAMPLES = sorted((ROOT / "examples").rglob("*.jpg"))
 ORIGIN = Provenance("copies", "archive", "a test", "1", "none", drawn=False, sha256="0" * 64)
 UNRELATED = 25
 CONFIG = load_config(ROOT / "params.yaml")

@@ -390,7 +390,7 @@ def test_the_card_says_how_to_use_the_model_so_that_it_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", card(results), re.DOTALL)
-    shutil.copy(Path(__file__).parents[1] / "examples/panda.jpg", place / "photo.jpg")
+    shutil.copy(Path(__file__).parents[1] / "examples/panda/giant_panda.jpg", place / "photo.jpg")
     monkeypatch.chdir(place)
     exec(program, {})
     assert re.match(r"(panda|cat|other) \{'panda': 0\.\d+, ", capsys.readouterr().out)

@@ -24,7 +24,7 @@ def load(name: str = "fine-tuned") -> "Classifier":
 
     Example:
         >>> import pandacat
-        >>> pandacat.load("pretrained").predict("examples/panda.jpg").label
+        >>> pandacat.load("pretrained").predict("examples/panda/giant_panda.jpg").label
         'panda'
     """
     from pandacat.core.paths import MODELS

@@ -44,9 +44,9 @@ def examine(data: bytes) -> str:
 @cache
 def originals() -> tuple[bytes, ...]:
     """Return photos and a drawn image, in 36 forms."""
-    jpegs = [path.read_bytes() for path in sorted(EXAMPLES.glob("*.jpg"))[:6]]
+    jpegs = [path.read_bytes() for path in sorted(EXAMPLES.rglob("*.jpg"))[:6]]
     jpegs.append(draw("panda", 1, 1))
-    with Image.open(EXAMPLES / "cat.jpg") as opened:
+    with Image.open(EXAMPLES / "cat/kitten.jpg") as opened:
         photo = opened.convert("RGB")
         photo.thumbnail((160, 160))
     return (*jpegs, *_forms(photo))
