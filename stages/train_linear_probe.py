@@ -17,13 +17,15 @@ def main() -> None:
     features = read_features(paths.FEATURES).centers[np.flatnonzero(index.split == "train")]
     pretrained = load_model(paths.MODELS / "pretrained")
     classes = store.split_labels(index, "train", pretrained.description.labels)
+    origin = provenance.read(paths.PHOTOS / "provenance.json")
     with tracked_stage("train_linear_probe", {}):
         model = train_linear_probe(
             pretrained,
             features,
             classes,
             trained_on=store.dataset_fingerprint(index),
-            title=provenance.read(paths.PHOTOS / "provenance.json").title,
+            title=origin.title,
+            drawn=origin.drawn,
         )
         save_model(paths.MODELS / "linear-probe", model)
 

@@ -148,7 +148,9 @@ def test_the_head_with_its_rows_is_fine_tuned_and_probed(
     dataset = Dataset("animals", "0" * 64, (*labels, "other"), examples, examples)
     params = replace(load_config(ROOT / "params.yaml").fine_tune, steps=4, batch_size=80)
     tuned, history = fine_tune(model, dataset, params)
-    probe = train_linear_probe(model, features, classes, trained_on="0" * 64, title="animals")
+    probe = train_linear_probe(
+        model, features, classes, trained_on="0" * 64, title="animals", drawn=True
+    )
     best = history.best.metrics["validation_loss"]
     assert best <= history.epochs[0].metrics["validation_loss"]
     for other in (tuned, probe):

@@ -1,5 +1,7 @@
 """The linear probe: what it can say and what it can't."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from pandacat.training.linear_probe import train_linear_probe
 
 WIDTH = 8
 THESE = "0" * 64
+ORIGIN: Any = {"trained_on": THESE, "title": "Animals", "drawn": True}
 CENTERS = 3 * np.eye(3, WIDTH)
 
 
@@ -40,7 +43,7 @@ def pretrained() -> SavedModel:
 def trained(pretrained: SavedModel) -> SavedModel:
     classes = np.arange(90) % 3
     features = CENTERS[classes] + np.random.default_rng(0).normal(size=(90, WIDTH))
-    return train_linear_probe(pretrained, features, classes, trained_on=THESE, title="Animals")
+    return train_linear_probe(pretrained, features, classes, **ORIGIN)
 
 
 def probabilities(model: SavedModel, features: np.ndarray) -> np.ndarray:
@@ -69,7 +72,7 @@ def test_backbone_and_shape_stay_and_it_says_what_it_was_trained_on(
     for name in ("head.weight", "head.bias"):
         assert trained.tensors[name].shape == pretrained.tensors[name].shape
         assert trained.tensors[name].dtype == np.float32
-    assert (trained.description.trained_on, trained.description.title) == (THESE, "Animals")
+    assert {name: getattr(trained.description, name) for name in ORIGIN} == ORIGIN
     assert pretrained.tensors["head.weight"].min() == 1
 
 
@@ -81,7 +84,7 @@ def test_it_predicts_any_number_of_labels(pretrained: SavedModel, label_count: i
     classes = np.arange(40 * (label_count + 1)) % (label_count + 1)
     centers = 6 * np.eye(4, WIDTH)[[*range(label_count), 3]]
     features = centers[classes] + np.random.default_rng(0).normal(size=(len(classes), WIDTH))
-    trained = train_linear_probe(model, features, classes, trained_on=THESE, title="Animals")
+    trained = train_linear_probe(model, features, classes, **ORIGIN)
 
     predicted = probabilities(trained, centers)
     assert (predicted.argmax(axis=1)[:label_count] == np.arange(label_count)).all()

@@ -94,9 +94,11 @@ def test_the_fine_tuned_network_keeps_the_trunk_and_its_1000_classes(workspace: 
 
 def test_a_model_says_what_it_was_trained_on(workspace: Path) -> None:
     fingerprint = store.dataset_fingerprint(store.read_index(workspace / "data/photos"))
-    for name in ("scratch-photos", "fine-tuned"):
-        assert load_model(workspace / "models" / name).description.trained_on == fingerprint
-    assert load_model(workspace / "models/pretrained").description.trained_on == "ImageNet"
+    for name in ("scratch-photos", "linear-probe", "fine-tuned"):
+        about = load_model(workspace / "models" / name).description
+        assert (about.trained_on, about.drawn) == (fingerprint, True)
+    about = load_model(workspace / "models/pretrained").description
+    assert (about.trained_on, about.drawn) == ("ImageNet", False)
 
 
 @pytest.mark.parametrize("table", ["test", "field_test"])

@@ -61,6 +61,8 @@ class Description:
     """For `scratch`: the shape of the network."""
     conformal: ConformalThresholds | None = None
     """`None` where none was calibrated."""
+    drawn: bool = False
+    """Whether the training pictures were drawn by a program and are not photographs."""
     format: int = FORMAT
 
 

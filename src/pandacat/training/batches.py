@@ -53,6 +53,8 @@ class Dataset:
     validation: Examples
     test: Examples | None = None
     """`None` where it is not needed."""
+    drawn: bool = False
+    """Whether the pictures were drawn by a program and are not photographs."""
 
 
 def shuffled_batches(

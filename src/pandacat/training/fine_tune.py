@@ -182,5 +182,7 @@ def fine_tune(
         epochs, params.seed, params.warm_up_share, params.patience, include_epoch_zero=True
     )
     history = fit(task, settings, device=device, checkpoint=checkpoint, on_epoch=on_epoch)
-    described = model.described(trained_on=dataset.fingerprint, title=dataset.title)
+    described = model.described(
+        trained_on=dataset.fingerprint, title=dataset.title, drawn=dataset.drawn
+    )
     return described.with_tensors(task.network.cpu().tensors()), history

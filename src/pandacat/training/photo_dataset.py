@@ -36,13 +36,15 @@ def photo_features(folder: Path, features: Features) -> Dataset:
 def _dataset(folder: Path, inputs: Callable[[str], np.ndarray]) -> Dataset:
     """Return a data set of the photos, with these inputs of a split."""
     index, labels = store.read_index(folder), store.read_labels(folder)
+    origin = provenance.read(folder / "provenance.json")
 
     def examples(split: str) -> Examples:
         classes = store.split_labels(index, split, labels)
         return Examples(torch.from_numpy(inputs(split)), torch.from_numpy(classes))
 
     return Dataset(
-        title=provenance.read(folder / "provenance.json").title,
+        title=origin.title,
+        drawn=origin.drawn,
         fingerprint=store.dataset_fingerprint(index),
         labels=labels,
         train=examples("train"),

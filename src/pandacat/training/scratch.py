@@ -106,6 +106,7 @@ def scratch_model(network: ScratchNetwork, dataset: Dataset, image: ImageSpec | 
         image=image,
         trained_on=dataset.fingerprint,
         title=dataset.title,
+        drawn=dataset.drawn,
         architecture=asdict(network.spec),
     )
     state = network.state_dict()
