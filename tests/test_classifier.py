@@ -13,9 +13,15 @@ from safetensors.numpy import load_file, save_file
 from pandacat.config.fields import CropScheme
 from pandacat.core.errors import PandacatError
 from pandacat.data.crops import crop_boxes, crop_count, cut_crops
+from pandacat.labels import label_groups
 from pandacat.models.classifier import Classifier, predict_image
 from pandacat.models.loading import load_classifier
-from pandacat.models.probabilities import label_log_probabilities, pool_crops, softmax
+from pandacat.models.probabilities import (
+    class_probabilities,
+    label_log_probabilities,
+    pool_crops,
+    softmax,
+)
 from pandacat.models.saved import DESCRIPTION, WEIGHTS, SavedModel, load_model, save_model
 
 LABEL_CLASSES = ((388,), (281, 282, 283, 284, 285))
@@ -65,6 +71,29 @@ def test_a_single_crop_keeps_its_probabilities() -> None:
     np.testing.assert_allclose(softmax(pool_crops(np.log(crop))), crop[0])
 
 
+def test_the_classes_of_a_label_sum_to_its_probability_after_pooling_and_calibration() -> None:
+    logits = np.random.default_rng(0).normal(size=(12, 1000)) * 4
+    labels = softmax(pool_crops(label_log_probabilities(logits, LABEL_CLASSES)) / 2)
+    classes = class_probabilities(logits, LABEL_CLASSES, labels)
+    for label, rows in enumerate(label_groups(LABEL_CLASSES, 1000)):
+        assert classes[rows].sum() == pytest.approx(labels[label])
+
+
+def test_the_classes_of_a_single_crop_keep_their_probabilities() -> None:
+    logits = np.random.default_rng(0).normal(size=(1, 1000)) * 4
+    labels = softmax(label_log_probabilities(logits, LABEL_CLASSES))[0]
+    expected = softmax(logits)[0]
+    np.testing.assert_allclose(class_probabilities(logits, LABEL_CLASSES, labels), expected)
+
+
+def test_a_photo_without_probabilities_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = load_classifier("pretrained", models=Path("nowhere"))
+    monkeypatch.setattr(classifier, "features", lambda _: np.full((1, 1280), np.nan, np.float32))
+    prediction = classifier.predict(EXAMPLES / "cat/kitten.jpg")
+    assert prediction.probabilities is None
+    assert "no probabilities" in str(prediction.reason)
+
+
 def test_numpy_and_torch_pool_alike() -> None:
     import torch
 
@@ -82,9 +111,11 @@ def test_numpy_and_torch_pool_alike() -> None:
         ((0.1, 0.5, 0.4), "cat"),
         ((0.5, 0.4, 0.1), "panda or cat"),
         ((0.2, 0.1, 0.7), "other"),
+        ((0.02, 0.35, 0.63), "cat or other"),
+        ((0.44, 0.28, 0.28), "panda or other"),
     ],
 )
-def test_a_prediction_set_names_every_label_that_reaches_its_threshold(
+def test_a_prediction_set_names_labels_that_reach_their_threshold_and_the_most_probable(
     model: Path, probabilities: tuple[float, ...], expected: str
 ) -> None:
     about = json.loads((model / "model.json").read_text())

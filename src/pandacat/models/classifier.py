@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,15 @@ from pandacat.core.errors import MODEL_AGAIN, PandacatError, system_message
 from pandacat.core.parallel import ordered_map
 from pandacat.data.crops import crop_count, cut_crops
 from pandacat.data.images import UnreadablePhotoError, load_image
-from pandacat.labels import OTHER, listed
+from pandacat.labels import IMAGENET_CLASS_COUNT, OTHER, imagenet_names, listed
 from pandacat.models.engine import EngineName, compile_backbone
-from pandacat.models.probabilities import label_log_probabilities, log_softmax, pool_crops, softmax
+from pandacat.models.probabilities import (
+    class_probabilities,
+    label_log_probabilities,
+    log_softmax,
+    pool_crops,
+    softmax,
+)
 from pandacat.models.saved import SavedModel
 
 
@@ -33,6 +39,8 @@ class Prediction:
     """Why the photo can't be read; `None` where it can."""
     prediction_set: str | None = None
     """All labels that can't be ruled out, such as `panda or cat`; of calibrated models only."""
+    top_classes: tuple[tuple[str, float], ...] = ()
+    """The most probable classes of the head, most first, where asked for, and their probability."""
 
     @property
     def label(self) -> str | None:
@@ -65,6 +73,20 @@ class Classifier:
         )
         self._check_on_gray_image()
 
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the rows of the head: ImageNet's classes, then labels that it lacks.
+
+        Empty where the rows mean no classes but the labels.
+        """
+        weight, about = self._head_weight, self.description
+        if weight is None or not weight.any(axis=1).all():  # the linear probe discards classes
+            return ()
+        added = zip(about.labels, about.label_classes, strict=False)
+        lacking = (label for label, rows in added if max(rows, default=0) >= IMAGENET_CLASS_COUNT)
+        names = (*imagenet_names(), *lacking)
+        return names if len(names) == len(weight) else ()
+
     def _check_on_gray_image(self) -> None:
         """Refuse a head that does not fit the backbone, and weights that overflow."""
         side = self.description.input_px
@@ -96,37 +118,56 @@ class Classifier:
 
     def log_probabilities(self, features: np.ndarray) -> np.ndarray:
         """Return `(…, K + 1)` log-probabilities before calibration for features `(…, D)`."""
+        logits = self._logits(features)
         if self._head_weight is None:
-            return log_softmax(features.astype(np.float64))
-        logits = features @ self._head_weight.T + self._head_bias
-        return label_log_probabilities(logits.astype(np.float64), self.description.label_classes)
+            return log_softmax(logits)
+        return label_log_probabilities(logits, self.description.label_classes)
+
+    def _logits(self, features: np.ndarray) -> np.ndarray:
+        if self._head_weight is not None:
+            features = features @ self._head_weight.T + self._head_bias
+        return features.astype(np.float64)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Return `(…, K + 1)` calibrated probabilities of photos for features `(…, V, D)`."""
         logits = pool_crops(self.log_probabilities(features))
         return softmax(logits / self.description.temperature)
 
+    def top_classes(self, features: np.ndarray, count: int) -> tuple[tuple[str, float], ...]:
+        """Return the `count` most probable of `class_names` for the features `(V, D)` of a photo.
+
+        The probabilities of the classes that mean a label sum to that of the label.
+        """
+        values = class_probabilities(
+            self._logits(features), self.description.label_classes, self.probabilities(features)
+        )
+        rows = np.argsort(-values, kind="stable")[:count]
+        return tuple((self.class_names[row], float(values[row])) for row in rows)
+
     def prediction_set(self, probabilities: Iterable[float]) -> str | None:
         """Return the labels that can't be ruled out, such as `panda or cat`, else `other`.
 
-        `None` where the model has no conformal thresholds.
+        The most probable label is among them. `None` where the model has no conformal thresholds.
         """
         conformal = self.description.conformal
         if conformal is None:
             return None
-        rows = zip(self.labels, probabilities, conformal.thresholds, strict=False)
-        labels = [label for label, probability, threshold in rows if probability >= threshold]
-        return listed(labels) if labels else OTHER
+        values = dict(zip(self.labels, probabilities, strict=True))
+        thresholds = zip(self.labels, conformal.thresholds, strict=False)
+        chosen = {label for label, threshold in thresholds if values[label] >= threshold} or {OTHER}
+        chosen.add(max(values, key=values.__getitem__))
+        return listed([label for label in self.labels if label in chosen])
 
     def predict(self, photo: str | Path) -> Prediction:
         """Return the prediction for one photo, given by its path."""
         return next(self.predict_many([(str(photo), Path(photo).read_bytes)]))
 
     def predict_many(
-        self, items: Iterable[tuple[str, Callable[[], bytes]]]
+        self, items: Iterable[tuple[str, Callable[[], bytes]]], *, top: int = 0
     ) -> Iterator[Prediction]:
         """Yield a prediction for each (path, function that returns the file's bytes), in order.
 
+        Each comes with its `top` most probable classes, where the model has `class_names`.
         Decoding and the network run side by side; memory stays flat however many photos come.
         """
 
@@ -138,9 +179,16 @@ class Classifier:
                 return Prediction(path, None, str(error))
             except OSError as error:
                 return Prediction(path, None, system_message(error))
-            values = self.probabilities(self.features(self.cut(image)))
-            probabilities = dict(zip(self.labels, values.tolist(), strict=True))
-            return Prediction(path, probabilities, prediction_set=self.prediction_set(values))
+            features = self.features(self.cut(image))
+            values = self.probabilities(features)
+            if not np.isfinite(values).all():
+                return Prediction(path, None, "the model gives no probabilities for it")
+            return Prediction(
+                path,
+                dict(zip(self.labels, values.tolist(), strict=True)),
+                prediction_set=self.prediction_set(values),
+                top_classes=self.top_classes(features, top) if top and self.class_names else (),
+            )
 
         return ordered_map(predict, items)
 

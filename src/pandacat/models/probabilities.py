@@ -33,6 +33,24 @@ def pool_crops(log_probabilities: np.ndarray) -> np.ndarray:
     return pooled
 
 
+def class_probabilities(
+    logits: np.ndarray, label_classes: LabelClasses, label_probabilities: np.ndarray
+) -> np.ndarray:
+    """Return the probabilities `(C,)` of the classes of a head for one photo.
+
+    Those of each label's classes sum to its probability in `label_probabilities` `(K + 1,)`, which
+    is pooled and calibrated; they share it in the proportions of their odds against `other`, which
+    are averaged over the crops as in `pool_crops`, whose logits are `(V, C)`.
+    """
+    others = label_log_probabilities(logits, label_classes)[:, -1:]
+    odds = np.logaddexp.reduce(log_softmax(logits) - others, axis=0)
+    probabilities = np.empty_like(odds)
+    groups = label_groups(label_classes, len(odds))
+    for probability, rows in zip(label_probabilities, groups, strict=True):
+        probabilities[rows] = probability * softmax(odds[rows])
+    return probabilities
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Return probabilities along the last axis."""
     probabilities: np.ndarray = np.exp(log_softmax(logits))

@@ -113,13 +113,15 @@ def prediction_sets(predictions: pd.DataFrame, thresholds: Sequence[float]) -> l
 
     Returns:
         For each `label`: how often each of the `sets` occurs, such as "panda or cat", or "other"
-        where no label is in it, and the `coverage`, with its interval.
+        where no label is in it, and the `coverage`, with its interval. As in `pandacat predict`,
+        the most probable label is in each set.
     """
     rows = predictions[predictions.network == OURS]
     names = np.array(label_names(rows))
     labels, probabilities = labels_and_probabilities(rows)
     sets = conformal.predict_sets(probabilities[:, :-1], np.asarray(thresholds))
     sets = np.column_stack([sets, ~sets.any(axis=1)])
+    sets[np.arange(len(sets)), probabilities.argmax(axis=1)] = True
     table = []
     for label in np.unique(labels):
         own = labels == label
