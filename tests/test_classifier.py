@@ -86,6 +86,7 @@ def test_the_classes_of_a_single_crop_keep_their_probabilities() -> None:
     np.testing.assert_allclose(class_probabilities(logits, LABEL_CLASSES, labels), expected)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_photo_without_probabilities_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     classifier = load_classifier("pretrained", models=Path("nowhere"))
     monkeypatch.setattr(classifier, "features", lambda _: np.full((1, 1280), np.nan, np.float32))
@@ -172,6 +173,13 @@ def test_a_saved_model_comes_back_as_it_was(model: Path, tmp_path: Path) -> None
     save_model(tmp_path / "again", first)
     second = load_model(tmp_path / "again")
     assert second == SavedModel(first.description, second.tensors, first.sha256)
+
+
+def test_a_model_that_does_not_know_whether_it_saw_drawings_is_loaded(model: Path) -> None:
+    about = json.loads((model / DESCRIPTION).read_text())
+    assert about.pop("drawn")
+    (model / DESCRIPTION).write_text(json.dumps(about))
+    assert not load_model(model).description.drawn
 
 
 def test_a_pickle_is_refused(model: Path) -> None:

@@ -5,9 +5,12 @@ import doctest
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import warnings
+import zipfile
 from pathlib import Path
 
 import platformdirs
@@ -17,7 +20,8 @@ from conftest import EXAMPLES, ROOT, make_unopenable
 import pandacat
 from pandacat.app import output
 from pandacat.app.cli import main
-from pandacat.app.inputs import find_photos
+from pandacat.app.inputs import open_photos
+from pandacat.models import engine
 from pandacat.models.classifier import Prediction
 
 
@@ -28,6 +32,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def names(*paths: str) -> list[str]:
+    with open_photos(paths) as photos:
+        return list(photos)
+
+
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as stream:
         return list(csv.DictReader(stream))
@@ -36,12 +45,12 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_the_pretrained_network_names_the_examples(folder: Path) -> None:
     assert main(["predict", "photos", "--model", "pretrained", "--output", "out.csv"]) == 0
     table = rows(folder / "out.csv")
-    assert list(table[0]) == ["path", "label", "p_panda", "p_cat", "p_other"]
+    assert list(table[0]) == ["path", "label", "p_panda", "p_cat", "p_other", "reason"]
     assert len(table) == 11
     assert [row["label"] for row in table] == [Path(row["path"]).parent.name for row in table]
     for row in table:
         total = sum(float(row[f"p_{label}"]) for label in ("panda", "cat", "other"))
-        assert total == pytest.approx(1, abs=1e-9)
+        assert total == pytest.approx(1, abs=1.5e-6)
 
 
 def test_a_trained_model_is_chosen_by_name(workspace: Path, folder: Path) -> None:
@@ -53,22 +62,17 @@ def test_a_trained_model_is_chosen_by_name(workspace: Path, folder: Path) -> Non
         assert row["path"] == "photos/cat/kitten.jpg"
 
 
-def test_prediction_sets_have_a_column_where_asked_for(workspace: Path, folder: Path) -> None:
-    models = str(workspace / "models")
+def test_the_table_and_the_lines_have_the_same_prediction_sets(
+    workspace: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "photos/cat_empty.jpg").touch()
-    arguments = [
-        "predict",
-        "photos",
-        "--models",
-        models,
-        "--prediction-sets",
-        "--output",
-        "out.csv",
-    ]
+    arguments = ["predict", "photos", "--models", str(workspace / "models"), "--prediction-sets"]
+    assert main([*arguments, "-o", "out.csv"]) == 1
     assert main(arguments) == 1
-    sets = {row["label"]: row["prediction_set"] for row in rows(folder / "out.csv")}
-    assert sets.pop("unreadable") == "unreadable"
-    assert set(sets.values()) <= {"panda", "cat", "panda or cat", "other"}
+    lines = capsys.readouterr().out.splitlines()[1:]
+    for row, line in zip(rows(folder / "out.csv"), lines, strict=True):
+        assert re.split(r"  +", line)[0] == row["prediction_set"]
+        assert row["label"] in re.split(", | or ", row["prediction_set"])
 
 
 def test_one_line_per_photo_on_the_terminal(
@@ -85,38 +89,195 @@ def test_one_line_per_photo_on_the_terminal(
 def of_three_labels() -> list[Prediction]:
     probabilities = {"giant_panda": 0.25, "red_fox": 0.5, "wild_boar": 0.125, "other": 0.125}
     return [
-        Prediction("a.jpg", probabilities, prediction_set="giant panda or red fox"),
+        Prediction(
+            "a.jpg",
+            probabilities,
+            prediction_set="giant panda or red fox",
+            top_classes=(("kit fox", 0.4),),
+        ),
         Prediction("b.jpg", None, "not a picture"),
     ]
 
 
-def test_columns_are_those_of_the_labels(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_columns_are_those_of_the_labels(capsys: pytest.CaptureFixture[str]) -> None:
     first, second = of_three_labels()
     assert first.probabilities
     labels = tuple(first.probabilities)
     output.print_lines([first, second], labels, prediction_sets=False)
-    head, line, unreadable = capsys.readouterr().out.splitlines()
+    head, line, classes, unreadable = capsys.readouterr().out.splitlines()
     assert head.split() == ["label", *labels, "photo"]
     assert line.split() == ["red_fox", "25.0%", "50.0%", "12.5%", "12.5%", "a.jpg"]
     ends = [head.index(label) + len(label) for label in labels]
     assert [line[end - 1] for end in ends] == ["%"] * 4
     assert head.index("photo") == line.index("a.jpg") == unreadable.index("b.jpg")
+    assert classes.split() == ["kit", "fox", "40.0%"]
 
     output.print_lines([first, second], labels, prediction_sets=True)
-    head, line, unreadable = capsys.readouterr().out.splitlines()
+    head, line, classes, unreadable = capsys.readouterr().out.splitlines()
     assert head.startswith("set ")
     assert line.startswith("giant panda or red fox ")
     assert head.index("photo") == line.index("a.jpg") == unreadable.index("b.jpg")
 
-    output.write_csv(tmp_path / "out.csv", [first, second], labels, prediction_sets=True)
-    lines = (tmp_path / "out.csv").read_text().splitlines()
-    assert lines == [
-        "path,label,p_giant_panda,p_red_fox,p_wild_boar,p_other,prediction_set",
-        "a.jpg,red_fox,0.25,0.5,0.125,0.125,giant panda or red fox",
-        "b.jpg,unreadable,,,,,unreadable",
+
+def test_a_csv_has_six_decimals_and_leaves_empty_what_does_not_apply(tmp_path: Path) -> None:
+    labels = ("giant_panda", "red_fox", "wild_boar", "other")
+    columns = output.table_columns(labels, prediction_sets=True, top=1)
+    output.write_csv(tmp_path / "out.csv", of_three_labels(), columns)
+    assert (tmp_path / "out.csv").read_text().splitlines() == [
+        "path,label,p_giant_panda,p_red_fox,p_wild_boar,p_other,prediction_set,"
+        "top_1,top_1_p,reason",
+        "a.jpg,red_fox,0.250000,0.500000,0.125000,0.125000,giant panda or red fox,"
+        "kit fox,0.400000,",
+        "b.jpg,unreadable,,,,,unreadable,,,not a picture",
     ]
+
+
+def test_json_holds_the_same_as_csv_and_null_where_that_is_empty(tmp_path: Path) -> None:
+    columns = output.table_columns(("red_fox", "other"), prediction_sets=False, top=1)
+    odd = Prediction(os.fsdecode(b"caf\xe9.jpg"), {"red_fox": 1 / 3, "other": 1e-9})
+    output.write_json(tmp_path / "out.json", [odd, of_three_labels()[1]], columns)
+    first, second = json.loads((tmp_path / "out.json").read_bytes())
+    assert list(first) == list(second) == columns
+    assert os.fsencode(first["path"]) == b"caf\xe9.jpg"
+    assert (first["p_red_fox"], first["p_other"], first["reason"]) == (0.333333, 0, None)
+    assert (second["p_red_fox"], second["label"]) == (None, "unreadable")
+    assert second["reason"] == "not a picture"
+
+
+def test_what_was_written_is_said_and_where(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "photos/bad.jpg").write_bytes(b"no picture")
+    arguments = ["predict", "photos/bad.jpg", "photos/cat", "--model", "pretrained"]
+    assert main([*arguments, "-o", "out.csv"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "Wrote predictions for 2 of 3 photos to out.csv.",
+        "1 of 3 files could not be read.",
+    ]
+
+
+def test_quiet_says_errors_only(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["predict", "photos/cat", "-q", "-o", "out.csv"]  # no model: a note, else
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == ""
+    assert main(arguments) == 1
+    assert "--output out.csv exists" in capsys.readouterr().err
+
+
+def test_the_most_probable_imagenet_classes_are_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["predict", "photos/other/jaguar.jpg", "--model", "pretrained", "--top", "3"]
+    assert main(arguments) == 0
+    head, line, classes = capsys.readouterr().out.splitlines()
+    assert classes.index("jaguar ") > line.index("photos/") == head.index("photo")
+    assert classes.count("%") == 3
+    assert main([*arguments, "-o", "out.csv"]) == 0
+    (row,) = rows(folder / "out.csv")
+    assert row["top_1"] == "jaguar"
+    shares = [float(row[f"top_{rank}_p"]) for rank in (1, 2, 3)]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) <= 1
+
+
+@pytest.mark.parametrize("name", ["scratch-photos", "linear-probe"])
+def test_a_model_without_imagenet_classes_names_none(
+    workspace: Path, folder: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    models = str(workspace / "models")
+    arguments = ["predict", "photos/cat", "--models", models, "--top", "5", "--model"]
+    assert main([*arguments, name]) == 1
+    assert f"{name} has no ImageNet classes, only panda, cat and" in capsys.readouterr().err
+    assert main([*arguments, "fine-tuned"]) == 0
+
+
+def test_a_model_trained_on_drawings_is_not_to_be_relied_on(
+    workspace: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["predict", "photos/cat", "--models", str(workspace / "models"), "--model"]
+    for name, times in (("fine-tuned", 1), ("linear-probe", 1), ("pretrained", 0)):
+        assert main([*arguments, name]) == 0
+        assert capsys.readouterr().err.count("was trained on drawings") == times
+
+
+def test_a_photo_comes_from_standard_input(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = (folder / "photos/panda/giant_panda.jpg").read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(photo)))
+    assert main(["predict", "-", "photos/cat/kitten.jpg", "--model", "pretrained"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [(line.split()[0], line.split()[-1]) for line in lines[1:]] == [
+        ("panda", "-"),
+        ("cat", "photos/cat/kitten.jpg"),
+    ]
+
+
+def test_a_terminal_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    assert main(["predict", "-"]) == 1
+    assert "`pandacat predict - < photo.jpg`" in capsys.readouterr().err
+
+
+def test_photos_in_a_zip_are_read_without_unpacking_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with zipfile.ZipFile("zoo.zip", "w") as packed:
+        packed.write("photos/cat/kitten.jpg", "inside/kitten.jpg")
+        packed.writestr("./again.jpg", (folder / "photos/cat/kitten.jpg").read_bytes())
+        packed.writestr("bad.JPG", b"no picture")
+        for left_out in ("notes.txt", ".hidden/cat.jpg", "inside/._kitten.jpg"):
+            packed.writestr(left_out, b"something else")
+    before = sorted(folder.rglob("*"))
+    assert main(["predict", "zoo.zip", "--model", "pretrained"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["label", "cat", "unreadable", "cat"]
+    assert lines[1].endswith("   zoo.zip/./again.jpg")
+    assert "zoo.zip/bad.JPG: not an image" in lines[2]
+    assert lines[3].endswith("   zoo.zip/inside/kitten.jpg")
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_the_gpu_is_asked_for_in_vain(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    arguments = ["predict", "photos/cat", "--model", "pretrained", "--device"]
+    assert main([*arguments, "cuda"]) == 1
+    assert "--device cuda: PyTorch finds no GPU" in capsys.readouterr().err
+
+
+def test_the_cpu_can_be_chosen_where_there_is_a_gpu(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def torch_engine(_: object) -> None:
+        raise AssertionError("PyTorch runs the network")
+
+    monkeypatch.setattr(engine, "_has_gpu", lambda: True)
+    monkeypatch.setattr(engine, "_torch_engine", torch_engine)
+    arguments = ["predict", "photos/cat", "--model", "pretrained", "--device"]
+    assert main([*arguments, "auto"]) == 1
+    assert main([*arguments, "cpu"]) == 0
+
+
+@pytest.mark.parametrize(
+    "command", [["predict", "cat.jpg"], ["gate"], ["tracking", "sync"]], ids=" ".join
+)
+def test_a_wrong_option_shows_the_options_of_the_command(
+    capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([*command, "--oops"])
+    name = " ".join(part for part in command if "." not in part)
+    error = capsys.readouterr().err
+    assert error.startswith(f"usage: pandacat {name} [-h]")
+    assert error.endswith(f"pandacat {name}: error: unrecognized arguments: --oops\n")
 
 
 def test_without_a_fine_tuned_model_the_pretrained_one_is_used_and_named(
@@ -178,7 +339,7 @@ def test_an_unreadable_file_has_a_row_in_the_table(folder: Path) -> None:
 def test_hidden_folders_are_left_out_and_no_photo_is_listed_twice(folder: Path) -> None:
     (folder / "photos/.venv").mkdir()
     shutil.copy(EXAMPLES / "cat/kitten.jpg", folder / "photos/.venv")
-    assert len(find_photos(["photos", "photos/cat/kitten.jpg"])) == 11
+    assert len(names("photos", "photos/cat/kitten.jpg")) == 11
 
 
 def test_a_file_without_end_is_unreadable_and_takes_no_more_memory_than_a_photo(
@@ -193,7 +354,7 @@ def test_a_file_without_end_is_unreadable_and_takes_no_more_memory_than_a_photo(
 def test_a_pipe_among_photos_is_left_out(folder: Path) -> None:
     os.mkfifo(folder / "photos/pipe.jpg")
     (folder / "photos/gone.jpg").symlink_to("nowhere.jpg")
-    found = find_photos(["photos"])
+    found = names("photos")
     assert "photos/pipe.jpg" not in found
     assert "photos/gone.jpg" in found
 
@@ -219,7 +380,7 @@ def test_a_folder_that_cannot_be_opened_has_its_line(
 
 def test_one_photo_spelled_in_two_ways_is_listed_once(folder: Path) -> None:
     whole = str(folder / "photos/cat/kitten.jpg")
-    assert find_photos(["./photos/cat/kitten.jpg", "photos//cat/kitten.jpg", whole]) == [
+    assert names("./photos/cat/kitten.jpg", "photos//cat/kitten.jpg", whole) == [
         "./photos/cat/kitten.jpg"
     ]
 
@@ -236,12 +397,12 @@ def test_a_name_cannot_steer_the_terminal(folder: Path, capsys: pytest.CaptureFi
 def test_a_file_is_never_taken_for_a_pattern(folder: Path) -> None:
     for name in ("photo1.jpg", "photo[1].jpg"):
         shutil.copy(EXAMPLES / "cat/kitten.jpg", folder / name)
-    assert find_photos(["photo[1].jpg"]) == ["photo[1].jpg"]
+    assert names("photo[1].jpg") == ["photo[1].jpg"]
 
 
 def test_a_pattern_and_a_folder_stand_for_files_only(folder: Path) -> None:
     (folder / "photos/cat/folder.jpg").mkdir()
-    assert len(find_photos(["photos"])) == len(find_photos(["photos/*/*.jpg"])) == 11
+    assert len(names("photos")) == len(names("photos/*/*.jpg")) == 11
 
 
 def test_a_terminal_without_the_letters_gets_escapes(
@@ -425,6 +586,10 @@ def test_no_usage_report_is_sent(folder: Path) -> None:
         (["photos", "--model", "half"], "The model in half lacks model.json. Train it again"),
         (["empty"], "No photos in empty"),
         ([""], "One of the paths is empty"),
+        (["https://a.org/?b=1&c=2"], "`curl -L 'https://a.org/?b=1&c=2' | pandacat predict -`"),
+        (["empty.zip"], "No photos in empty.zip"),
+        (["torn.zip"], "torn.zip is not a zip file"),
+        (["twice.zip"], "twice.zip: the archive is refused: it holds two files named"),
         (["photos", "--model", "pretrained", "--prediction-sets"], "is not calibrated"),
     ],
 )
@@ -434,6 +599,11 @@ def test_what_cannot_work_is_a_sentence(
     (folder / "empty").mkdir()
     (folder / "half").mkdir()
     (folder / "half/weights.safetensors").touch()
+    (folder / "torn.zip").write_bytes(b"PK")
+    for name, content in (("empty.zip", []), ("twice.zip", ["cat.jpg"] * 2)):
+        with zipfile.ZipFile(name, "w") as packed, warnings.catch_warnings(action="ignore"):
+            for photo in content:
+                packed.writestr(photo, b"")
     assert main(["predict", *arguments]) == 1
     captured = capsys.readouterr()
     assert message in captured.err

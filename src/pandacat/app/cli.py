@@ -13,14 +13,21 @@ from pandacat.core.paths import MODELS
 
 EXAMPLES = """\
 examples:
-  pandacat predict examples/                      a folder and its sub-folders
-  pandacat predict holiday.jpg 'zoo/*.png'        files and patterns
-  pandacat predict photos/ --output table.csv     as a table: path,label,p_panda,p_cat,p_other
-  pandacat predict photos/ --model pretrained     the ImageNet network, which needs no training
-  pandacat predict photos/ --prediction-sets      panda, cat, "panda or cat", or other
+  pandacat predict examples/                   a folder and its sub-folders
+  pandacat predict holiday.jpg 'zoo/*.png'     files and patterns
+  pandacat predict zoo.zip                     the photos in a zip, which is not unpacked to disk
+  curl -L ADDRESS | pandacat predict -         one photo from standard input
+  pandacat predict photos/ -o table.csv        a table: path,label,p_panda,p_cat,p_other,reason
+  pandacat predict photos/ --model pretrained  the ImageNet network, which needs no training
+  pandacat predict photos/ --top 5             which ImageNet classes it takes the animals for
+  pandacat predict photos/ --prediction-sets   panda, "panda or cat", "cat or other", ...
+
+exit code: 1 if a photo could not be read or an error ended it, 2 for wrong options
 """
-SETS = """name all animals that can't be ruled out; on photos like those trained on, the set holds
+SETS = """name all labels that can't be ruled out; on photos like those trained on, the set holds
 the right one for 95%% of each animal's photos (params.yaml: fine_tune.coverage)"""
+TOP = "also show the N most probable ImageNet classes (fine-tuning shifts their probabilities)"
+DEVICE = "where the network runs; auto (default) takes the GPU where there is one"
 GATE = """Exit with 1 if a metric regressed by more than params.yaml and chance allow, with 2 if
 the metrics can't be compared."""
 
@@ -28,7 +35,9 @@ the metrics can't be compared."""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     _replace_closed_streams()
-    options = _parser().parse_args(arguments)
+    options, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     raise_at_ctrl_c()
     try:
         code: int = options.run(options)
@@ -44,10 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _replace_closed_streams() -> None:
-    """Drop what is printed to a closed stream (`2>&-`), which the next file opened would get."""
-    for name in ("stdout", "stderr"):
+    """Stand in for closed streams (`2>&-`), whose numbers the next files opened would get."""
+    for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", errors="replace"))  # noqa: SIM115
+            setattr(sys, name, Path(os.devnull).open("r+", errors="replace"))  # noqa: SIM115
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,13 +74,21 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = predict.add_argument
-    add("paths", nargs="+", metavar="PATH", help="photo, folder or pattern")
+    add(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="photo, folder, zip or pattern; - is standard input",
+    )
     add("--model", metavar="NAME", help="fine-tuned (default), pretrained, or a model's folder")
     add("--models", type=Path, default=MODELS, metavar="FOLDER", help="of models (default: models)")
-    add("--output", type=Path, metavar="FILE", help="write a .csv or .json file instead of lines")
+    add("-o", "--output", type=Path, metavar="FILE", help="write a .csv or .json file, not lines")
     add("--force", action="store_true", help="replace FILE if it exists")
+    add("--top", type=_count, default=0, metavar="N", help=TOP)
     add("--prediction-sets", action="store_true", help=SETS)
-    predict.set_defaults(run=_predict, failure=1)
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help=DEVICE)
+    add("-q", "--quiet", action="store_true", help="no progress bar and no notes, only errors")
+    predict.set_defaults(run=_predict, failure=1, parser=predict)
 
     gate = commands.add_parser(
         "gate", help="compare the metrics with those of a Git revision", description=GATE
@@ -80,13 +97,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--against", default="main", metavar="REV", help="Git revision (default: main)")
     add("--markdown", type=Path, metavar="FILE", help="write the table as Markdown, too")
     add("--force", action="store_true", help="replace FILE if it exists")
-    gate.set_defaults(run=_gate, failure=2)
+    gate.set_defaults(run=_gate, failure=2, parser=gate)
 
     tracking = commands.add_parser("tracking", help="runs that MLflow does not have yet")
     actions = tracking.add_subparsers(required=True, metavar="ACTION")
     sync = actions.add_parser("sync", help="send the runs that could not be sent when they ran")
-    sync.set_defaults(run=_sync, failure=1)
+    sync.set_defaults(run=_sync, failure=1, parser=sync)
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
 
 
 def _predict(options: argparse.Namespace) -> int:

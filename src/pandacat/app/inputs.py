@@ -1,57 +1,87 @@
-"""Which photos paths, folders and patterns stand for, and their bytes."""
+"""Which photos the user's paths stand for, and their bytes."""
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from glob import glob
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from pandacat.core.errors import PandacatError
 from pandacat.data.images import UnreadablePhotoError
-from pandacat.data.sources.archive import LARGEST_FILE_BYTES
+from pandacat.data.sources.archive import LARGEST_FILE_BYTES, EntryError, Reader, open_archive
 
 PHOTO_ENDINGS = {
     *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic"),
     *(".heif", ".avif", ".ppm"),
 }
-"""What is read from a folder; a file that is named is read whatever its ending."""
+"""What is read from a folder or a zip; a file that is named is read whatever its ending."""
+
+STANDARD_INPUT = "-"
+
+Photos = dict[str, Callable[[], bytes]]
+"""For each photo, by its name, a function that returns its bytes."""
 
 
-def find_photos(paths: Sequence[str]) -> list[str]:
-    """Return the files that the paths stand for: themselves, all photos in folders, patterns.
+@contextmanager
+def open_photos(paths: Sequence[str]) -> Iterator[Photos]:
+    """Yield the photos that the paths stand for: files, and all in folders, zips and patterns.
 
-    A missing file, or a folder that can't be opened, is returned as well, so that it gets its line.
-    Each file is returned once. Hidden files, hidden folders and links to folders are left out.
+    A missing file, or a folder that can't be opened, is among them, so that it gets its line. Each
+    file is there once. Hidden files, hidden folders and links to folders are left out.
 
     Raises:
-        PandacatError: only empty folders were given, or an empty name.
+        PandacatError: there is none, one of the paths can't be one, or a zip can't be used.
     """
-    if "" in paths:
-        raise PandacatError("One of the paths is empty: name a photo, a folder or a pattern.")
-    found: dict[str, str] = {}
     for path in paths:
-        try:
-            matches = _matches(path)
-        except OSError:  # reading it says why
-            matches = [path]
-        for match in matches:
-            found.setdefault(os.path.abspath(match), match)  # noqa: PTH100, which keeps `..`
-    if not found:
+        _check(path)
+    files: dict[str, str] = {}
+    for file in (file for path in paths for file in _files(path)):
+        files.setdefault(os.path.abspath(file), file)  # noqa: PTH100, which keeps `..`
+    photos: Photos = {}
+    with ExitStack() as opened:
+        for file in files.values():
+            if file.lower().endswith(".zip") and Path(file).is_file():
+                photos |= _photos_in(file, opened.enter_context(open_archive(Path(file))))
+            else:
+                photos[file] = partial(read_file, file)
+        if not photos:
+            raise PandacatError(
+                f"No photos in {', '.join(paths)}: name the folder they are in, or the files, "
+                "whatever their ending."
+            )
+        yield photos
+
+
+def _check(path: str) -> None:
+    if not path:
+        raise PandacatError("One of the paths is empty: name a photo, a folder or a pattern.")
+    if re.match("(https?|ftp)://", path, re.IGNORECASE):
         raise PandacatError(
-            f"No photos in {', '.join(paths)}: name the folder they are in, or the files, whatever "
-            "their ending."
+            f"{path} is an address, not a file: download it first, for example with "
+            f"`curl -L {shlex.quote(path)} | pandacat predict -`."
         )
-    return list(found.values())
+    if path == STANDARD_INPUT and sys.stdin.isatty():
+        raise PandacatError(
+            "- is standard input: send it a photo, as in `pandacat predict - < photo.jpg`."
+        )
 
 
-def _matches(path: str) -> list[str]:
-    if Path(path).is_dir():
-        return [str(file) for file in sorted(_photos_below(Path(path)))]
-    if Path(path).exists():
+def _files(path: str) -> list[str]:
+    try:
+        if Path(path).is_dir():
+            return [str(file) for file in sorted(_photos_below(Path(path)))]
+        if Path(path).exists():
+            return [path]
+        matching = sorted(glob(path, recursive=True))  # noqa: PTH207
+        return [match for match in matching if not Path(match).is_dir()] or [path]
+    except OSError:  # reading it says why
         return [path]
-    matching = sorted(glob(path, recursive=True))  # noqa: PTH207
-    return [match for match in matching if not Path(match).is_dir()] or [path]
 
 
 def _photos_below(top: Path) -> Iterator[Path]:
@@ -60,23 +90,53 @@ def _photos_below(top: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(top, onerror=closed.append):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for file in (Path(folder, name) for name in names if not name.startswith(".")):
-            if file.suffix.lower() in PHOTO_ENDINGS and (file.is_file() or not file.exists()):
+            if _is_photo(file.name) and (file.is_file() or not file.exists()):
                 yield file
     yield from (Path(error.filename) for error in closed)
 
 
+def _photos_in(archive: str, reader: Reader) -> Photos:
+    """Return the photos in a zip, named like those in a folder; nothing is unpacked to disk."""
+    try:
+        names = reader.names()
+    except PandacatError as error:
+        raise PandacatError(f"{archive}: {error}") from None
+    return {
+        f"{archive}/{name}": partial(_unpack, reader, name)
+        for name in names
+        if _is_photo(name) and not re.search(r"(^|[/\\])\.[^/\\]", name)
+    }
+
+
+def _is_photo(name: str) -> bool:
+    return Path(name).suffix.lower() in PHOTO_ENDINGS
+
+
+def _unpack(reader: Reader, name: str) -> bytes:
+    try:
+        return reader.read(name)
+    except EntryError as error:
+        raise UnreadablePhotoError(str(error)) from None
+
+
 def read_file(path: str) -> bytes:
-    """Return the bytes of a photo.
+    """Return the bytes of a photo; the path `-` is standard input.
 
     Raises:
         UnreadablePhotoError: it is larger than any photo, or endless; or it is a named pipe, to
             which nothing may ever be written.
     """
+    if path == STANDARD_INPUT:
+        return _read(sys.stdin.buffer)
     if Path(path).is_fifo() and not path.startswith("/dev/"):
         raise UnreadablePhotoError("a named pipe: give a file")
     with Path(path).open("rb") as stream:
-        blocks = iter(partial(stream.read, 1 << 20), b"")
-        data = b"".join(islice(blocks, (LARGEST_FILE_BYTES >> 20) + 1))
+        return _read(stream)
+
+
+def _read(stream: BinaryIO) -> bytes:
+    blocks = iter(partial(stream.read, 1 << 20), b"")
+    data = b"".join(islice(blocks, (LARGEST_FILE_BYTES >> 20) + 1))
     if len(data) > LARGEST_FILE_BYTES:
         raise UnreadablePhotoError(f"larger than {LARGEST_FILE_BYTES >> 20} MiB")
     return data

@@ -4,13 +4,12 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
 from pandacat.core import paths
-from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError, printable
 from pandacat.core.files import is_device
 from pandacat.labels import listed
@@ -30,9 +29,12 @@ PIPELINE_FOLDERS = (
 def print_lines(
     predictions: Iterable[Prediction], labels: Sequence[str], *, prediction_sets: bool
 ) -> None:
-    """Print one line per photo: label or prediction set, the probabilities, the path."""
+    """Print one line per photo: label or prediction set, the probabilities, the path.
+
+    The most probable classes, where there are any, are on a second line, under the path.
+    """
     width = max(6, *map(len, labels)) + 2
-    names = min(len(listed(labels[:-1])), 30) + 2 if prediction_sets else width
+    names = min(len(listed(labels)), 30) + 2 if prediction_sets else width
     columns = "".join(f"{label:>{width}}" for label in labels)
     _print_line(f"{'set' if prediction_sets else 'label':{names}}{columns}   photo")
     for prediction in predictions:
@@ -43,6 +45,9 @@ def print_lines(
             values = "".join(f"{value:{width}.1%}" for value in prediction.probabilities.values())
             name = prediction.prediction_set if prediction_sets else prediction.label
             _print_line(f"{name:{names}}{values}   {path}")
+        if prediction.top_classes:
+            classes = ", ".join(f"{name} {value:.1%}" for name, value in prediction.top_classes)
+            _print_line(f"{'':{names + len(columns)}}     {classes}")
 
 
 def _print_line(line: str) -> None:
@@ -50,44 +55,61 @@ def _print_line(line: str) -> None:
     tqdm.write(line.encode(encoding, "backslashreplace").decode(encoding))
 
 
-def write_csv(
-    path: Path, predictions: Iterable[Prediction], labels: Sequence[str], *, prediction_sets: bool
-) -> None:
-    """Write `path`, `label`, `p_…` of each label and, where asked for, `prediction_set`.
+def table_columns(labels: Sequence[str], *, prediction_sets: bool, top: int) -> list[str]:
+    """Return the columns of a table of predictions.
 
-    The label of a file that can't be read is `unreadable`; the reason goes to stderr.
+    `path`, `label`, `p_…` of each label, `prediction_set` where asked for, `top_1`, `top_1_p` and
+    so on for the `top` most probable classes, and `reason`, why a file can't be read.
     """
-    columns = ["path", "label", *(f"p_{label}" for label in labels)]
-    columns += ["prediction_set"] if prediction_sets else []
+    ranks = [f"top_{rank}" for rank in range(1, top + 1)]
+    return [
+        *("path", "label"),
+        *(f"p_{label}" for label in labels),
+        *(["prediction_set"] if prediction_sets else []),
+        *(column for rank in ranks for column in (rank, f"{rank}_p")),
+        "reason",
+    ]
+
+
+def write_csv(path: Path, predictions: Iterable[Prediction], columns: Sequence[str]) -> None:
+    """Write a row with the columns for each prediction; what does not apply is empty."""
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
-        writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()
-        for prediction in predictions:
-            if prediction.reason is not None:
-                print_status(f"{printable(prediction.path)}: {prediction.reason}")
-            writer.writerow(_row(prediction))
+        for row in _rows(predictions, columns):
+            writer.writerow(
+                {
+                    column: f"{value:.6f}" if isinstance(value, float) else value
+                    for column, value in row.items()
+                }
+            )
 
 
-def write_json(
-    path: Path, predictions: Iterable[Prediction], _: Sequence[str], *, prediction_sets: bool
-) -> None:
-    """Write a list of objects with the columns of the CSV, and `reason` for unreadable files."""
-    with path.open("w", encoding="utf-8", errors="surrogateescape") as stream:
-        for number, prediction in enumerate(predictions):
-            row = _row(prediction)
-            if not prediction_sets:
-                del row["prediction_set"]
-            stream.write(f"{',' if number else '['}\n  {json.dumps(row, ensure_ascii=False)}")
+def write_json(path: Path, predictions: Iterable[Prediction], columns: Sequence[str]) -> None:
+    """Write a list of objects with the columns of the CSV; what does not apply is `null`."""
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as stream:
+        for number, row in enumerate(_rows(predictions, columns)):
+            text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+            stream.write(f"{',' if number else '['}\n  {text}")
         stream.write("\n]\n")
 
 
-def _row(prediction: Prediction) -> dict[str, object]:
-    row: dict[str, object] = {"path": prediction.path, "label": prediction.label or UNREADABLE}
-    if prediction.probabilities is None:
-        row["reason"] = prediction.reason
-    else:
-        row |= {f"p_{label}": value for label, value in prediction.probabilities.items()}
-    return row | {"prediction_set": prediction.prediction_set or UNREADABLE}
+def _rows(
+    predictions: Iterable[Prediction], columns: Sequence[str]
+) -> Iterator[dict[str, str | float | None]]:
+    """Yield the values of the columns; probabilities have six decimals."""
+    for prediction in predictions:
+        row: dict[str, str | float | None] = {
+            "path": prediction.path,
+            "label": prediction.label or UNREADABLE,
+            "prediction_set": prediction.prediction_set or UNREADABLE,
+            "reason": prediction.reason,
+        }
+        for label, value in (prediction.probabilities or {}).items():
+            row[f"p_{label}"] = round(value, 6)
+        for rank, (name, value) in enumerate(prediction.top_classes, 1):
+            row |= {f"top_{rank}": name, f"top_{rank}_p": round(value, 6)}
+        yield {column: row.get(column) for column in columns}
 
 
 WRITERS = {".csv": write_csv, ".json": write_json}

@@ -1,43 +1,58 @@
 """`pandacat predict`: photos in, predictions out."""
 
 import argparse
+import io
 import sys
 from collections.abc import Iterator
-from functools import partial
+from contextlib import nullcontext, redirect_stderr
 
 from tqdm import tqdm
 
-from pandacat.app.inputs import find_photos, read_file
-from pandacat.app.output import WRITERS, output_file, print_lines
+from pandacat.app.inputs import Photos, open_photos
+from pandacat.app.output import WRITERS, output_file, print_lines, table_columns
 from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
+from pandacat.labels import listed
 from pandacat.models.classifier import Classifier, Prediction
+from pandacat.models.engine import EngineName
 from pandacat.models.loading import PRETRAINED, load_classifier
 
 FINE_TUNED = "fine-tuned"
 
+ENGINES: dict[str, EngineName] = {"auto": "auto", "cpu": "openvino", "cuda": "torch"}
+"""By device, the engine that runs the network there."""
+
 
 def run(options: argparse.Namespace) -> int:
     """Print or write the predictions; return 0, or 1 if files could not be read."""
+    quiet = redirect_stderr(io.StringIO()) if options.quiet else nullcontext()
+    with quiet, open_photos(options.paths) as photos:
+        failed = _run(options, photos)
+        total = len(photos)
+    if failed:
+        print(f"{failed} of {total} files could not be read.", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _run(options: argparse.Namespace, photos: Photos) -> int:
+    """Print or write the predictions; return how many files could not be read."""
     table = options.output and output_file("--output", options.output, force=options.force)
     if table and options.output.suffix.lower() not in WRITERS:
         raise PandacatError(f"--output {options.output}: the name must end in .csv or .json.")
-    paths = find_photos(options.paths)
     classifier = _load(options)
+    top = min(options.top, len(classifier.class_names))
     failed: list[str] = []
-    predictions = _predict(classifier, paths, failed)
+    predictions = _predict(classifier, photos, top, failed)
     if table:
-        write = WRITERS[options.output.suffix.lower()]
+        columns = table_columns(classifier.labels, prediction_sets=options.prediction_sets, top=top)
         with atomic_write(table) as temporary:
-            write(
-                temporary, predictions, classifier.labels, prediction_sets=options.prediction_sets
-            )
+            WRITERS[options.output.suffix.lower()](temporary, predictions, columns)
+        read = len(photos) - len(failed)
+        print_status(f"Wrote predictions for {read} of {len(photos)} photos to {options.output}.")
     else:
         print_lines(predictions, classifier.labels, prediction_sets=options.prediction_sets)
-    if failed:
-        print(f"{len(failed)} of {len(paths)} files could not be read.", file=sys.stderr)
-    return 1 if failed else 0
+    return len(failed)
 
 
 def _load(options: argparse.Namespace) -> Classifier:
@@ -48,19 +63,42 @@ def _load(options: argparse.Namespace) -> Classifier:
         name = PRETRAINED
         where = options.models.absolute()
         print_status(f"No fine-tuned model in {where}: using --model {PRETRAINED}.")
-    classifier = load_classifier(name, models=options.models)
+    if options.device == "cuda":
+        _require_gpu()
+    classifier = load_classifier(name, models=options.models, engine=ENGINES[options.device])
     if options.prediction_sets and classifier.description.conformal is None:
         raise PandacatError(
             f"--prediction-sets: the model {name} is not calibrated for them; use the fine-tuned "
             "one, which `dvc repro` trains."
         )
+    if options.top and not classifier.class_names:
+        raise PandacatError(
+            f"--top: {name} has no ImageNet classes, only {listed(classifier.labels, 'and')}, "
+            f"which are always shown; use --model {PRETRAINED}."
+        )
+    if classifier.description.drawn:
+        print_status(
+            f"{name} was trained on drawings; do not rely on it. "
+            "`dvc exp run -S photos.source=kaggle` trains it on photos."
+        )
     return classifier
 
 
-def _predict(classifier: Classifier, paths: list[str], failed: list[str]) -> Iterator[Prediction]:
+def _require_gpu() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise PandacatError(
+            "--device cuda: PyTorch finds no GPU that it can use; --device cpu needs none."
+        )
+
+
+def _predict(
+    classifier: Classifier, photos: Photos, top: int, failed: list[str]
+) -> Iterator[Prediction]:
     """Yield predictions under a progress bar; append the files that can't be read to `failed`."""
-    predictions = classifier.predict_many((path, partial(read_file, path)) for path in paths)
-    for prediction in tqdm(predictions, "", len(paths), unit="photo", disable=None, leave=False):
+    predictions = classifier.predict_many(photos.items(), top=top)
+    for prediction in tqdm(predictions, "", len(photos), unit="photo", disable=None, leave=False):
         if prediction.reason is not None:
             failed.append(prediction.path)
         yield prediction

@@ -109,6 +109,10 @@ class Reader:
     def __init__(self, opened: zipfile.ZipFile) -> None:
         self._zip = opened
 
+    def names(self) -> list[str]:
+        """Return the names of all files, sorted; refuse an archive as `index_archive` does."""
+        return sorted(info.filename for info in _safe_files(self._zip))
+
     def read(self, name: str) -> bytes:
         """Return the unpacked bytes of the file `name`.
 
@@ -159,8 +163,7 @@ def index_archive(archive: Path, label_of_folder: Mapping[str, str]) -> ArchiveI
         OSError: it is missing, a folder, or may not be read.
     """
     with _open_zip(archive) as opened:
-        files = [info for info in opened.infolist() if not info.filename.endswith(("/", "\\"))]
-    _reject_unsafe(files)
+        files = _safe_files(opened)
 
     @cache
     def look_up(folder: str) -> tuple[str | None, bool]:
@@ -284,13 +287,14 @@ def _open_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
         yield opened
 
 
-def _reject_unsafe(files: list[zipfile.ZipInfo]) -> None:
+def _safe_files(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     def reject(reason: str) -> NoReturn:
         raise PandacatError(
             f"the archive is refused: {reason}. If you trust it, unpack it and give the folder "
             "instead."
         )
 
+    files = [info for info in opened.infolist() if not info.filename.endswith(("/", "\\"))]
     names: set[str] = set()
     for info in files:
         name = info.filename
@@ -306,6 +310,7 @@ def _reject_unsafe(files: list[zipfile.ZipInfo]) -> None:
     for one, following in pairwise(sorted(files, key=lambda info: info.header_offset)):
         if one.header_offset + one.compress_size > following.header_offset:
             reject(f"{one.filename!r} and {following.filename!r} overlap")
+    return files
 
 
 def _require_labels(index: ArchiveIndex) -> None:
