@@ -349,6 +349,44 @@ def test_fine_tuning_is_called_better_only_where_that_is_beyond_chance(
     assert effect in next(text for text in summary if text.startswith("Before fine-tuning"))
 
 
+@pytest.mark.parametrize(
+    ("bounds", "network"),
+    [
+        ((0.05, 0.01, 0.09), "fine_tuned"),
+        ((-0.05, -0.09, 0.01), "fine_tuned"),
+        ((-0.05, -0.09, -0.01), "pretrained"),
+    ],
+)
+def test_another_network_is_recommended_only_where_it_is_better_beyond_chance(
+    results: Results, bounds: tuple[float, float, float], network: str
+) -> None:
+    difference = dict(zip(("value", "low", "high"), bounds, strict=True))
+    same = {"value": 0.0, "low": -0.1, "high": 0.1}
+    evaluate = copy.deepcopy(results.metrics["evaluate"])
+    for name, figures in evaluate["field_test"].items():
+        if name != "fine_tuned":
+            bounds_of = difference if name == "pretrained" else same
+            figures["fine_tuned_difference"]["accuracy"] = bounds_of
+    photographs = replace(results, origin=replace(results.origin, drawn=False))
+    advice = sentences.recommendation(with_metrics(photographs, evaluate=evaluate))
+    assert f"use the {NETWORKS[network]} (" in advice
+
+
+def test_networks_of_drawings_are_not_recommended(results: Results) -> None:
+    assert "run the pipeline on photographs" in sentences.recommendation(results)
+
+
+@BOTH
+def test_settings_without_effect_are_left_out(
+    results: Results, page: Callable[[Results], str]
+) -> None:
+    assert "seen_class_scale" in page(results)
+    assert "augment." not in page(results)
+    everything = replace(results, settings=replace(results.settings, strategy="everything"))
+    assert "seen_class_scale" not in page(everything)
+    assert "augment.flip" in page(everything)
+
+
 def test_a_label_of_many_classes_has_them_counted_and_one_that_imagenet_lacks_says_so() -> None:
     assert sentences.classes_in_words([388]) == "1 ImageNet class (giant panda)"
     assert sentences.classes_in_words(range(151, 269)) == "118 ImageNet classes"

@@ -1,6 +1,7 @@
 """Parameters of networks and their training."""
 
-from typing import Annotated, Literal
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -151,3 +152,13 @@ class FineTuneParams:
     coverage: Annotated[float, Field(gt=0, lt=1)]
     """Share of each label's photos whose prediction set is to contain the label."""
     seed: Seed
+
+    @property
+    def effective(self) -> dict[str, Any]:
+        """The parameters that the strategy uses, by name."""
+        unused = {
+            "head": {"trained_stages", "augment"},
+            "last_stages": {"seen_class_scale"},
+            "everything": {"seen_class_scale", "trained_stages"},
+        }[self.strategy]
+        return {name: value for name, value in asdict(self).items() if name not in unused}

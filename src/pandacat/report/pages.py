@@ -2,7 +2,6 @@
 
 import base64
 import io
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +63,7 @@ def _context(results: Results) -> dict[str, Any]:
         "questions": dict(reversed(questions(labels).items())),
         "datasets": DATASETS,
         "ours": OURS,
-        "summary": sentences.summary(results),
+        "summary": [sentences.recommendation(results), *sentences.summary(results)],
         "limits": sentences.limits(results),
         "warnings": shortcuts.warnings(results.shortcuts),
         "notable": shortcuts.NOTABLE,
@@ -78,7 +77,7 @@ def _context(results: Results) -> dict[str, Any]:
         "backbone": BACKBONES.get(description.backbone, (f"`{description.backbone}`", "other")),
         "classes": list(map(sentences.classes_in_words, description.label_classes)),
         "crop_count": crop_count(description.crops),
-        "settings": pd.json_normalize(asdict(results.settings)).to_dict("records")[0],
+        "settings": pd.json_normalize(results.settings.effective).to_dict("records")[0],
     }
 
 

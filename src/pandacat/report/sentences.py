@@ -15,7 +15,7 @@ from pandacat.labels import IMAGENET_CLASS_COUNT, imagenet_names, listed
 from pandacat.metrics import conformal
 from pandacat.metrics.intervals import proportion
 from pandacat.metrics.paired import smallest_detectable_drop
-from pandacat.report.formatting import count, interval, percent
+from pandacat.report.formatting import NETWORKS, count, interval, percent
 from pandacat.report.results import DATASETS, Results
 
 CLASSES_NAMED = 5
@@ -42,6 +42,36 @@ def summary(results: Results) -> list[str]:
             f"{warnings[0]} Accuracy within this data set is weaker evidence for that reason."
         )
     return sentences
+
+
+def recommendation(results: Results) -> str:
+    """Return which network to use, and what to do before."""
+    if results.origin.drawn:
+        return (
+            "Recommendation: run the pipeline on photographs (`photos.source`) before you use any "
+            "of these networks."
+        )
+    dataset = "field_test" if "field_test" in results.fine_tuned else "test"
+    better = {
+        name: figures["accuracy"]["value"]
+        for name, figures in results.metrics["evaluate"][dataset].items()
+        if name != OURS and figures[f"{OURS}_difference"]["accuracy"]["high"] < 0
+    }
+    best = max(better, key=better.__getitem__) if better else OURS
+    reason = (
+        f"the most accurate on {DATASETS[dataset]}, beyond chance"
+        if better
+        else (f"no other one is more accurate on {DATASETS[dataset]}, beyond chance")
+    )
+    before = (
+        ""
+        if dataset == "field_test"
+        else (
+            " Before you rely on it elsewhere, measure it on photos from other sources "
+            "(`evaluate.field_test`)."
+        )
+    )
+    return f"Recommendation: use the {NETWORKS[best]} ({reason}).{before}"
 
 
 def _gain(dataset: str, networks: Mapping[str, Any]) -> str:
