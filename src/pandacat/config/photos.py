@@ -6,15 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from pandacat.config.fields import (
-    STRICT,
-    DatasetName,
-    FolderName,
-    ImageNetClasses,
-    PlaceName,
-    Seed,
-    Share,
-)
+from pandacat.config import fields
+from pandacat.config.fields import STRICT
 
 
 def folded(folder: str) -> str:
@@ -26,9 +19,9 @@ def folded(folder: str) -> str:
 class LabelParams:
     """One of the animals to recognize."""
 
-    folders: Annotated[tuple[FolderName, ...], Field(min_length=1)]
+    folders: Annotated[tuple[fields.FolderName, ...], Field(min_length=1)]
     """Names of the folders whose photos get the label, compared as `folded`."""
-    imagenet: ImageNetClasses
+    imagenet: fields.ImageNetClasses
     """Indices of the ImageNet classes that mean it, given by name or index; may be empty."""
 
 
@@ -37,14 +30,14 @@ class SampleParams:
     """The drawn data set."""
 
     photos_per_class: Annotated[int, Field(ge=1, le=100_000)]
-    seed: Seed
+    seed: fields.Seed
 
 
 @dataclass(frozen=True, config=STRICT)
 class KaggleParams:
     """The data set on Kaggle."""
 
-    dataset: DatasetName
+    dataset: fields.DatasetName
     """`owner/name`, as in the address of its page."""
 
 
@@ -55,7 +48,7 @@ class PhotosParams:
     source: Literal["sample", "kaggle", "archive"]
     sample: SampleParams
     kaggle: KaggleParams
-    archive: PlaceName | None
+    archive: fields.PlaceName | None
     """A zip file or a folder, one sub-folder per class at any depth."""
 
     def __post_init__(self) -> None:
@@ -87,11 +80,11 @@ class PreprocessParams(ImageSpec):
 
     near_duplicate_bits: Annotated[int, Field(ge=0, le=32)]
     """Photos whose 128-bit fingerprints differ in at most so many bits share a group."""
-    validation_share: Share
-    test_share: Share
+    validation_share: fields.Share
+    test_share: fields.Share
     min_photos_per_label: Annotated[int, Field(ge=5, le=1_000_000)]
     """The audit learns in five folds, each with photos of every label."""
-    seed: Seed
+    seed: fields.Seed
 
     def __post_init__(self) -> None:
         """Refuse shares that leave nothing to train on."""

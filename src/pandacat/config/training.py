@@ -6,20 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from pandacat.config.fields import (
-    STRICT,
-    Area,
-    Ascending,
-    Channels,
-    Count,
-    Depth,
-    Factor,
-    JpegQuality,
-    LearningRate,
-    Scale,
-    Seed,
-    Share,
-)
+from pandacat.config import fields
+from pandacat.config.fields import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -28,7 +16,7 @@ class AugmentParams:
 
     rotation_degrees: Annotated[float, Field(ge=0, le=180)]
     """Largest rotation, either way."""
-    scale: Annotated[tuple[Scale, Scale], Ascending]
+    scale: Annotated[tuple[fields.Scale, fields.Scale], fields.Ascending]
     """Enlarged by a factor between these two."""
     aspect: Annotated[float, Field(ge=0, le=1)]
     """Width against height, by a factor of up to 1 + aspect either way."""
@@ -51,22 +39,22 @@ class ScratchParams:
     """The network that is trained from scratch, and its training."""
 
     input_px: Annotated[int, Field(ge=16, le=512)]
-    channels: Annotated[tuple[Channels, ...], Field(min_length=1)]
+    channels: Annotated[tuple[fields.Channels, ...], Field(min_length=1)]
     """Feature maps that each stage makes; every stage halves the sides."""
-    depths: Annotated[tuple[Depth, ...], Field(min_length=1)]
+    depths: Annotated[tuple[fields.Depth, ...], Field(min_length=1)]
     """Convolutions in each stage."""
     dropout: Annotated[float, Field(ge=0, lt=1)]
     """Share of the features blanked at random while training."""
-    epochs: Count
+    epochs: fields.Count
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)]
-    learning_rate: LearningRate
+    learning_rate: fields.LearningRate
     """The peak, reached after a warm-up; it then decays to 0."""
-    warm_up_share: Share
+    warm_up_share: fields.Share
     """Of all steps."""
     momentum: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0, le=1000)]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    patience: Count | None
+    patience: fields.Count | None
     """Stop after so many epochs without a lower validation loss; `None`: never."""
     precision: Literal["auto", "float32", "bfloat16", "float16"]
     memory_format: Literal["auto", "channels_last", "contiguous"]
@@ -75,7 +63,7 @@ class ScratchParams:
     augment: AugmentParams
     mixup: Annotated[float, Field(ge=0, le=0.5)]
     """Up to this share of another image and of its label is blended into each."""
-    seed: Seed
+    seed: fields.Seed
 
     def __post_init__(self) -> None:
         """Refuse stages that don't match, or that leave no pixels."""
@@ -99,7 +87,7 @@ class AugmentedCopiesParams:
 
     count: Annotated[int, Field(ge=0, le=64)]
     """Of each training photo, in addition to its center crop."""
-    area: Annotated[tuple[Area, Area], Ascending]
+    area: Annotated[tuple[fields.Area, fields.Area], fields.Ascending]
     """Share of the photo's area that is cropped."""
     aspect: Annotated[float, Field(ge=0, le=2)]
     """Width against height, by a factor of up to exp(aspect) either way."""
@@ -111,8 +99,8 @@ class AugmentedCopiesParams:
     """By a factor of up to exp(brightness) either way."""
     contrast: Annotated[float, Field(ge=0, le=3)]
     """By a factor of up to exp(contrast) either way."""
-    saturation: Annotated[tuple[Factor, Factor], Ascending]
-    jpeg_quality: Annotated[tuple[JpegQuality, JpegQuality], Ascending]
+    saturation: Annotated[tuple[fields.Factor, fields.Factor], fields.Ascending]
+    jpeg_quality: Annotated[tuple[fields.JpegQuality, fields.JpegQuality], fields.Ascending]
     """Recompressed at a quality between these two."""
 
 
@@ -126,7 +114,7 @@ class PredictPretrainedParams:
     crops: Literal["center", "two_scales"]
     """Crops of each photo for the fine-tuned network; the pretrained one takes the center."""
     augmented_copies: AugmentedCopiesParams
-    seed: Seed
+    seed: fields.Seed
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -134,24 +122,24 @@ class FineTuneParams:
     """Fine-tuning of the pretrained network."""
 
     strategy: Literal["head", "last_stages", "everything"]
-    trained_stages: Count
+    trained_stages: fields.Count
     """With `last_stages`: how many of the backbone's are trained."""
     l2_sp: Annotated[float, Field(ge=0, le=1e6)]
     """Strength of the penalty on the squared distance from the pretrained weights (L2-SP)."""
     seen_class_scale: Annotated[float, Field(ge=1, le=1e6)]
     """With `head`: how many times farther the ImageNet classes move that appear among `other`."""
-    steps: Count
+    steps: fields.Count
     """Optimizer steps, rounded to whole epochs."""
-    batch_size: Count
-    learning_rate: LearningRate
+    batch_size: fields.Count
+    learning_rate: fields.LearningRate
     warm_up_share: Annotated[float, Field(ge=0, lt=1)]
-    patience: Count | None
+    patience: fields.Count | None
     precision: Literal["auto", "float32", "bfloat16"]
     augment: AugmentParams
     """Of images; features of augmented copies come from `predict_pretrained`."""
     coverage: Annotated[float, Field(gt=0, lt=1)]
     """Share of each label's photos whose prediction set is to contain the label."""
-    seed: Seed
+    seed: fields.Seed
 
     @property
     def effective(self) -> dict[str, Any]:
