@@ -16,29 +16,20 @@ TRACEBACK = Path(".pandacat/traceback.txt")
 MODEL_AGAIN = "Train it again with `dvc repro`, or copy it again from its source."
 """The next step where a model can't be used."""
 
-_ROOM = "Free disk space and run it again; no incomplete file was left."
-_LIMIT = "The system allows no larger files: raise the limit (`ulimit -f`), or use another disk."
-_RIGHTS = "Change its permissions, or work in another folder."
-_FILE_FOR_FOLDER = "A file is where a folder should be: move it, or choose another place."
-_FOLDER_FOR_FILE = "A folder is where a file should be: move it, or choose another place."
-_NAME = "Check the name and the current folder."
-_SHORTER = "Choose a shorter name."
 _MEMORY = (
     "Reduce the stage's batch_size, image_px or channels in params.yaml, or close other programs."
 )
 _NEXT_STEPS = {
-    errno.ENOSPC: _ROOM,
-    errno.EDQUOT: _ROOM,
-    errno.EFBIG: _LIMIT,
-    errno.EACCES: _RIGHTS,
-    errno.EPERM: _RIGHTS,
-    errno.EROFS: _RIGHTS,
-    errno.ENOTDIR: _FILE_FOR_FOLDER,
-    errno.EEXIST: _FILE_FOR_FOLDER,
-    errno.EISDIR: _FOLDER_FOR_FILE,
-    errno.ENOENT: _NAME,
-    errno.ENOMEM: _MEMORY,
-    errno.ENAMETOOLONG: _SHORTER,
+    (errno.ENOSPC, errno.EDQUOT): "Free disk space and run it again; no incomplete file was left.",
+    (errno.EFBIG,): "The system allows no larger files: raise the limit (`ulimit -f`), or use "
+    "another disk.",
+    (errno.EACCES, errno.EPERM, errno.EROFS): "Change its permissions, or work in another folder.",
+    (errno.ENOTDIR, errno.EEXIST): "A file is where a folder should be: move it, or choose another "
+    "place.",
+    (errno.EISDIR,): "A folder is where a file should be: move it, or choose another place.",
+    (errno.ENOENT,): "Check the name and the current folder.",
+    (errno.ENOMEM,): _MEMORY,
+    (errno.ENAMETOOLONG,): "Choose a shorter name.",
 }
 _INSTALL = (
     "`make .venv/ready` installs all packages in the project's folder, and "
@@ -92,7 +83,8 @@ def _message(error: Exception) -> str:
 def system_message(error: OSError) -> str:
     """Return what the system reports, without the file's name, and what to do."""
     cause = error.strerror or "It can't be opened"
-    return f"{cause}. {_NEXT_STEPS.get(error.errno or 0, '')}".strip()
+    step = next((step for codes, step in _NEXT_STEPS.items() if error.errno in codes), "")
+    return f"{cause}. {step}".strip()
 
 
 def _unexpected(error: Exception) -> str:

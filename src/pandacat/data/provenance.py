@@ -3,8 +3,7 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pandacat.core.errors import PandacatError
-from pandacat.core.files import read_json, write_json
+from pandacat.core.files import read_json, reading, write_json
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,5 @@ def write(path: Path, provenance: Provenance) -> None:
 
 def read(path: Path) -> Provenance:
     """Read what `write` wrote; raise `PandacatError` if the file is damaged."""
-    try:
+    with reading(path):
         return Provenance(**read_json(path))
-    except TypeError:
-        raise PandacatError(f"{path} is damaged: `dvc repro` rebuilds it.") from None

@@ -28,15 +28,11 @@ def assign_splits(
     by_group = photos.groupby("group").agg(
         label=("label", "first"), key=("key", "min"), size=("key", "size")
     )
-    ordered = by_group.iloc[np.argsort([_hash(seed, key) for key in by_group.key])]
+    hashes = [hashlib.sha256(f"{seed}:{key}".encode()).hexdigest() for key in by_group.key]
+    ordered = by_group.iloc[np.argsort(hashes)]
     sizes = ordered.groupby("label")["size"]
     share_before = (sizes.cumsum() - ordered["size"]) / sizes.transform("sum")
     split = pd.Series("train", index=ordered.index)
     split[share_before < test_share + validation_share] = "validation"
     split[share_before < test_share] = "test"
     return photos.group.map(split).tolist()
-
-
-def _hash(seed: int, key: str) -> int:
-    """Return a pseudorandom number below 2^64."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode()).digest()[:8], "big")

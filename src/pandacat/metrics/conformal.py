@@ -11,29 +11,13 @@ Sadinle, Lei and Wasserman, Least ambiguous set-valued classifiers with bounded 
 import numpy as np
 
 
-def calibrate(probabilities: np.ndarray, labels: np.ndarray, coverage: float) -> float:
-    """Return the threshold at which sets contain the true label with at least `coverage`.
+def threshold(own: np.ndarray, coverage: float) -> float:
+    """Return the threshold from which a label is in a set, for sets that contain it at `coverage`.
 
-    It is 0, at which every label is in every set, where there are too few photos for the coverage
-    (between 0 and 1). `probabilities` are `(N, K)` of photos on which the network has not been
-    trained, `labels` `(N,)`.
+    `own` are `(N,)` probabilities of the true label, of photos on which the network has not been
+    trained: of one label for its own coverage (Sadinle, Lei and Wasserman, section 2.3), of all
+    for theirs together. The threshold is 0, which every label reaches, where there are too few
+    photos for the coverage (between 0 and 1).
     """
-    own = np.sort(probabilities[np.arange(len(labels)), labels])
     allowed_misses = int(np.floor((len(own) + 1) * (1 - coverage) + 1e-9))
-    return float(own[allowed_misses - 1]) if allowed_misses else 0.0
-
-
-def calibrate_by_label(
-    probabilities: np.ndarray, labels: np.ndarray, coverage: float
-) -> np.ndarray:
-    """Return `(K,)` thresholds that give the photos of each label the coverage.
-
-    Source: Sadinle, Lei and Wasserman (2019), section 2.3; Vovk's label-conditional sets.
-    """
-    photos = [labels == label for label in range(probabilities.shape[1])]
-    return np.array([calibrate(probabilities[own], labels[own], coverage) for own in photos])
-
-
-def predict_sets(probabilities: np.ndarray, threshold: float | np.ndarray) -> np.ndarray:
-    """Return `(N, K)`: which labels each prediction set has; `threshold` is one, or `(K,)`."""
-    return np.asarray(probabilities >= threshold)
+    return float(np.sort(own)[allowed_misses - 1]) if allowed_misses else 0.0

@@ -65,10 +65,10 @@ def fit_conformal_thresholds(
     is in every set, and the user is warned.
     """
     *names, _ = labels
-    in_distribution = classes < len(names)
-    thresholds = conformal.calibrate_by_label(
-        probabilities[in_distribution, : len(names)], classes[in_distribution], coverage
-    )
+    thresholds = [
+        conformal.threshold(probabilities[classes == label, label], coverage)
+        for label in range(len(names))
+    ]
     needed = math.ceil(1 / (1 - coverage) - 1e-9) - 1
     counts = np.bincount(classes, minlength=len(labels))
     for name, threshold, count in zip(names, thresholds, counts, strict=False):
@@ -77,4 +77,4 @@ def fit_conformal_thresholds(
                 f"fine_tune.coverage {coverage:g} needs {needed} validation photos of {name}, and "
                 f"there are {count}: every prediction set contains {name}. Lower it, or add photos."
             )
-    return ConformalThresholds(coverage, tuple(map(float, thresholds)))
+    return ConformalThresholds(coverage, tuple(thresholds))
