@@ -17,7 +17,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -216,8 +216,8 @@ def prepare(archive: Path, field_test: Path | None, work: Path) -> Photos:
     unpack(archive, index[index.split != "train"], work / "measured")
     datasets = {name: work / "measured" / name for name in ("validation", "test")}
     if field_test:
-        entries = index_archive(field_test, load_config().label_of_folder).photos
-        table = pd.DataFrame([asdict(entry) for entry in entries]).assign(split="field_test")
+        labels = index_archive(field_test, load_config().label_of_folder).photos
+        table = pd.DataFrame(labels.items(), columns=["name", "label"]).assign(split="field_test")
         unpack(field_test, table, work / "measured")
         datasets["field_test"] = work / "measured/field_test"
     return Photos(index, datasets)

@@ -63,7 +63,7 @@ def image_folder(folder: Path) -> None:
 
 def photo_names(archive: Path) -> list[str]:
     """Return the names of the labeled photos."""
-    return [entry.name for entry in index_archive(archive, load_config().label_of_folder).photos]
+    return list(index_archive(archive, load_config().label_of_folder).photos)
 
 
 def decoders() -> dict[str, Callable[[bytes], object]]:

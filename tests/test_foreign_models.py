@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from pandacat.app.cli import main
 from pandacat.core.errors import PandacatError
-from pandacat.models.classifier import Classifier, predict_image
+from pandacat.models.classifier import Classifier
 from pandacat.models.loading import load_classifier
 from pandacat.models.saved import DESCRIPTION, WEIGHTS, load_model, save_model
 
@@ -166,14 +166,15 @@ def test_a_model_that_lies_about_its_backbone_does_not_change_what_another_predi
     """The fast engine caches backbones by weights and shape; a description may claim another."""
     honest = load_classifier("pretrained", models=workspace / "models")
     image = Image.open(EXAMPLES / "cat/kitten.jpg").convert("RGB")
-    before = predict_image(image, [honest])[0]
+    crops = honest.cut(image)
+    before = honest.features(crops)
     liar = Path(shutil.copytree(workspace / "models/pretrained", tmp_path / "liar"))
     describe(liar, backbone="timm/tf_efficientnet_lite0", input_px=192)
     other = Classifier(load_model(liar), "torch")
     assert other.backbone_key != honest.backbone_key
-    assert not np.array_equal(predict_image(image, [other])[0], before)
+    assert not np.array_equal(other.features(other.cut(image)), before)
     again = load_classifier("pretrained", models=workspace / "models")
-    np.testing.assert_array_equal(predict_image(image, [again])[0], before)
+    np.testing.assert_array_equal(again.features(crops), before)
 
 
 def test_the_models_on_offer_are_those_that_know_animals(workspace: Path, tmp_path: Path) -> None:

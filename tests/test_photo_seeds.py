@@ -17,7 +17,7 @@ from pandacat.data import store
 from pandacat.data.crops import cut_crops
 from pandacat.data.features import read_features
 from pandacat.data.images import encode_jpeg
-from pandacat.evaluation.perturbations import predict_corrupted
+from pandacat.evaluation.perturbed_predictions import predict_corrupted
 from pandacat.models.embed import extract_features
 
 LABELS = ("panda", "cat", "other")
@@ -57,7 +57,8 @@ def photo_folder(tmp_path: Path) -> Folder:
             jpeg = encode_jpeg(Image.fromarray(pixels).resize((40, 30)), 92)
             about = (f"{number}.jpg", "cat", sha256(jpeg).hexdigest(), len(jpeg), 40, 30, "RGB")
             photos.append((store.PhotoFile(*about, "", ""), jpeg))
-        store.write_index(folder, store.write_shards(folder, photos).assign(split=split))
+        index = store.write_shards(folder, photos).assign(split=split)
+        store.write_index(folder, index, ("cat", "other"))
         return folder
 
     return write

@@ -16,8 +16,9 @@ from pandacat.config.training import AugmentParams, ScratchParams, TrainScratchP
 from pandacat.core.errors import PandacatError
 from pandacat.data import augment
 from pandacat.models import scratch
+from pandacat.models.pretrained import Backbone
 from pandacat.models.saved import load_model, save_model
-from pandacat.models.scratch import ScratchBackbone, ScratchSpec
+from pandacat.models.scratch import ScratchSpec
 from pandacat.training.batches import Dataset, Examples, generator_for
 from pandacat.training.scratch import scratch_accuracy, scratch_model, train_scratch
 from stages import train_scratch_mnist
@@ -157,7 +158,8 @@ def test_a_saved_network_comes_back_with_the_same_logits(tmp_path: Path) -> None
 def test_the_backbone_takes_photos_as_bytes() -> None:
     network = scratch.build(SPEC, seed=1).eval()
     images = (pictures() * 255).byte()
-    logits = ScratchBackbone(network)(images.permute(0, 2, 3, 1))
+    backbone = Backbone(network, mean=[0.0] * 3, std=[255.0] * 3)
+    logits = backbone(images.permute(0, 2, 3, 1))
     assert torch.allclose(logits, network(images.float() / 255), atol=1e-6)
 
 

@@ -114,7 +114,8 @@ def test_a_photo_has_the_same_pixels_from_the_store_as_from_its_own_bytes(
 def test_squares_are_crops_of_the_same_pixels_with_the_labels_of_the_run(processed: Path) -> None:
     index = store.read_index(processed)
     names = index.name[index.split == "test"]
-    squares, labels = store.load_squares(processed, "test", 64)
+    squares = store.load_squares(processed, names, 64)
+    labels = store.split_labels(index, "test", store.read_labels(processed))
     for name, square, label in zip(names, squares, labels, strict=True):
         image = load_image(originals()[name], CONFIG.preprocess.image_spec)
         assert np.array_equal(cut_crops(image, 64, "square")[0].transpose(2, 0, 1), square)

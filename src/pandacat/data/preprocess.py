@@ -20,7 +20,7 @@ from pandacat.data import provenance, store
 from pandacat.data.duplicates import group_near_duplicates
 from pandacat.data.images import UnreadablePhotoError, perceptual_hash, standardize
 from pandacat.data.provenance import Provenance
-from pandacat.data.sources.archive import Entry, EntryError, index_archive, open_archive
+from pandacat.data.sources.archive import EntryError, index_archive, open_archive
 from pandacat.data.splits import SPLITS, assign_splits
 from pandacat.data.store import PhotoFile
 from pandacat.labels import OTHER
@@ -83,8 +83,7 @@ def preprocess(
         )
         index = files.assign(group=groups, split=split)
         _require_all_splits(index)
-        store.write_index(partial, index)
-        store.write_labels(partial, config.label_names)
+        store.write_index(partial, index, config.label_names)
         provenance.write(partial / PROVENANCE, origin)
     return _counts(index, quarantine, config.label_names)
 
@@ -124,23 +123,22 @@ def _read_photos(
     archive: Path, config: Config, exclusions: Mapping[str, str], quarantined: list[Quarantined]
 ) -> Iterator[tuple[PhotoFile, bytes]]:
     """Yield the properties and the JPEG of each photo; list those left out in `quarantined`."""
-    entries = index_archive(archive, config.label_of_folder).photos
-    _report_unmatched(exclusions.keys() - {entry.name for entry in entries})
+    label_of = index_archive(archive, config.label_of_folder).photos
+    _report_unmatched(exclusions.keys() - label_of.keys())
     with open_archive(archive) as reader:
 
-        def read(entry: Entry) -> tuple[PhotoFile, bytes] | Quarantined:
-            if entry.name in exclusions:
-                reason = f"excluded: {exclusions[entry.name]}"
-                return Quarantined(entry.name, entry.label, reason)
+        def standardized(name: str) -> tuple[PhotoFile, bytes] | Quarantined:
+            if name in exclusions:
+                return Quarantined(name, label_of[name], f"excluded: {exclusions[name]}")
             try:
-                data = reader.read(entry.name)
+                data = reader.read(name)
                 photo, jpeg = standardize(data, config.preprocess)
             except (EntryError, UnreadablePhotoError) as error:
-                return Quarantined(entry.name, entry.label, str(error))
+                return Quarantined(name, label_of[name], str(error))
             fingerprint, mirrored = perceptual_hash(photo.image)
             file = PhotoFile(
-                name=entry.name,
-                label=entry.label,
+                name=name,
+                label=label_of[name],
                 sha256=sha256(data).hexdigest(),
                 file_bytes=len(data),
                 width_px=photo.width_px,
@@ -151,8 +149,8 @@ def _read_photos(
             )
             return file, jpeg
 
-        results = ordered_map(read, entries)
-        bar = tqdm(results, total=len(entries), desc="preprocess", unit="photo", disable=None)
+        results = ordered_map(standardized, label_of)
+        bar = tqdm(results, total=len(label_of), desc="preprocess", unit="photo", disable=None)
         for result in bar:
             if isinstance(result, Quarantined):
                 quarantined.append(result)

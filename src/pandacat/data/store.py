@@ -1,7 +1,7 @@
 """Processed photos on disk: shards of their JPEG bytes, and an index with a row for each."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import count, islice
 from pathlib import Path
@@ -74,22 +74,18 @@ def write_shards(folder: Path, photos: Iterable[tuple[PhotoFile, bytes]]) -> pd.
     return index
 
 
-def write_index(folder: Path, index: pd.DataFrame) -> None:
-    """Write the index: a row for each photo, in the order of the shards."""
+def write_index(folder: Path, index: pd.DataFrame, labels: Sequence[str]) -> None:
+    """Write a row for each photo, in the order of the shards, and the labels in theirs."""
     table = pa.Table.from_pandas(index, preserve_index=False)
     few_values = ["label", "mode", "split"]
     pq.write_table(table, folder / INDEX, row_group_size=64 * ROW_GROUP, use_dictionary=few_values)
+    write_json(folder / LABELS, list(labels))
 
 
 def read_index(folder: Path) -> pd.DataFrame:
     """Return a row per photo: the columns of `PhotoFile`, `group` and `split`."""
     with reading(folder / INDEX):
         return pq.read_table(folder / INDEX).to_pandas()
-
-
-def write_labels(folder: Path, labels: Sequence[str]) -> None:
-    """Write the labels in the order of their indices."""
-    write_json(folder / LABELS, list(labels))
 
 
 def read_labels(folder: Path) -> tuple[str, ...]:
@@ -118,14 +114,11 @@ def load_images(folder: Path, names: Iterable[str]) -> dict[str, Image.Image]:
     return {name: decode_jpeg(jpeg) for name, jpeg in iter_jpegs(folder, names)}
 
 
-def load_squares(folder: Path, split: str, input_px: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the largest center square of each photo of a split, resized, and the labels.
+def load_squares(folder: Path, names: Collection[str], input_px: int) -> np.ndarray:
+    """Return the largest center square of each photo, resized, in the order of the index.
 
-    They are `(N, 3, input_px, input_px) uint8` and `(N,) int64` indices into the labels, in the
-    order of the index.
+    They are `(N, 3, input_px, input_px) uint8`.
     """
-    index = read_index(folder)
-    names = index.name[index.split == split]
     images = np.empty((len(names), 3, input_px, input_px), np.uint8)
 
     def square(item: tuple[str, bytes]) -> np.ndarray:
@@ -133,7 +126,7 @@ def load_squares(folder: Path, split: str, input_px: int) -> tuple[np.ndarray, n
 
     for row, pixels in enumerate(ordered_map(square, iter_jpegs(folder, names))):
         images[row] = pixels.transpose(2, 0, 1)
-    return images, split_labels(index, split, read_labels(folder))
+    return images
 
 
 def split_labels(index: pd.DataFrame, split: str, labels: Sequence[str]) -> np.ndarray:

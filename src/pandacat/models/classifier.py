@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -193,34 +193,6 @@ class Classifier:
         return ordered_map(predict, items)
 
 
-def predict_image(image: Image.Image, classifiers: Sequence[Classifier]) -> list[np.ndarray]:
-    """Return the probabilities `(K + 1,)` that each classifier gives for one RGB photo.
-
-    Classifiers that share a backbone share one pass through it.
-    """
-    features = extract_image_features(image, classifiers)
-    return [
-        classifier.probabilities(features[classifier.backbone_key][: classifier.crop_count])
-        for classifier in classifiers
-    ]
-
-
-def extract_image_features(
-    image: Image.Image, classifiers: Iterable[Classifier]
-) -> dict[str, np.ndarray]:
-    """Return the features `(V, D)` of an RGB photo by backbone key; each backbone runs once."""
-    return {
-        key: classifier.features(classifier.cut(image))
-        for key, classifier in by_backbone(classifiers).items()
-    }
-
-
-def by_backbone(classifiers: Iterable[Classifier]) -> dict[str, Classifier]:
-    """Return for each backbone, by its key, the classifier that takes the most crops."""
-    by_crops = sorted(classifiers, key=lambda classifier: classifier.crop_count)
-    return {classifier.backbone_key: classifier for classifier in by_crops}
-
-
 def _backbone_key(model: SavedModel) -> str:
     """Return a hash over all that the backbone's features of a square image depend on."""
     about = model.description
@@ -235,11 +207,9 @@ def _backbone_key(model: SavedModel) -> str:
 
 def _build_backbone(model: SavedModel) -> Any:
     """Return the backbone in PyTorch, which is imported only for that."""
+    from pandacat.models import pretrained, scratch
+
     if model.description.kind == "scratch":
-        from pandacat.models import scratch
-
         network = scratch.restore(model.description.architecture, model.tensors)
-        return scratch.ScratchBackbone(network)
-    from pandacat.models import pretrained
-
+        return pretrained.Backbone(network, mean=[0.0] * 3, std=[255.0] * 3)
     return pretrained.restore(model.description.backbone, model.tensors).backbone

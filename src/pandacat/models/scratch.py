@@ -141,19 +141,6 @@ class ScratchNetwork(nn.Module):
         return logits
 
 
-class ScratchBackbone(nn.Module):
-    """The network as the engines take it: whole photos as bytes in, logits out."""
-
-    def __init__(self, network: ScratchNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits `(N, classes)` for `images` `(N, S, S, 3) uint8`."""
-        logits: Tensor = self.network(images.permute(0, 3, 1, 2).float() / 255)
-        return logits
-
-
 def build(spec: ScratchSpec, *, seed: int) -> ScratchNetwork:
     """Return an untrained network whose weights depend on `seed` alone.
 

@@ -3,14 +3,11 @@
 Nothing is ever unpacked to disk: a name inside an archive is a label, never a path.
 """
 
-import lzma
 import os
 import re
 import shutil
 import stat
-import struct
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -37,46 +34,25 @@ HARMLESS_FILE_BYTES = 1 << 20
 TOP = "(top)"
 """Stands for the top level of an archive in lists of its folders."""
 
-_PACKED_DATE = (1980, 1, 1, 0, 0, 0)
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The date of every file in the archives that are written here: the earliest of a ZIP."""
+
 _NESTED_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 _SYSTEM_FILES = frozenset({"__macosx", "thumbs.db", "desktop.ini", "icon\r"})
 _OUTSIDE = re.compile(r"^$|^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
-_ZIP_ERRORS = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    ValueError,
-)
-"""All that `zipfile` raises for damaged bytes."""
 
 
 class EntryError(Exception):
     """One file of an archive can't be read; the text is the reason. The others may be fine."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One file in a folder that stands for a label."""
-
-    name: str
-    """As in the archive; unique there."""
-    label: str
-    size_bytes: int
-    """Unpacked, as the archive states it."""
-
-
 @dataclass(frozen=True)
 class ArchiveIndex:
     """The files of an archive."""
 
-    photos: tuple[Entry, ...]
-    """Sorted by name."""
+    photos: dict[str, str]
+    """The label of each file in a folder that stands for one, by its name there, sorted."""
     labels: tuple[str, ...]
     """Those that photos may have, `other` last."""
     unlabeled: dict[str, int]
@@ -89,7 +65,7 @@ class ArchiveIndex:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return the number of files by label, and of ignored ones by reason."""
-        labels = Counter(entry.label for entry in self.photos)
+        labels = Counter(self.photos.values())
         return {"files": {label: labels[label] for label in self.labels}, "ignored": self.ignored}
 
     def __str__(self) -> str:
@@ -128,7 +104,7 @@ class Reader:
         try:
             with self._zip.open(info) as stream:
                 content = stream.read(info.file_size + 1)
-        except _ZIP_ERRORS as error:
+        except Exception as error:  # damaged bytes raise nearly anything
             raise EntryError(f"can't be unpacked: {str(error) or type(error).__name__}") from None
         if len(content) != info.file_size:
             raise EntryError("can't be unpacked: it is shorter than the archive states")
@@ -171,7 +147,7 @@ def index_archive(archive: Path, label_of_folder: Mapping[str, str]) -> ArchiveI
         labels = (label_of_folder.get(folded(parent)) for parent in reversed(parents))
         return next(filter(None, labels), None), any(map(_is_hidden, parents))
 
-    photos: list[Entry] = []
+    photos: dict[str, str] = {}
     unlabeled: Counter[str] = Counter()
     ignored = {"unlabeled": 0, "nested_archives": 0, "links": 0, "hidden": 0}
     for info in files:
@@ -187,10 +163,10 @@ def index_archive(archive: Path, label_of_folder: Mapping[str, str]) -> ArchiveI
             ignored["unlabeled"] += 1
             unlabeled[folder or TOP] += 1
         else:
-            photos.append(Entry(info.filename, label, info.file_size))
+            photos[info.filename] = label
     labels = (label for label in dict.fromkeys(label_of_folder.values()) if label != OTHER)
     index = ArchiveIndex(
-        photos=tuple(sorted(photos, key=lambda entry: entry.name)),
+        photos=dict(sorted(photos.items())),
         labels=(*labels, OTHER),
         unlabeled=dict(sorted(unlabeled.items(), key=lambda item: (-item[1], item[0]))),
         ignored=ignored,
@@ -230,15 +206,20 @@ def import_archive(source: Path, archive: Path) -> None:
     """
     if source.is_dir():
         files = _files_below(source)
-        with atomic_write(archive) as partial, zipfile.ZipFile(partial, "w") as packed:
+        with atomic_write(archive) as aside, zipfile.ZipFile(aside, "w") as packed:
             for name, path in sorted(files.items()):
-                info = zipfile.ZipInfo(name, _PACKED_DATE)
+                info = zipfile.ZipInfo(name, EPOCH)
                 info.file_size = path.stat().st_size
-                with path.open("rb") as content, packed.open(info, "w") as target:
-                    shutil.copyfileobj(content, target, 1 << 20)
+                try:
+                    with path.open("rb") as content, packed.open(info, "w") as target:
+                        shutil.copyfileobj(content, target, 1 << 20)
+                except UnicodeEncodeError:
+                    raise PandacatError(
+                        f"{name!r} is not a valid UTF-8 file name: rename it."
+                    ) from None
     else:
-        with _open_zip(source), atomic_write(archive) as partial:
-            shutil.copyfile(source, partial)
+        with _open_zip(source), atomic_write(archive) as aside:
+            shutil.copyfile(source, aside)
 
 
 def _files_below(folder: Path) -> dict[str, Path]:
@@ -254,20 +235,12 @@ def _files_below(folder: Path) -> dict[str, Path]:
             if path.is_symlink():
                 links += 1
             elif path.is_file():
-                files[_encodable(path.relative_to(folder).as_posix())] = path
+                files[path.relative_to(folder).as_posix()] = path
     if not files:
         raise PandacatError(f"{folder} holds no files; one sub-folder per label is needed.")
     if links:
         print(f"{links} symbolic links in {folder} are not followed; copy their files if needed.")
     return files
-
-
-def _encodable(name: str) -> str:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        raise PandacatError(f"{name!r} is not a valid UTF-8 file name: rename it.") from None
-    return name
 
 
 @contextmanager
@@ -278,7 +251,7 @@ def _open_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
         opened = zipfile.ZipFile(archive)
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
-    except _ZIP_ERRORS as error:
+    except Exception as error:  # damaged bytes raise nearly anything
         raise PandacatError(
             f"{archive} is not a zip file, or incomplete ({error}): get it again, or give a "
             "folder; `dvc repro` restores the pipeline's own."
@@ -315,12 +288,12 @@ def _safe_files(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 def _require_labels(index: ArchiveIndex) -> None:
     """Refuse an archive without photos of an in-distribution label; name its folders."""
-    labels = {entry.label for entry in index.photos}
-    missing = [label for label in index.labels if label != OTHER and label not in labels]
+    labels = {*index.photos.values(), OTHER}
+    missing = [label for label in index.labels if label not in labels]
     if not missing:
         return
     folders = Counter(index.unlabeled)
-    folders.update(_folder_and_name(entry.name)[0] for entry in index.photos)
+    folders.update(_folder_and_name(name)[0] for name in index.photos)
     nested = index.ignored["nested_archives"]
     parameters = " and ".join(f"labels.{label}.folders" for label in missing)
     raise PandacatError(

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pandacat.config.schema import Config
@@ -24,33 +25,21 @@ def fetch(config: Config, archive: Path) -> Provenance:
             f"photos.archive is not used: photos.source in params.yaml is {params.source}.",
             file=sys.stderr,
         )
-    with atomic_write(archive) as partial:
-        origin = _SOURCES[params.source](config, partial)
+    with atomic_write(archive) as aside:
+        match params.source:
+            case "sample":
+                folders = {name: label.folders for name, label in config.labels.items()}
+                sample.write_archive(aside, params.sample, folders)
+                version = f"{params.sample.photos_per_class} per class, seed {params.sample.seed}"
+                origin = Provenance(
+                    "drawn animals", "sample", "drawn by pandacat", version, "MIT", drawn=True
+                )
+            case "kaggle":
+                check = partial(index_archive, label_of_folder=config.label_of_folder)
+                origin = kaggle.download(params.kaggle.dataset, aside, check=check)
+            case "archive":
+                source = find_archive(params.archive or "", "photos.archive")
+                import_archive(source, aside)
+                index_archive(aside, config.label_of_folder)
+                origin = Provenance(title=source.stem, source="archive", origin=source.name)
     return replace(origin, sha256=sha256_of(archive))
-
-
-def _draw(config: Config, archive: Path) -> Provenance:
-    params = config.photos.sample
-    labels = {name: label.folders for name, label in config.labels.items()}
-    sample.write_archive(archive, params, labels)
-    version = f"{params.photos_per_class} per class, seed {params.seed}"
-    return Provenance(
-        "drawn animals", "sample", "drawn by pandacat", version, license="MIT", drawn=True
-    )
-
-
-def _download(config: Config, archive: Path) -> Provenance:
-    def check(downloaded: Path) -> None:
-        index_archive(downloaded, config.label_of_folder)
-
-    return kaggle.download(config.photos.kaggle.dataset, archive, check=check)
-
-
-def _import(config: Config, archive: Path) -> Provenance:
-    source = find_archive(config.photos.archive or "", "photos.archive")
-    import_archive(source, archive)
-    index_archive(archive, config.label_of_folder)
-    return Provenance(title=source.stem, source="archive", origin=source.name)
-
-
-_SOURCES = {"sample": _draw, "kaggle": _download, "archive": _import}

@@ -79,14 +79,11 @@ def fetch(folder: Path, *, mirrors: Sequence[str] = MIRRORS) -> None:
             reasons.append(f"  {source}: {reason}")
             continue
         print(f"MNIST: 70,000 digits from {source}, hashes verified.")
-        _write(folder, files)
-        return
-    raise PandacatError(
-        "\n".join(["MNIST can't be downloaded; check the network and try again:", *reasons])
-    )
-
-
-def _write(folder: Path, files: dict[str, bytes]) -> None:
+        break
+    else:
+        raise PandacatError(
+            "\n".join(["MNIST can't be downloaded; check the network and try again:", *reasons])
+        )
     with atomic_write(folder) as partial:
         partial.mkdir()
         for name, content in files.items():

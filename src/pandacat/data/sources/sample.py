@@ -2,10 +2,10 @@
 
 import re
 import zipfile
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
 from functools import partial
+from itertools import product, repeat
 from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 
@@ -17,20 +17,11 @@ from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
 from pandacat.core.interrupts import ctrl_c_waits
 from pandacat.core.parallel import core_count
+from pandacat.data.sources.archive import EPOCH
 from pandacat.labels import OTHER
 
-EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The date of every file in the archive: the earliest that a ZIP can hold."""
 
-DEFAULT_LABELS = {"panda": ("panda",), "cat": ("cat",)}
-
-
-def write_archive(
-    archive: Path,
-    params: SampleParams,
-    labels: Mapping[str, Sequence[str]] = DEFAULT_LABELS,
-    workers: int | None = None,
-) -> None:
+def write_archive(archive: Path, params: SampleParams, labels: Mapping[str, Sequence[str]]) -> None:
     """Write the data set as a ZIP: `panda/panda-0001.jpg` and so on.
 
     The bytes depend on `params` and `labels` alone, not on the number of worker processes.
@@ -40,26 +31,31 @@ def write_archive(
         params: the number of pictures per label, and the seed.
         labels: for each in-distribution label, the names that mean it. The first is its folder;
             the first that is known, if not the label itself, is what is drawn.
-        workers: by default one for each core that this process may use.
 
     Raises:
         PandacatError: a label can't be drawn, or two would be drawn alike.
     """
     kinds = {**drawn_kinds(labels), OTHER: OTHER}
     folders = {label: next(iter(labels.get(label, ())), label) for label in kinds}
-    numbers = range(1, params.photos_per_class + 1)
-    entries = [(label, number) for label in sorted(kinds) for number in numbers]
-    jobs = [(kinds[label], number) for label, number in entries]
+    jobs = list(product(sorted(kinds), range(1, params.photos_per_class + 1)))
     exclude = tuple(kind for kind in kinds.values() if kind != OTHER)
-    with (
-        atomic_write(archive) as aside,
-        zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as out,
-        closing(_draw_all(params.seed, jobs, exclude, workers or core_count())) as pictures,
-    ):
-        progress = tqdm(pictures, total=len(jobs), desc="draw", unit="photo")
-        for (label, number), jpeg in zip(entries, progress, strict=True):
-            name = f"{folders[label]}/{label}-{number:04d}.jpg"
-            out.writestr(zipfile.ZipInfo(name, EPOCH), jpeg)
+    pool = ProcessPoolExecutor(core_count(), mp_context=get_context("spawn"))
+    try:
+        with ctrl_c_waits():
+            pictures = pool.map(
+                partial(draw, exclude=exclude),
+                [kinds[label] for label, _ in jobs],
+                repeat(params.seed),
+                [number for _, number in jobs],
+                chunksize=4,
+            )
+        with atomic_write(archive) as aside, zipfile.ZipFile(aside, "w") as out:
+            progress = tqdm(pictures, total=len(jobs), desc="draw", unit="photo")
+            for (label, number), jpeg in zip(jobs, progress, strict=True):
+                name = f"{folders[label]}/{label}-{number:04d}.jpg"
+                out.writestr(zipfile.ZipInfo(name, EPOCH), jpeg)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def drawn_kinds(labels: Mapping[str, Sequence[str]]) -> dict[str, str]:
@@ -101,18 +97,3 @@ def shot_of(name: str) -> int:
     There is one of each label: size, light, JPEG quality and all else but the animal are the same.
     """
     return int(PurePosixPath(name).stem.rpartition("-")[2])
-
-
-def _draw_all(
-    seed: int, jobs: list[tuple[str, int]], exclude: tuple[str, ...], workers: int
-) -> Generator[bytes]:
-    """Yield a picture of each kind and number."""
-    kinds, numbers = zip(*jobs, strict=True)
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    try:
-        with ctrl_c_waits():
-            draw_job = partial(draw, exclude=exclude)
-            pictures = pool.map(draw_job, kinds, [seed] * len(jobs), numbers, chunksize=4)
-        yield from pictures
-    finally:
-        pool.shutdown(cancel_futures=True)
