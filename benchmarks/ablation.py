@@ -13,6 +13,7 @@ from pathlib import Path
 import measuring
 import numpy as np
 import pandas as pd
+from open_set import features_of
 from PIL import Image
 from tqdm import tqdm
 
@@ -24,7 +25,7 @@ from pandacat.data import store
 from pandacat.data.features import read_features
 from pandacat.data.images import decode_jpeg
 from pandacat.evaluation.corruptions import CORRUPTIONS, corrupt
-from pandacat.evaluation.field_test import extract_field_test
+from pandacat.evaluation.field_test import read_field_test
 from pandacat.labels import LabelClasses
 from pandacat.metrics.accuracy import log_losses
 from pandacat.metrics.open_set import in_distribution_score, open_set_metrics
@@ -191,11 +192,9 @@ def main() -> None:
     corrupted = corrupted_photos(classifier, options.photos)
     field = None
     if field_test:
-        photos = extract_field_test(
-            {"pretrained": classifier}, field_test, config, photo_folder=paths.PHOTOS
-        )
-        labels = photos.index.label.map(dataset.labels.index).to_numpy()
-        field = Photos(photos.features[classifier.backbone_key], labels)
+        photos = read_field_test(field_test, config, photo_folder=paths.PHOTOS)
+        labels = photos.label.map(dataset.labels.index).to_numpy()
+        field = Photos(features_of(photos.jpeg, classifier), labels)
 
     rows = {}
     for name, head, blind in heads(pretrained, dataset, config.fine_tune):

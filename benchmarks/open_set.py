@@ -7,7 +7,7 @@ crops).
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import measuring
@@ -18,12 +18,14 @@ from sklearn.covariance import LedoitWolf
 
 from pandacat.config.loading import load_config
 from pandacat.core import paths
+from pandacat.core.parallel import ordered_map
 from pandacat.data import store
 from pandacat.data.features import read_features
+from pandacat.data.images import decode_jpeg
 from pandacat.data.sources.archive import find_archive
 from pandacat.evaluation.compare import OURS
-from pandacat.evaluation.field_test import extract_field_test
-from pandacat.evaluation.networks import NETWORKS, extract_split
+from pandacat.evaluation.field_test import read_field_test
+from pandacat.evaluation.networks import NETWORKS
 from pandacat.labels import OTHER, LabelClasses
 from pandacat.metrics.neighbors import neighbor_similarity
 from pandacat.metrics.open_set import in_distribution_score, open_set_metrics
@@ -118,6 +120,15 @@ def compare(scores: dict[str, np.ndarray], in_distribution: np.ndarray) -> pd.Da
     return pd.DataFrame(rows)
 
 
+def features_of(jpegs: Iterable[bytes], classifier: Classifier) -> np.ndarray:
+    """Return the features `(N, V, D)` of the crops that a model takes of photos."""
+
+    def features(jpeg: bytes) -> np.ndarray:
+        return classifier.features(classifier.cut(decode_jpeg(jpeg)))
+
+    return np.stack(list(ordered_map(features, jpegs)))
+
+
 def main() -> None:
     """Print a table for the test split, and one for the field test where there is one."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -135,25 +146,22 @@ def main() -> None:
         "train", classifier, crops="center", photo_folder=paths.PHOTOS, stored=stored
     )
     training = TrainingFeatures(centers[in_distribution, 0], labels[in_distribution])
-    classifiers = {OURS: classifier}
-    datasets = {
-        "test": extract_split(classifiers, "test", photo_folder=paths.PHOTOS, stored=stored)
-    }
+    crops = model.description.crops
+    test = split_features("test", classifier, crops=crops, photo_folder=paths.PHOTOS, stored=stored)
+    datasets = {"test": (index.label[index.split == "test"], test)}
     if config.evaluate.field_test:
         archive = find_archive(config.evaluate.field_test, "evaluate.field_test")
-        datasets["field_test"] = extract_field_test(
-            classifiers, archive, config, photo_folder=paths.PHOTOS
-        )
-    for dataset, photos in datasets.items():
-        if photos.index.label.eq(OTHER).nunique() == 1:
+        photos = read_field_test(archive, config, photo_folder=paths.PHOTOS)
+        datasets["field_test"] = (photos.label, features_of(photos.jpeg, classifier))
+    for dataset, (label_of, features) in datasets.items():
+        if label_of.eq(OTHER).nunique() == 1:
             print(f"\n### {dataset}: needs photos of both kinds")
             continue
-        features = photos.features[classifier.backbone_key]
         crops = features.reshape(-1, features.shape[-1])
         logits = crops @ model.tensors["head.weight"].T + model.tensors["head.bias"]
         scores = open_set_scores(logits, crops, training, model.description.label_classes)
         of_photos = {name: values.reshape(features.shape[:2]) for name, values in scores.items()}
-        table = compare(of_photos, (photos.index.label != OTHER).to_numpy())
+        table = compare(of_photos, (label_of != OTHER).to_numpy())
         print(f"\n### {dataset}\n\n{table.round(4).to_markdown(index=False)}")
 
 

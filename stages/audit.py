@@ -10,10 +10,10 @@ from pandacat.core.tables import read_table
 from pandacat.data import provenance, store
 from pandacat.data.features import read_features
 from pandacat.evaluation.audit import audit
-from pandacat.report.audit_page import audit_page
 from pandacat.report.plots import photos
 from pandacat.report.plots.shortcuts import shortcuts
 from pandacat.report.plots.style import Canvas
+from pandacat.report.templating import render
 from pandacat.tracking.journal import tracked_stage
 
 
@@ -36,7 +36,8 @@ def main() -> None:
                 shortcuts(canvas, findings, store.read_labels(paths.PHOTOS))
             load = partial(store.load_images, paths.PHOTOS)
             photos.contact_sheet(Canvas(folder, origin.drawn), result.label_issues, load)
-        write_text(paths.REPORTS / "audit.md", audit_page(result, origin.title))
+        page = render("audit.md", audit=result, title=origin.title)
+        write_text(paths.REPORTS / "audit.md", page)
         write_json(paths.METRICS / "audit.json", result.metrics())
         tracked.log_metrics(result.metrics())
         tracked.log_artifact(paths.REPORTS / "audit.md")

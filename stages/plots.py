@@ -10,9 +10,9 @@ from pandacat.core.tables import read_table
 from pandacat.data import provenance, store
 from pandacat.data.crops import cut_crops
 from pandacat.data.digits import read_digits
-from pandacat.evaluation import robustness
+from pandacat.evaluation import robustness_metrics
 from pandacat.models.saved import load_model
-from pandacat.report.plots import accuracy, all_plots, photos, training_curves
+from pandacat.report.plots import all_plots, evaluation, photos, training_curves
 from pandacat.report.plots import robustness as robustness_plots
 from pandacat.report.plots.style import Canvas
 from pandacat.tracking.journal import tracked_stage
@@ -56,15 +56,15 @@ def main() -> None:
             all_plots.plot_scratch_network(
                 Canvas(folder, drawn, "_photo", " (photo)"), for_photos, square
             )
-            accuracy.headline(canvas, metrics)
+            evaluation.headline(canvas, metrics)
             for dataset, table in predictions.items():
-                all_plots.plot_predictions(
+                evaluation.plot_predictions(
                     folder, dataset, table, metrics[dataset], drawn=drawn and dataset == "test"
                 )
             robustness_plots.robustness(
                 test,
-                robustness.curves(predictions["test"], corrupted),
-                robustness.accuracies(corrupted, ["corruption"]),
+                robustness_metrics.curves(predictions["test"], corrupted),
+                robustness_metrics.accuracies(corrupted, ["corruption"]),
                 fine_tuned.description.labels,
             )
             robustness_plots.changed_predictions(test, changed)
@@ -72,7 +72,7 @@ def main() -> None:
             all_plots.plot_grad_cam(test, predictions["test"], paths.PHOTOS, fine_tuned)
         with atomic_write(paths.TABLES) as folder:
             folder.mkdir()
-            all_plots.write_dvc_tables(folder, predictions["test"])
+            evaluation.write_dvc_tables(folder, predictions["test"])
         for picture in sorted(paths.FIGURES.glob("*.png")):
             tracked.log_artifact(picture)
 

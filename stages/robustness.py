@@ -6,8 +6,8 @@ from pandacat.core.files import write_json
 from pandacat.core.stage import run
 from pandacat.core.tables import read_table, write_table
 from pandacat.evaluation.networks import load_networks
-from pandacat.evaluation.perturbations import predict_corrupted, predict_recompressed
-from pandacat.evaluation.robustness import (
+from pandacat.evaluation.perturbed_predictions import predict_corrupted, predict_recompressed
+from pandacat.evaluation.robustness_metrics import (
     accuracies,
     changed_predictions,
     curves,

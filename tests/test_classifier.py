@@ -13,8 +13,9 @@ from safetensors.numpy import load_file, save_file
 from pandacat.config.fields import CropScheme
 from pandacat.core.errors import PandacatError
 from pandacat.data.crops import crop_boxes, crop_count, cut_crops
+from pandacat.evaluation.networks import predict_image
 from pandacat.labels import label_groups
-from pandacat.models.classifier import Classifier, predict_image
+from pandacat.models.classifier import Classifier
 from pandacat.models.loading import load_classifier
 from pandacat.models.probabilities import (
     class_probabilities,
@@ -148,10 +149,11 @@ def test_a_crop_gives_the_same_features_alone_and_in_company(workspace: Path) ->
 
 def test_classifiers_that_share_a_backbone_predict_the_same_as_each_alone(workspace: Path) -> None:
     names = ("pretrained", "fine-tuned", "scratch-photos")
-    classifiers = [load_classifier(name, models=workspace / "models") for name in names]
+    classifiers = {name: load_classifier(name, models=workspace / "models") for name in names}
     image = Image.open(EXAMPLES / "panda/giant_panda.jpg").convert("RGB")
-    for together, classifier in zip(predict_image(image, classifiers), classifiers, strict=True):
-        np.testing.assert_array_equal(together, predict_image(image, [classifier])[0])
+    for name, together in zip(names, predict_image(classifiers, image), strict=True):
+        (alone,) = predict_image({name: classifiers[name]}, image)
+        np.testing.assert_array_equal(together, alone)
 
 
 @pytest.mark.parametrize("size", [(400, 300), (300, 400), (224, 224), (60, 32), (2000, 90)])

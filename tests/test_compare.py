@@ -2,6 +2,7 @@
 
 import shutil
 import zipfile
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,8 @@ from pandacat.config.loading import parse_config
 from pandacat.core.errors import PandacatError
 from pandacat.data.images import load_image
 from pandacat.evaluation.compare import compare_networks, evaluate
-from pandacat.evaluation.field_test import extract_field_test
-from pandacat.models.classifier import extract_image_features
+from pandacat.evaluation.field_test import read_field_test
+from pandacat.evaluation.networks import predict_image
 from pandacat.models.loading import load_classifier
 
 PANDA, CAT, OTHER = np.eye(3) * 0.7 + 0.1
@@ -63,7 +64,7 @@ def test_equal_predictions_differ_in_nothing():
 def test_metrics_hold_the_differences_of_each_other_network():
     table = predictions(scratch=[PANDA, PANDA, OTHER, CAT], fine_tuned=[PANDA, CAT, CAT, CAT])
 
-    metrics = evaluate(table, seed=0).metrics
+    metrics = evaluate(table, compare_networks(table, seed=0), seed=0)
 
     assert "fine_tuned_difference" not in metrics["fine_tuned"]
     differences = metrics["scratch"]["fine_tuned_difference"]
@@ -76,32 +77,47 @@ def test_a_pair_is_compared_only_where_there_are_two_in_distribution_labels():
     table = predictions(scratch=[PANDA, PANDA, OTHER, CAT], fine_tuned=[PANDA, CAT, CAT, CAT])
     table.insert(5, "p_fox", 0.0)
 
-    result = evaluate(table, seed=0)
+    differences = compare_networks(table, seed=0)
+    metrics = evaluate(table, differences, seed=0)["fine_tuned"]
 
-    assert set(result.differences.measure) == {"accuracy", "log_loss"}
-    assert not {"two_class_accuracy", "roc_auc"} & set(result.metrics["fine_tuned"])
-    assert result.metrics["fine_tuned"]["photos"] == {"panda": 1, "cat": 2, "fox": 0, "other": 1}
+    assert set(differences.measure) == {"accuracy", "log_loss"}
+    assert not {"two_class_accuracy", "roc_auc"} & set(metrics)
+    assert metrics["photos"] == {"panda": 1, "cat": 2, "fox": 0, "other": 1}
 
 
 def test_open_set_metrics_need_photos_of_both_kinds():
     table = predictions(fine_tuned=[PANDA, CAT, CAT, CAT])
 
-    assert "open_set" in evaluate(table, seed=0).metrics["fine_tuned"]
-    assert "open_set" not in evaluate(table[table.label != "other"], seed=0).metrics["fine_tuned"]
+    def metrics_of(rows):
+        return evaluate(rows, compare_networks(rows, seed=0), seed=0)["fine_tuned"]
+
+    assert "open_set" in metrics_of(table)
+    assert "open_set" not in metrics_of(table[table.label != "other"])
 
 
-def test_networks_with_one_backbone_share_one_pass_and_each_gets_its_own_crops(workspace):
-    classifiers = {
-        name: load_classifier(name, models=workspace / "models")
-        for name in ("pretrained", "linear-probe")
-    }
-    probe = classifiers["linear-probe"]
-    image = load_image((EXAMPLES / "cat/kitten.jpg").read_bytes(), probe.image_spec)
+def test_networks_with_one_backbone_share_one_pass_and_each_gets_its_own_crops(
+    workspace, monkeypatch
+):
+    names = ("pretrained", "fine-tuned", "linear-probe")
+    classifiers = {name: load_classifier(name, models=workspace / "models") for name in names}
+    passes = []
 
-    features = extract_image_features(image, classifiers.values())
+    def counted(features, images):
+        passes.append(len(images))
+        return features(images)
 
-    assert set(features) == {probe.backbone_key}
-    np.testing.assert_allclose(features[probe.backbone_key], probe.features(probe.cut(image)))
+    for classifier in classifiers.values():
+        monkeypatch.setattr(classifier, "features", partial(counted, classifier.features))
+    image = load_image(
+        (EXAMPLES / "cat/kitten.jpg").read_bytes(), classifiers["fine-tuned"].image_spec
+    )
+
+    together = predict_image(classifiers, image)
+
+    assert passes == [max(classifier.crop_count for classifier in classifiers.values())]
+    for name, probabilities in zip(names, together, strict=True):
+        (alone,) = predict_image({name: classifiers[name]}, image)
+        np.testing.assert_allclose(probabilities, alone, atol=1e-6)
 
 
 def test_the_linear_probe_takes_other_animals_for_pandas_and_cats(workspace):
@@ -113,14 +129,11 @@ def test_the_linear_probe_takes_other_animals_for_pandas_and_cats(workspace):
 
 
 @pytest.fixture
-def extract(workspace, monkeypatch, small_params):
-    """Return a function that extracts a field test from a folder of photos, as the stage does."""
+def read(workspace, monkeypatch, small_params):
+    """Return a function that reads a field test from a folder of photos, as the stage does."""
     monkeypatch.chdir(workspace)
     config = parse_config(small_params)
-    classifiers = {"pretrained": load_classifier("pretrained", models=workspace / "models")}
-    return lambda folder: extract_field_test(
-        classifiers, folder, config, photo_folder=workspace / "data/photos"
-    )
+    return lambda folder: read_field_test(folder, config, photo_folder=workspace / "data/photos")
 
 
 @pytest.fixture
@@ -129,41 +142,39 @@ def field_test(workspace, tmp_path):
     return tmp_path / "field_test"
 
 
-def test_photos_that_cannot_be_read_are_named(extract, field_test, capsys):
-    whole = len(extract(field_test).index)
+def test_photos_that_cannot_be_read_are_named(read, field_test, capsys):
+    whole = len(read(field_test))
     (field_test / "cat/torn.jpg").write_bytes(b"torn")
-    assert len(extract(field_test).index) == whole
+    assert len(read(field_test)) == whole
     assert "1 photos can't be read and are left out: cat/torn.jpg (" in capsys.readouterr().err
 
 
-def test_copies_of_the_archives_own_photos_are_left_out(workspace, extract, field_test, capsys):
-    whole = extract(field_test)
+def test_copies_of_the_archives_own_photos_are_left_out(workspace, read, field_test, capsys):
+    whole = read(field_test)
     with zipfile.ZipFile(workspace / "data/raw/photos.zip") as own:
         own.extract("cat/cat-0002.jpg", field_test)
     with Image.open(field_test / "cat/cat-0002.jpg") as drawn:
         drawn.resize((150, 150)).save(field_test / "cat/smaller.png")
-    pd.testing.assert_frame_equal(extract(field_test).index, whole.index)
+    pd.testing.assert_frame_equal(read(field_test), whole)
     assert "2 photos are copies of photos in data/photos" in capsys.readouterr().err
 
 
-def test_of_copies_in_a_field_test_one_counts_and_none_under_two_labels(
-    extract, field_test, capsys
-):
-    whole = len(extract(field_test).index)
+def test_of_copies_in_a_field_test_one_counts_and_none_under_two_labels(read, field_test, capsys):
+    whole = len(read(field_test))
     (field_test / "cat/twice.jpg").write_bytes((EXAMPLES / "cat/chelsea.jpg").read_bytes())
     (field_test / "cat/jaguar.jpg").write_bytes((EXAMPLES / "other/jaguar.jpg").read_bytes())
     capsys.readouterr()
 
-    assert len(extract(field_test).index) == whole - 1  # without the jaguar
+    assert len(read(field_test)) == whole - 1  # without the jaguar
     message = capsys.readouterr().err
     assert "1 photos are copies of others in it and are left out: cat/twice.jpg" in message
     assert "2 photos are there under several labels" in message
 
 
-def test_folders_without_a_label_are_named(extract, field_test, capsys):
+def test_folders_without_a_label_are_named(read, field_test, capsys):
     (field_test / "dragon").mkdir()
     (field_test / "dragon/1.jpg").write_bytes((EXAMPLES / "other/cow.jpg").read_bytes())
-    extract(field_test)
+    read(field_test)
     message = "folders without a label in params.yaml: (top) (1), dragon (1)"
     assert message in capsys.readouterr().err
 
@@ -176,9 +187,9 @@ def test_folders_without_a_label_are_named(extract, field_test, capsys):
         ({"cat/1.jpg": None, "panda/1.jpg": None}, "no photo of panda is left"),
     ],
 )
-def test_without_photos_of_a_label_the_parameter_is_named(extract, tmp_path, photos, message):
+def test_without_photos_of_a_label_the_parameter_is_named(read, tmp_path, photos, message):
     for name, example in photos.items():
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes((EXAMPLES / example).read_bytes() if example else b"")
     with pytest.raises(PandacatError, match=f"^evaluate.field_test, .*{message}"):
-        extract(tmp_path)
+        read(tmp_path)

@@ -16,7 +16,7 @@ from pandacat.data.preprocess import preprocess
 from pandacat.data.provenance import Provenance
 from pandacat.evaluation.audit import audit
 from pandacat.evaluation.predictions import prediction_table
-from pandacat.report.audit_page import audit_page
+from pandacat.report.templating import render
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").rglob("*.jpg"))
@@ -115,6 +115,6 @@ def test_each_original_whose_copy_has_another_label_is_reported(
     )
     assert result.metrics()["duplicate_groups_with_several_labels"] == len(EXAMPLES)
     assert result.metrics()["photos_in_duplicate_groups"] == len(EXAMPLES) * (1 + len(COPIES))
-    page = audit_page(result, "copies")
+    page = render("audit.md", audit=result, title="copies")
     for example in EXAMPLES:
         assert f"{example.stem}, mirrored and smaller.jpg" in page

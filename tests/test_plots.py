@@ -12,14 +12,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pandacat.evaluation import corruptions
-from pandacat.evaluation.compare import evaluate
-from pandacat.evaluation.shortcuts import TOGETHER, Finding
-from pandacat.metrics.intervals import Interval
+from pandacat.evaluation.compare import compare_networks, evaluate
+from pandacat.evaluation.shortcuts import TOGETHER
 from pandacat.report.plots import (
-    accuracy,
-    calibration,
+    evaluation,
     network_internals,
-    open_set,
     photos,
     robustness,
     shortcuts,
@@ -32,6 +29,7 @@ LABEL_SETS = [("fox", "other"), LABELS, ("panda", "red_panda", "cat", "other")]
 NETWORKS = {"scratch": 1.0, "pretrained": 2.5, "fine_tuned": 12.0}
 """By how much the logit of the true label is raised."""
 
+FINDING = ["property", "first", "second", "value", "low", "high"]
 MAPS = np.random.default_rng(0).random((20, 12, 12), np.float32)
 
 
@@ -54,7 +52,7 @@ def made_up(labels: Sequence[str] = LABELS, photo_count: int = 30) -> pd.DataFra
 
 
 def metrics_of(predictions: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    return evaluate(predictions, seed=0).metrics
+    return evaluate(predictions, compare_networks(predictions, seed=0), seed=0)
 
 
 PREDICTIONS = made_up()
@@ -131,28 +129,28 @@ def curves(canvas: Canvas) -> None:
 
 
 def confusions(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
-    accuracy.confusions(canvas, metrics_of(made_up(labels)))
+    evaluation.confusions(canvas, metrics_of(made_up(labels)))
 
 
 def rocs(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
-    open_set.rocs(canvas, made_up(labels), metrics_of(made_up(labels)))
+    evaluation.rocs(canvas, made_up(labels), metrics_of(made_up(labels)))
 
 
 def headline(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
     metrics = metrics_of(made_up(labels))
-    accuracy.headline(canvas, {"test": metrics, "field_test": metrics})
+    evaluation.headline(canvas, {"test": metrics, "field_test": metrics})
 
 
 def reliability(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
-    calibration.reliability(canvas, made_up(labels), metrics_of(made_up(labels)))
+    evaluation.reliability(canvas, made_up(labels), metrics_of(made_up(labels)))
 
 
 def risk_coverage(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
-    calibration.risk_coverage(canvas, made_up(labels))
+    evaluation.risk_coverage(canvas, made_up(labels))
 
 
 def open_set_scores(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
-    open_set.open_set_scores(canvas, made_up(labels), metrics_of(made_up(labels)))
+    evaluation.open_set_scores(canvas, made_up(labels), metrics_of(made_up(labels)))
 
 
 def accuracies(by: str, values: Sequence[object], labels: Sequence[str]) -> pd.DataFrame:
@@ -178,11 +176,11 @@ def changed_predictions(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
 
 
 def properties_of_files(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
-    findings = [
-        Finding(TOGETHER, labels[0], labels[1], Interval(0.99, 0.9, 1.0)),
-        Finding("quantization", labels[-2], "other", Interval(0.45, 0.3, 0.6)),
+    rows = [
+        (TOGETHER, labels[0], labels[1], 0.99, 0.9, 1.0),
+        ("quantization", labels[-2], "other", 0.45, 0.3, 0.6),
     ]
-    shortcuts.shortcuts(canvas, findings, labels)
+    shortcuts.shortcuts(canvas, pd.DataFrame(rows, columns=FINDING), labels)
 
 
 OF_LABELS = [
@@ -314,7 +312,7 @@ def test_the_confusion_table_has_a_row_for_each_photo():
         columns=["label", "p_panda", "p_cat", "p_other"],
     )
 
-    assert accuracy.confusion_table(table).to_dict("list") == {
+    assert evaluation.confusion_table(table).to_dict("list") == {
         "actual": ["panda", "panda", "other"],
         "predicted": ["panda", "other", "cat"],
     }
@@ -327,13 +325,13 @@ def test_the_roc_table_of_five_photos_worked_out_by_hand():
         columns=["label", "p_panda", "p_cat", "p_other"],
     )  # fmt: skip
 
-    curve = open_set.roc_table(table, "pair")
+    curve = evaluation.roc_table(table, "pair")
 
     points = list(zip(curve.false_positive_rate, curve.true_positive_rate, strict=True))
     assert points == [(0, 0), (0, 0.5), (0.5, 0.5), (0.5, 1), (1, 1)]
-    other = open_set.roc_table(table, "open_set")
+    other = evaluation.roc_table(table, "open_set")
     assert (0, 1) in set(zip(other.false_positive_rate, other.true_positive_rate, strict=True))
-    assert open_set.roc_table(table[table.label == "panda"], "pair").empty
+    assert evaluation.roc_table(table[table.label == "panda"], "pair").empty
 
 
 @pytest.mark.parametrize("missing", [("other",), ("panda", "cat")])
@@ -341,11 +339,11 @@ def test_a_label_without_photos_leaves_plots_that_can_be_drawn(missing, tmp_path
     few = PREDICTIONS[~PREDICTIONS.label.isin(missing)]
     metrics, canvas = metrics_of(few), Canvas(tmp_path)
 
-    accuracy.confusions(canvas, metrics)
-    open_set.rocs(canvas, few, metrics)
-    open_set.open_set_scores(canvas, few, metrics)
-    calibration.reliability(canvas, few, metrics)
-    calibration.risk_coverage(canvas, few)
+    evaluation.confusions(canvas, metrics)
+    evaluation.rocs(canvas, few, metrics)
+    evaluation.open_set_scores(canvas, few, metrics)
+    evaluation.reliability(canvas, few, metrics)
+    evaluation.risk_coverage(canvas, few)
 
     sizes = [path.stat().st_size for path in tmp_path.iterdir()]
     assert len(sizes) == 5
@@ -353,7 +351,7 @@ def test_a_label_without_photos_leaves_plots_that_can_be_drawn(missing, tmp_path
 
 
 def test_nothing_found_is_a_plot_too(tmp_path):
-    shortcuts.shortcuts(Canvas(tmp_path), [], LABELS)
+    shortcuts.shortcuts(Canvas(tmp_path), pd.DataFrame(columns=FINDING), LABELS)
     photos.contact_sheet(Canvas(tmp_path), SCRATCH.head(0).assign(reason=""), load)
 
     assert {path.name for path in tmp_path.iterdir()} == {"shortcuts.png", "label_issues.png"}

@@ -20,19 +20,34 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from pandacat.config.loading import load_config
+from pandacat.core.errors import PandacatError
 from pandacat.evaluation.audit import Audit
-from pandacat.evaluation.compare import evaluate
-from pandacat.evaluation.shortcuts import Finding
-from pandacat.metrics.intervals import Interval
+from pandacat.evaluation.compare import compare_networks, evaluate
 from pandacat.models.saved import ConformalThresholds
-from pandacat.report import pages, sentences
-from pandacat.report.audit_page import audit_page
+from pandacat.report import pages
 from pandacat.report.formatting import NETWORKS, percent
 from pandacat.report.results import Results, read_results
+from pandacat.report.templating import render
 
 SHARE = {"value": 0.625, "low": 0.5125, "high": 0.7375}
-SHORTCUT = Finding("quantization", "panda", "cat", Interval(0.993, 0.981, 0.998))
-PICTURES = ("samples", "reliability_test", "mistakes_fine_tuned", "robustness")
+FINDING = ["property", "first", "second", "value", "low", "high"]
+SHORTCUT = pd.DataFrame([("quantization", "panda", "cat", 0.993, 0.981, 0.998)], columns=FINDING)
+PICTURES = (
+    *(
+        "samples",
+        "headline",
+        "mistakes_fine_tuned",
+        "grad_cam",
+        "robustness",
+        "changed_predictions",
+    ),
+    *(
+        f"{name}_{dataset}"
+        for name in ("confusion", "roc", "reliability", "risk_coverage", "open_set")
+        for dataset in ("test", "field_test")
+    ),
+    "curves",
+)
 VOID = {"meta", "img", "rect", "circle"}
 """Elements that are never closed, or that close themselves."""
 
@@ -83,6 +98,7 @@ def of_labels(results: Results, labels: Sequence[str]) -> Results:
     table["path"] = [f"{row}.jpg" for row in table.index]
     networks = list(results.metrics["evaluate"]["test"])
     predictions = pd.concat([table.assign(network=name) for name in networks])
+    differences = compare_networks(predictions, seed=0)
     counts = {split: dict.fromkeys(labels, 4) for split in ("train", "validation", "test")}
     description = replace(
         results.model.description,
@@ -93,7 +109,7 @@ def of_labels(results: Results, labels: Sequence[str]) -> Results:
     return replace(
         with_metrics(
             results,
-            evaluate={"test": evaluate(predictions, seed=0).metrics},
+            evaluate={"test": evaluate(predictions, differences, seed=0)},
             preprocess=results.metrics["preprocess"] | counts,
         ),
         predictions={"test": predictions},
@@ -101,7 +117,7 @@ def of_labels(results: Results, labels: Sequence[str]) -> Results:
             path="1.jpg", label=labels[0], suggested="other", reason="doubtful"
         ),
         quarantined=results.quarantined.head(0),
-        shortcuts=[Finding("blur", labels[0], "other", Interval(0.5, 0.4, 0.6))],
+        shortcuts=pd.DataFrame([("blur", labels[0], "other", 0.5, 0.4, 0.6)], columns=FINDING),
         model=replace(results.model, description=description),
     )
 
@@ -186,7 +202,7 @@ def test_pages_are_about_the_labels_of_the_run(
         assert f"{label}, {meaning}" in text
         assert f"“{label}”" in text  # a prediction set
     changed = of_labels(results, labels)
-    for sentence in sentences.mistakes(changed.fine_tuned["test"]["confusion"]):
+    for sentence in pages.mistakes(changed.fine_tuned["test"]["confusion"]):
         assert sentence in text
     if page is card:
         for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
@@ -269,7 +285,7 @@ def test_drawings_are_called_drawings_and_photographs_are_not(
 def test_a_warning_of_the_audit_is_passed_on_only_where_there_is_one(
     results: Results, page: Callable[[Results], str]
 ) -> None:
-    warned = page(replace(results, shortcuts=[SHORTCUT]))
+    warned = page(replace(results, shortcuts=SHORTCUT))
     assert "99.3 %" in warned
     assert "The audit of the data gives 1 warning" in warned
     assert "The audit of the data gives" not in page(results)
@@ -288,7 +304,7 @@ def test_mistakes_are_counted_by_label_and_prediction_the_most_frequent_first() 
         "cat": {"red_panda": 1, "cat": 1, "other": 2},
         "other": {"red_panda": 0, "cat": 0, "other": 0},
     }
-    assert sentences.mistakes(confusion) == [
+    assert pages.mistakes(confusion) == [
         "2 of 4 photos labeled cat were classified as other",
         "1 of 4 photos labeled cat was classified as red panda",
     ]
@@ -304,7 +320,7 @@ def test_prediction_sets_hold_all_that_cannot_be_ruled_out() -> None:
         ],
         columns=["label", *PROBABILITY_COLUMNS],
     ).assign(network="fine_tuned")
-    panda, cat, other = sentences.prediction_sets(predictions, [0.3, 0.3])
+    panda, cat, other = pages.prediction_sets(predictions, [0.3, 0.3])
     assert (panda["sets"], panda["coverage"]["value"]) == ({"panda": 1, "panda or cat": 1}, 1)
     assert (cat["sets"], cat["coverage"]["value"]) == ({"panda or other": 1}, 0)
     assert (other["sets"], other["coverage"]["value"]) == ({"other": 1}, 1)
@@ -325,7 +341,7 @@ def test_prediction_sets_are_reported_where_the_network_has_thresholds(
 
 
 def test_the_hardest_corruption_comes_first(results: Results) -> None:
-    assert sentences.hardest_corruptions(results.corruptions) == [
+    assert pages.hardest_corruptions(results.corruptions) == [
         "shot noise (1 of 4 correct)",
         "fog (3 of 4 correct)",
     ]
@@ -345,8 +361,8 @@ def test_fine_tuning_is_called_better_only_where_that_is_beyond_chance(
     evaluate = copy.deepcopy(results.metrics["evaluate"])
     bounds = dict(zip(("value", "low", "high"), difference, strict=True))
     evaluate["test"]["pretrained"]["fine_tuned_difference"]["accuracy"] = bounds
-    summary = sentences.summary(with_metrics(results, evaluate=evaluate))
-    assert effect in next(text for text in summary if text.startswith("Before fine-tuning"))
+    text = card(with_metrics(results, evaluate=evaluate))
+    assert effect in next(line for line in text.splitlines() if "Before fine-tuning" in line)
 
 
 @pytest.mark.parametrize(
@@ -368,12 +384,12 @@ def test_another_network_is_recommended_only_where_it_is_better_beyond_chance(
             bounds_of = difference if name == "pretrained" else same
             figures["fine_tuned_difference"]["accuracy"] = bounds_of
     photographs = replace(results, origin=replace(results.origin, drawn=False))
-    advice = sentences.recommendation(with_metrics(photographs, evaluate=evaluate))
-    assert f"use the {NETWORKS[network]} (" in advice
+    assert f"use the {NETWORKS[network]} (" in card(with_metrics(photographs, evaluate=evaluate))
 
 
 def test_networks_of_drawings_are_not_recommended(results: Results) -> None:
-    assert "run the pipeline on photographs" in sentences.recommendation(results)
+    assert "run the pipeline on photographs (" in card(results)
+    assert "use the fine-tuned" not in card(results)
 
 
 @BOTH
@@ -388,9 +404,9 @@ def test_settings_without_effect_are_left_out(
 
 
 def test_a_label_of_many_classes_has_them_counted_and_one_that_imagenet_lacks_says_so() -> None:
-    assert sentences.classes_in_words([388]) == "1 ImageNet class (giant panda)"
-    assert sentences.classes_in_words(range(151, 269)) == "118 ImageNet classes"
-    assert sentences.classes_in_words([1000]) == "a class of its own, which ImageNet lacks"
+    assert pages.classes_in_words([388]) == "1 ImageNet class (giant panda)"
+    assert pages.classes_in_words(range(151, 269)) == "118 ImageNet classes"
+    assert pages.classes_in_words([1000]) == "a class of its own, which ImageNet lacks"
 
 
 def test_names_from_an_archive_cannot_break_the_page(results: Results) -> None:
@@ -434,20 +450,41 @@ def test_the_card_says_how_to_use_the_model_so_that_it_runs(
     assert re.match(r"(panda|cat|other) \{'panda': 0\.\d+, ", capsys.readouterr().out)
 
 
-def test_a_large_picture_is_embedded_as_a_small_one(tmp_path: Path, results: Results) -> None:
+@pytest.mark.parametrize(
+    ("picture", "stage"),
+    [("figures/mistakes_fine_tuned", "plots"), ("audit/label_issues", "audit")],
+)
+@BOTH
+def test_a_missing_picture_is_named_with_the_stage_that_draws_it(
+    place: Path, results: Results, page: Callable[[Results], str], picture: str, stage: str
+) -> None:
+    hidden = (place / "plots" / picture).with_suffix(".png").rename(place / "hidden.png")
+    try:
+        with pytest.raises(
+            PandacatError, match=rf"^plots/{picture}\.png is missing: `dvc repro {stage}` draws"
+        ):
+            page(results)
+    finally:
+        hidden.rename((place / "plots" / picture).with_suffix(".png"))
+
+
+def test_a_large_picture_is_embedded_as_a_small_one(
+    tmp_path: Path, results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(pages.report(results))
+    shutil.copytree("plots", tmp_path / "plots")
     noise = Image.effect_noise((600, 600), 90).convert("RGB")
-    noise.save(tmp_path / "samples.png")
-    page = pages.report(
-        replace(results, plots={**results.plots, "samples": tmp_path / "samples.png"})
-    )
+    noise.save(tmp_path / "plots/figures/samples.png")
+    monkeypatch.chdir(tmp_path)
+    page = pages.report(results)
     assert "data:image/webp;base64," in page
-    assert len(page) < (tmp_path / "samples.png").stat().st_size
+    assert len(page) - before < Path("plots/figures/samples.png").stat().st_size
 
 
 @pytest.mark.parametrize("labels", [("fox", "other"), ("lion", "red_panda", "cat", "other")])
 def test_the_audit_page_is_about_the_labels_of_the_run(labels: Sequence[str]) -> None:
     pairs = list(combinations(labels, 2))
-    findings = [Finding("blur", *pair, Interval(0.5, 0.4, 0.6)) for pair in pairs]
+    findings = pd.DataFrame([("blur", *pair, 0.5, 0.4, 0.6) for pair in pairs], columns=FINDING)
     issues = pd.DataFrame(
         [("a|b.jpg", labels[0], "other", "doubtful")],
         columns=["path", "label", "suggested", "reason"],
@@ -456,7 +493,8 @@ def test_the_audit_page_is_about_the_labels_of_the_run(labels: Sequence[str]) ->
         [(1, "a|b.jpg", labels[0], "test"), (1, "c.jpg", "other", "test")],
         columns=["group", "path", "label", "split"],
     )
-    page = audit_page(Audit(findings, findings, issues, duplicates), "made-up photos")
+    made_up = Audit(findings, findings, issues, duplicates)
+    page = render("audit.md", audit=made_up, title="made-up photos")
     for first, second in pairs:
         assert f"{first} or {second} |".replace("_", " ") in page
     assert "2 photos have near-duplicates, in 1 group; 1 group with more than one label." in page

@@ -13,20 +13,19 @@ from pandacat.config.loading import load_config
 from pandacat.core.tables import read_table
 from pandacat.data import store
 from pandacat.data.images import encode_jpeg
+from pandacat.evaluation.compare import compare_networks
 from pandacat.evaluation.corruptions import CORRUPTIONS
-from pandacat.evaluation.perturbations import (
+from pandacat.evaluation.perturbed_predictions import (
     most_different_qualities,
     predict_corrupted,
     stratified_subsets,
 )
-from pandacat.evaluation.robustness import (
+from pandacat.evaluation.robustness_metrics import (
     accuracies,
     changed_predictions,
-    paired_differences,
     robustness_metrics,
 )
 from pandacat.evaluation.shortcuts import header_properties
-from pandacat.metrics.intervals import Interval
 from pandacat.models.loading import load_classifier
 
 LABEL_OF = pd.Series(["cat"] * 12 + ["panda"] * 6 + ["other"] * 6)
@@ -135,11 +134,13 @@ def test_differences_are_paired_photo_by_photo():
     labels = ["panda", "cat"] * 10
     correct, wrong = [PANDA, CAT] * 10, [CAT, CAT] * 10
 
-    differences = paired_differences(
-        table({"scratch": wrong, "fine_tuned": correct}, labels), seed=0
-    )
+    one = table({"scratch": wrong, "fine_tuned": correct}, labels)
+    versions = pd.concat([one.assign(severity=1), one.assign(severity=2)])
 
-    assert differences["scratch"]["two_class_accuracy"] == Interval(0.5, 0.5, 0.5)
+    differences = compare_networks(versions, seed=0).set_index("measure")
+
+    share = differences.loc["two_class_accuracy", ["difference", "low", "high"]]
+    assert share.tolist() == [0.5, 0.5, 0.5]
 
 
 @pytest.fixture

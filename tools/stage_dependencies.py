@@ -65,15 +65,16 @@ def _has_code(file: Path) -> bool:
 
 
 def templates_used_by(modules: Iterable[str]) -> set[str]:
-    """Return the templates that modules fill, and those that these include."""
+    """Return the templates that modules name, and those that these name."""
     waiting = [ROOT / module for module in modules]
     used: set[str] = set()
     while waiting:
         text = waiting.pop().read_text(encoding="utf-8")
-        named = re.findall(r'(?:render\(|include|import|from)\s*"([\w-]+\.\w+)"', text)
-        for template in {f"{TEMPLATES}/{name}" for name in named} - used:
-            used.add(template)
-            waiting.append(ROOT / template)
+        named = {f"{TEMPLATES}/{name}" for name in re.findall(r'"([\w-]+\.\w+)"', text)}
+        for template in named - used:
+            if (ROOT / template).is_file():
+                used.add(template)
+                waiting.append(ROOT / template)
     return used
 
 

@@ -1,6 +1,6 @@
 """Audit of a data set: shortcuts, label issues and near-duplicates."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,20 @@ from pandacat.core.tables import write_table
 from pandacat.data import store
 from pandacat.data.images import decode_jpeg
 from pandacat.data.provenance import Provenance
-from pandacat.data.sources import archive as archives
 from pandacat.data.sources import sample
+from pandacat.data.sources.archive import open_archive
 from pandacat.evaluation import shortcuts
 from pandacat.evaluation.label_issues import rank_label_issues
 from pandacat.evaluation.predictions import label_names, labels_and_probabilities
-from pandacat.evaluation.shortcuts import Finding
 
 
 @dataclass(frozen=True)
 class Audit:
     """Shortcuts, label issues and near-duplicates of one data set."""
 
-    original: list[Finding]
-    """How well properties of the original files separate the labels, best first."""
-    preprocessed: list[Finding]
+    original: pd.DataFrame
+    """How well properties of the original files separate the labels; see `find_shortcuts`."""
+    preprocessed: pd.DataFrame
     """The same for the preprocessed copies."""
     label_issues: pd.DataFrame
     """`path`, `label`, `suggested`, `reason`, …: photos probably mislabeled, or of no animal."""
@@ -48,22 +47,30 @@ class Audit:
         label_count = self.duplicates.groupby("group").label.transform("nunique")
         return self.duplicates[label_count > 1]
 
+    @property
+    def shortcuts(self) -> pd.DataFrame:
+        """The original files' findings, and beside them the copies' as `value_preprocessed`, …."""
+        return self.original.merge(
+            self.preprocessed, on=shortcuts.KEYS, suffixes=("", "_preprocessed")
+        )
+
     def metrics(self) -> dict[str, Any]:
         """Return counts and the strongest shortcuts, for JSON; `write_tables` writes the rest."""
         findings = {"original": self.original, "preprocessed": self.preprocessed}
-        strongest = {name: some[0].balanced_accuracy for name, some in findings.items() if some}
         return {
             "warnings": len(self.warnings),
-            "strongest_shortcut": {name: asdict(share) for name, share in strongest.items()},
+            "strongest_shortcut": {
+                name: some.drop(columns=shortcuts.KEYS).iloc[0].to_dict()
+                for name, some in findings.items()
+                if len(some)
+            },
             "photos_in_duplicate_groups": len(self.duplicates),
             "duplicate_groups_with_several_labels": int(self.conflicts.group.nunique()),
         }
 
     def write_tables(self, folder: Path) -> None:
         """Write `shortcuts.csv`, `label_issues.csv` and `duplicates.csv`."""
-        original, copies = map(shortcuts.table_of, (self.original, self.preprocessed))
-        both = original.merge(copies, on=shortcuts.KEYS, suffixes=("", "_preprocessed"))
-        write_table(folder / "shortcuts.csv", both)
+        write_table(folder / "shortcuts.csv", self.shortcuts)
         write_table(folder / "label_issues.csv", self.label_issues)
         write_table(folder / "duplicates.csv", self.duplicates)
 
@@ -125,7 +132,7 @@ def _properties(archive: Path, photo_folder: Path, count: int) -> tuple[pd.DataF
         original = shortcuts.header_properties(reader.read(name))
         return original | pixels, shortcuts.header_properties(jpeg) | pixels
 
-    with archives.open_archive(archive) as reader:
+    with open_archive(archive) as reader:
         results = ordered_map(properties, store.iter_jpegs(photo_folder))
         rows = list(tqdm(results, total=count, desc="audit", unit="photo", disable=None))
     original, copies = zip(*rows, strict=True)

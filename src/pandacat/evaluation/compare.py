@@ -1,21 +1,19 @@
 """Networks compared by their predictions of the same photos."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pandacat.evaluation.predictions import (
     by_network,
+    confidences_and_correctness,
     headline_metrics,
-    is_correct,
+    label_names,
     labels_and_probabilities,
 )
 from pandacat.metrics.accuracy import correct_by_measure, log_losses
 from pandacat.metrics.calibration import calibration_error_by_chance, expected_calibration_error
-from pandacat.metrics.intervals import Interval
 from pandacat.metrics.open_set import in_distribution_score, open_set_metrics
 from pandacat.metrics.paired import mcnemar, paired_difference
 
@@ -23,21 +21,12 @@ OURS = "fine_tuned"
 """The network to which the others are compared."""
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """The results of all networks on one set of photos."""
+def evaluate(predictions: pd.DataFrame, differences: pd.DataFrame, *, seed: int) -> dict[str, Any]:
+    """Return the metrics of each network in a table of predictions.
 
-    predictions: pd.DataFrame
-    """A table of predictions with a column `network`."""
-    differences: pd.DataFrame
-    """See `compare_networks`."""
-    metrics: dict[str, Any]
-    """By network: headline and confidence metrics and, but for ours, `fine_tuned_difference`."""
-
-
-def evaluate(predictions: pd.DataFrame, *, seed: int) -> Evaluation:
-    """Return the results of all networks in a table of predictions."""
-    differences = compare_networks(predictions, seed=seed)
+    They are its headline and confidence metrics and, but for ours, `fine_tuned_difference`, from
+    what `compare_networks` returned.
+    """
     metrics = {
         name: headline_metrics(table, seed=seed) | confidence_metrics(table, seed=seed)
         for name, table in by_network(predictions).items()
@@ -46,7 +35,7 @@ def evaluate(predictions: pd.DataFrame, *, seed: int) -> Evaluation:
         of_network = metrics[row["network"]].setdefault(f"{OURS}_difference", {})
         rest = {name: row[name] for name in ("low", "high", "p_value") if pd.notna(row[name])}
         of_network[row["measure"]] = {"value": row["difference"]} | rest
-    return Evaluation(predictions, differences, metrics)
+    return metrics
 
 
 def confidence_metrics(predictions: pd.DataFrame, *, seed: int) -> dict[str, Any]:
@@ -55,9 +44,9 @@ def confidence_metrics(predictions: pd.DataFrame, *, seed: int) -> dict[str, Any
     The last are absent where all photos are in-distribution, or none is.
     """
     labels, probabilities = labels_and_probabilities(predictions)
-    confidences = probabilities.max(axis=1)
+    confidences, correct = confidences_and_correctness(predictions)
     metrics: dict[str, Any] = {
-        "calibration_error": expected_calibration_error(confidences, is_correct(predictions)),
+        "calibration_error": expected_calibration_error(confidences, correct),
         "calibration_error_by_chance": calibration_error_by_chance(confidences, seed),
     }
     in_distribution = labels < probabilities.shape[1] - 1
@@ -70,44 +59,35 @@ def confidence_metrics(predictions: pd.DataFrame, *, seed: int) -> dict[str, Any
 def compare_networks(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     """Return the difference between our network and each other one, paired photo by photo.
 
-    A row for each other `network` and `measure` has the `difference`, above 0 where ours is better,
-    the bounds `low` and `high` of its paired bootstrap interval and, for accuracies, on how many
-    photos `only_ours` and `only_theirs` is correct, and McNemar's `p_value`.
+    A row for each other `network` and `measure` has the `difference` of the means, above 0 where
+    ours is better, the bounds `low` and `high` of its paired bootstrap interval and, for
+    accuracies, on how many photos `only_ours` and `only_theirs` is correct, and McNemar's
+    `p_value`. Of several versions of a photo the mean counts; a measure that applies to no photo
+    has no row.
     """
-    tables = by_network(predictions)
-    labels, probabilities = labels_and_probabilities(tables.pop(OURS))
-    ours = _scores(labels, probabilities)
+    indices, probabilities = labels_and_probabilities(predictions)
+    scores = correct_by_measure(indices, probabilities)
+    scores["log_loss"] = -log_losses(indices, probabilities)
+    versions = predictions[["network", "path", "label"]].assign(**scores)
+    by_photo = versions.groupby(["network", "path"], sort=False).agg(
+        {"label": "first", **dict.fromkeys(scores, "mean")}
+    )
+    ours = by_photo.loc[OURS]
+    labels = ours.label.map(label_names(predictions).index).to_numpy()
     rows = []
-    for network, table in tables.items():
-        theirs = _scores(*labels_and_probabilities(table))
-        for measure, difference in score_differences(ours, theirs, labels, seed).items():
+    for network in by_photo.index.unique("network").drop(OURS):
+        theirs = by_photo.loc[network].loc[ours.index]
+        for measure in scores:
+            applies = ours[measure].notna()
+            if not applies.any():
+                continue
+            first, second = (side[measure][applies].to_numpy() for side in (ours, theirs))
+            share = paired_difference(first, second, labels[applies], seed)
             row: dict[str, Any] = {"network": network, "measure": measure}
-            row |= {"difference": difference.value, "low": difference.low, "high": difference.high}
+            row |= {"difference": share.value, "low": share.low, "high": share.high}
             if measure != "log_loss":
-                test = mcnemar(ours[measure] == 1, theirs[measure] == 1)
+                test = mcnemar(first == 1, second == 1)
                 row |= {"only_ours": test.only_first, "only_theirs": test.only_second}
                 row["p_value"] = test.p_value
             rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, np.ndarray]:
-    """Return by measure one number a photo, higher where better, NaN where it does not apply."""
-    losses = log_losses(labels, probabilities)
-    return correct_by_measure(labels, probabilities) | {"log_loss": -losses}
-
-
-def score_differences(
-    ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray], labels: np.ndarray, seed: int
-) -> dict[str, Interval]:
-    """Return by measure the mean of `ours` less that of `theirs`, with its paired interval.
-
-    The scores are `(N,)` of the same photos; those that are NaN do not count. A measure that
-    applies to none has no entry.
-    """
-    differences = {}
-    for measure, scores in ours.items():
-        if (some := ~np.isnan(scores)).any():
-            pair = scores[some], theirs[measure][some]
-            differences[measure] = paired_difference(*pair, labels[some], seed)
-    return differences

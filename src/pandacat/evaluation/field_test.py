@@ -1,35 +1,43 @@
 """The field test: labeled photos of another source, which no network was trained on."""
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pandacat.config.photos import ImageSpec
 from pandacat.config.schema import Config
 from pandacat.core.errors import PandacatError, printable
 from pandacat.core.parallel import ordered_map
 from pandacat.data import store
 from pandacat.data.duplicates import group_near_duplicates
 from pandacat.data.images import UnreadablePhotoError, decode_jpeg, perceptual_hash, standardize
-from pandacat.data.sources import archive as archives
-from pandacat.evaluation.networks import Classifiers, ExtractedPhotos
-from pandacat.models.classifier import by_backbone, extract_image_features
+from pandacat.data.sources.archive import EntryError, import_archive, index_archive, open_archive
+from pandacat.evaluation.networks import Classifiers, NamedImage, predict_images
 
 
-def extract_field_test(
+def predict_field_test(
     classifiers: Classifiers, archive: Path, config: Config, *, photo_folder: Path
-) -> ExtractedPhotos:
-    """Return the labeled photos of a zip or folder with their features, some 60 kB each.
+) -> pd.DataFrame:
+    """Return the predictions of the photos that `read_field_test` returns."""
 
-    Left out and named on stderr: files that can't be read, near-duplicates of photos in
-    `photo_folder` and of each other.
+    def decoded(item: tuple[str, bytes]) -> Iterator[NamedImage]:
+        yield {"name": item[0]}, decode_jpeg(item[1])
+
+    photos = read_field_test(archive, config, photo_folder=photo_folder)
+    jpegs = zip(photos.name, photos.jpeg, strict=True)
+    return predict_images(classifiers, photos, jpegs, decoded, "field test")
+
+
+def read_field_test(archive: Path, config: Config, *, photo_folder: Path) -> pd.DataFrame:
+    """Return `name`, `label`, `split` and `jpeg` of the labeled photos of a zip or folder.
+
+    The last holds the bytes of `standardize`, some 60 kB each. Left out and named on stderr: files
+    that can't be read, near-duplicates of photos in `photo_folder` and of each other.
 
     Raises:
         PandacatError: the archive can't be used, or no photo of an in-distribution label is left.
@@ -37,43 +45,33 @@ def extract_field_test(
     try:
         with TemporaryDirectory() as folder:
             imported = Path(folder) / "photos.zip"
-            archives.import_archive(archive, imported)
-            listing = archives.index_archive(imported, config.label_of_folder)
+            import_archive(archive, imported)
+            listing = index_archive(imported, config.label_of_folder)
             print(f"Field test: {listing}", file=sys.stderr)
-            with archives.open_archive(imported) as reader:
-                photos = _read_photos(reader, listing.photos, classifiers, config.preprocess)
+            photos = _read_photos(imported, listing.photos, config)
         photos = _without_copies(photos, store.read_index(photo_folder), config)
     except PandacatError as error:
         raise PandacatError(f"evaluate.field_test, {archive}: {error}") from None
-    features = {
-        key: np.stack([of_photo[key] for of_photo in photos.features])
-        for key in by_backbone(classifiers.values())
-    }
-    return ExtractedPhotos(photos[["name", "label"]].assign(split="field_test"), features)
+    return photos[["name", "label", "jpeg"]].assign(split="field_test")
 
 
-def _read_photos(
-    reader: archives.Reader,
-    entries: Sequence[archives.Entry],
-    classifiers: Classifiers,
-    spec: ImageSpec,
-) -> pd.DataFrame:
-    """Return `name`, `label`, both hashes and the features, by backbone, of readable photos."""
+def _read_photos(archive: Path, label_of: Mapping[str, str], config: Config) -> pd.DataFrame:
+    """Return `name`, `label`, both hashes and the JPEG of readable photos."""
 
-    def read(entry: archives.Entry) -> tuple[Any, ...]:
+    def standardized(name: str) -> tuple[Any, ...]:
         try:
-            photo, jpeg = standardize(reader.read(entry.name), spec)
-        except (archives.EntryError, UnreadablePhotoError) as error:
-            return f"{entry.name} ({error})", entry.label, None, None, None
-        features = extract_image_features(decode_jpeg(jpeg), classifiers.values())
-        return entry.name, entry.label, *perceptual_hash(photo.image), features
+            photo, jpeg = standardize(reader.read(name), config.preprocess)
+        except (EntryError, UnreadablePhotoError) as error:
+            return f"{name} ({error})", label_of[name], None, None, None
+        return name, label_of[name], *perceptual_hash(photo.image), jpeg
 
-    results = ordered_map(read, entries)
-    bar = tqdm(results, total=len(entries), desc="field test", unit="photo", disable=None)
-    columns = ["name", "label", "fingerprint", "mirrored_fingerprint", "features"]
-    photos = pd.DataFrame(list(bar), columns=columns)
-    _report_left_out(photos.name[photos.features.isna()], "can't be read")
-    return photos.dropna(subset="features")
+    with open_archive(archive) as reader:
+        results = ordered_map(standardized, label_of)
+        bar = tqdm(results, "read", len(label_of), unit="photo", disable=None)
+        columns = ["name", "label", "fingerprint", "mirrored_fingerprint", "jpeg"]
+        photos = pd.DataFrame(list(bar), columns=columns)
+    _report_left_out(photos.name[photos.jpeg.isna()], "can't be read")
+    return photos.dropna(subset="jpeg")
 
 
 def _without_copies(photos: pd.DataFrame, index: pd.DataFrame, config: Config) -> pd.DataFrame:

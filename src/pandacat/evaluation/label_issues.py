@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
 from pandacat.labels import listed
 from pandacat.metrics.neighbors import neighbor_similarity, unit_length
@@ -43,13 +44,22 @@ def rank_label_issues(
         (-1 to 1; below 0 another label is likelier), `unlikeness` (standard deviations above the
         median of its label) and `reason`, a sentence.
     """
-    probabilities = (zero_shot + _out_of_fold(features, labels, groups, len(names), seed)) / 2
+    out_of_fold = np.zeros(zero_shot.shape)
+    out_of_fold[:, np.unique(labels)] = cross_val_predict(
+        LogisticRegression(C=10, max_iter=1000),
+        unit_length(features),
+        labels,
+        groups=groups,
+        cv=StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed),
+        method="predict_proba",
+    )
+    probabilities = (zero_shot + out_of_fold) / 2
     photos, of_label = np.arange(len(labels)), np.take(names, labels)
     rivals = probabilities.copy()
     rivals[photos, labels] = -1
     margin = probabilities[photos, labels] - rivals.max(axis=1)
     unlikeness = _unlikeness(features, labels, groups)
-    ranks = np.stack([_ranks(margin), _ranks(-unlikeness)])
+    ranks = rankdata([margin, -unlikeness], method="ordinal", axis=1)
     words = [listed([name]) for name in names]
     reasons = [
         f"labeled {words[label]}, but {words[rival]} is {'likelier' if exceeds else 'close'}"
@@ -73,19 +83,6 @@ def rank_label_issues(
     return table.iloc[order].reset_index(drop=True)
 
 
-def _out_of_fold(
-    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, label_count: int, seed: int
-) -> np.ndarray:
-    """Return `(N, label_count)` probabilities of regressions fitted on the other folds."""
-    unit = unit_length(features)
-    probabilities = np.zeros((len(labels), label_count))
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    for train, test in folds.split(unit, labels, groups):
-        regression = LogisticRegression(C=10, max_iter=1000).fit(unit[train], labels[train])
-        probabilities[np.ix_(test, regression.classes_)] = regression.predict_proba(unit[test])
-    return probabilities
-
-
 def _unlikeness(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     unlikeness = np.zeros(len(labels))
     for label in np.unique(labels):
@@ -97,8 +94,3 @@ def _unlikeness(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) ->
         spread = DEVIATION_OF_MEDIAN_DISTANCE * np.median(np.abs(distance - center))
         unlikeness[members] = (distance - center) / max(spread, 1e-12)
     return unlikeness
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Return the rank of each value, the smallest first, from 0."""
-    return np.argsort(np.argsort(values, kind="stable"), kind="stable")

@@ -1,17 +1,20 @@
 """The networks that are compared, and the way from photos to their predictions."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from PIL import Image
+from tqdm import tqdm
 
+from pandacat.core.parallel import ordered_map
 from pandacat.data import store
 from pandacat.data.features import Features
 from pandacat.evaluation.predictions import prediction_table
-from pandacat.models.classifier import Classifier, by_backbone
+from pandacat.models.classifier import Classifier
 from pandacat.models.embed import split_features
 from pandacat.models.saved import load_model
 
@@ -26,15 +29,9 @@ NETWORKS = {
 Classifiers = Mapping[str, Classifier]
 """By their names in tables and metrics."""
 
-
-@dataclass(frozen=True)
-class ExtractedPhotos:
-    """Labeled photos and their features."""
-
-    index: pd.DataFrame
-    """`name`, `label` and `split` of each photo."""
-    features: Mapping[str, np.ndarray]
-    """`(N, V, D) float32` by backbone key, for the most crops that any network of it takes."""
+Item = TypeVar("Item")
+NamedImage = tuple[dict[str, Any], Image.Image]
+"""An image of a photo, and what is said of it, the photo's `name` among it."""
 
 
 def load_networks(models: Path) -> dict[str, Classifier]:
@@ -42,25 +39,79 @@ def load_networks(models: Path) -> dict[str, Classifier]:
     return {network: Classifier(load_model(models / name)) for network, name in NETWORKS.items()}
 
 
-def extract_split(
+def predict_split(
     classifiers: Classifiers, split: str, *, photo_folder: Path, stored: Features
-) -> ExtractedPhotos:
-    """Return the photos of a split with their features; each backbone runs once."""
+) -> pd.DataFrame:
+    """Return the predictions of a split's photos; each backbone runs once."""
     index = store.read_index(photo_folder)
     extract = partial(split_features, split, photo_folder=photo_folder, stored=stored)
     features = {
         key: extract(classifier, crops=classifier.description.crops)
-        for key, classifier in by_backbone(classifiers.values()).items()
+        for key, classifier in _by_backbone(classifiers).items()
     }
-    return ExtractedPhotos(index[index.split == split], features)
+    probabilities = [
+        classifier.probabilities(features[classifier.backbone_key][:, : classifier.crop_count])
+        for classifier in classifiers.values()
+    ]
+    return _tables(classifiers, index[index.split == split], probabilities)
 
 
-def predict(classifiers: Classifiers, photos: ExtractedPhotos) -> pd.DataFrame:
-    """Return the predictions of each network: a table of predictions with a column `network`."""
-    tables = []
-    for name, classifier in classifiers.items():
-        features = photos.features[classifier.backbone_key][:, : classifier.crop_count]
-        probabilities = classifier.probabilities(features)
-        table = prediction_table(photos.index, probabilities, classifier.labels)
-        tables.append(table.assign(network=name))
+def predict_images(
+    classifiers: Classifiers,
+    photos: pd.DataFrame,
+    items: Iterable[Item],
+    images: Callable[[Item], Iterator[NamedImage]],
+    title: str,
+) -> pd.DataFrame:
+    """Return the predictions of RGB images of photos; each backbone runs once on each.
+
+    `images` yields those of an item, each with what is said of it, in columns of their own; `name`
+    is that of a row of `photos`, which has its `label` and `split`.
+    """
+
+    def predict(item: Item) -> list[tuple[dict[str, Any], list[np.ndarray]]]:
+        return [(about, predict_image(classifiers, image)) for about, image in images(item)]
+
+    bar = tqdm(ordered_map(predict, items), desc=title, unit="photo", disable=None)
+    about, probabilities = zip(*(image for item in bar for image in item), strict=True)
+    columns = pd.DataFrame(list(about))
+    rows = photos.set_index("name", drop=False).loc[columns.pop("name")]
+    return _tables(
+        classifiers, rows, list(map(np.stack, zip(*probabilities, strict=True))), columns
+    )
+
+
+def predict_image(classifiers: Classifiers, image: Image.Image) -> list[np.ndarray]:
+    """Return the probabilities `(K + 1,)` that each network gives for one RGB image.
+
+    Networks that share a backbone share one pass through it.
+    """
+    features = {
+        key: classifier.features(classifier.cut(image))
+        for key, classifier in _by_backbone(classifiers).items()
+    }
+    return [
+        classifier.probabilities(features[classifier.backbone_key][: classifier.crop_count])
+        for classifier in classifiers.values()
+    ]
+
+
+def _by_backbone(classifiers: Classifiers) -> dict[str, Classifier]:
+    """Return for each backbone, by its key, the classifier that takes the most crops."""
+    by_crops = sorted(classifiers.values(), key=lambda classifier: classifier.crop_count)
+    return {classifier.backbone_key: classifier for classifier in by_crops}
+
+
+def _tables(
+    classifiers: Classifiers,
+    photos: pd.DataFrame,
+    probabilities: Sequence[np.ndarray],
+    columns: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Return a table of predictions with a column `network`, network by network."""
+    columns = pd.DataFrame(index=range(len(photos))) if columns is None else columns
+    tables = [
+        prediction_table(photos, of_network, classifier.labels).join(columns).assign(network=name)
+        for (name, classifier), of_network in zip(classifiers.items(), probabilities, strict=True)
+    ]
     return pd.concat(tables, ignore_index=True)

@@ -52,6 +52,11 @@ def is_correct(predictions: pd.DataFrame) -> np.ndarray:
     return correctness(predictions).accuracy.to_numpy(bool)
 
 
+def confidences_and_correctness(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probability of each prediction, `(N,)`, and whether it is correct."""
+    return labels_and_probabilities(predictions)[1].max(axis=1), is_correct(predictions)
+
+
 def by_network(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the rows of each network, in the order in which the networks come."""
     return {str(name): rows for name, rows in predictions.groupby("network", sort=False)}

@@ -6,9 +6,10 @@ the same data set proves little.
 
 import io
 import math
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import astuple
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from sklearn.base import ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
 from pandacat.labels import listed
@@ -28,6 +29,8 @@ NOTABLE = 0.6
 """A warning is given where the interval of the balanced accuracy lies above this."""
 
 TOGETHER = "together"
+KEYS = ["property", "first", "second"]
+"""Columns that identify a finding."""
 
 IN_WORDS = {
     "file_bytes": "its size in bytes",
@@ -41,23 +44,8 @@ IN_WORDS = {
     "blue": "its mean blue",
     "blur": "its sharpness",
 }
-KEYS = ["property", "first", "second"]
-"""Columns that identify a row of a table of findings."""
-
 OF_THE_PICTURE = ("red", "green", "blue", "blur")
 """Properties that the animal itself contributes to: a panda is black and white."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """How well one property, or all together, separates two labels in cross-validation."""
-
-    property: str
-    """A column of the table, or `together`."""
-    first: str
-    second: str
-    balanced_accuracy: Interval
-    """0.5 is chance. All findings of an audit hold jointly with 95 % confidence."""
 
 
 def header_properties(data: bytes) -> dict[str, float | str]:
@@ -98,12 +86,15 @@ def pixel_properties(decoded: np.ndarray) -> dict[str, float]:
 
 def find_shortcuts(
     table: pd.DataFrame, labels: np.ndarray, groups: np.ndarray, names: Sequence[str], seed: int
-) -> list[Finding]:
+) -> pd.DataFrame:
     """Return how well each property, and all together, separate each two labels; best first.
 
-    Each property (column of the table, a row a photo) is given to a small decision tree, all
-    together to a random forest, and predicted in five folds that share no group, `(N,)`, such as
-    near-duplicates. Labels, `(N,)`, with fewer than five groups are left out.
+    A row has the `property` (a column of the table, or `together`), the labels `first` and `second`
+    and, as `value`, `low` and `high`, the balanced accuracy, of which 0.5 is chance.
+
+    Each property of the table, a row a photo, is given to a small decision tree, all together to a
+    random forest, and predicted in five folds that share no group, `(N,)`, such as near-duplicates.
+    Labels, `(N,)`, with fewer than five groups are left out.
 
     In the intervals the photos of one group count as one, four fifths of the groups count, since
     the folds are trained on each other's photos and so err together, and the number of findings is
@@ -118,32 +109,19 @@ def find_shortcuts(
     columns = {name: _numbers(table[name])[:, None] for name in table.columns}
     columns[TOGETHER] = np.hstack(list(columns.values()))
     level = 1 - (1 - LEVEL) / max(1, len(pairs) * len(columns))
-    findings = []
+    rows = []
     for first, second in pairs:
         chosen = np.isin(labels, (first, second))
+        truth, sets = labels[chosen], groups[chosen]
         folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-        splits = list(folds.split(labels[chosen], labels[chosen], groups[chosen]))
+        splits = list(folds.split(truth, truth, sets))
         for name, values in columns.items():
-            predicted = _out_of_fold(values[chosen], labels[chosen], splits, seed)
-            accuracy = _balanced_accuracy(labels[chosen], predicted, groups[chosen], level)
-            findings.append(Finding(name, names[first], names[second], accuracy))
-    return sorted(findings, key=lambda finding: -finding.balanced_accuracy.value)
-
-
-def table_of(findings: list[Finding]) -> pd.DataFrame:
-    """Return a row a finding: `property`, `first`, `second`, `value`, `low`, `high`."""
-    rows = [(*astuple(finding)[:3], *astuple(finding.balanced_accuracy)) for finding in findings]
-    return pd.DataFrame(rows, columns=[*KEYS, "value", "low", "high"])
-
-
-def findings_in(table: pd.DataFrame) -> list[Finding]:
-    """Return the findings in a table of `table_of`."""
-    return [
-        Finding(
-            row["property"], row["first"], row["second"], Interval(*row[["value", "low", "high"]])
-        )
-        for _, row in table.iterrows()
-    ]
+            learner = _learner(values.shape[1], seed)
+            predicted = cross_val_predict(learner, values[chosen], truth, cv=splits)
+            accuracy = _balanced_accuracy(truth, predicted, sets, level)
+            rows.append((name, names[first], names[second], *astuple(accuracy)))
+    findings = pd.DataFrame(rows, columns=[*KEYS, "value", "low", "high"])
+    return findings.sort_values("value", ascending=False, kind="stable", ignore_index=True)
 
 
 def in_words(name: str) -> str:
@@ -151,32 +129,28 @@ def in_words(name: str) -> str:
     return "all together" if name == TOGETHER else IN_WORDS.get(name, name).removeprefix("its ")
 
 
-def warnings(findings: list[Finding]) -> list[str]:
+def warnings(findings: pd.DataFrame) -> list[str]:
     """Return a sentence for each property that is a shortcut with confidence, the strongest first.
 
     A property that separates several pairs is in one sentence, with the pair it separates best.
     """
-    strongest: dict[str, Finding] = {}
-    for finding in findings:
-        if finding.balanced_accuracy.low > NOTABLE:
-            strongest.setdefault(finding.property, finding)
-    return [_sentence(finding) for finding in strongest.values()]
+    strongest = findings[findings.low > NOTABLE].drop_duplicates("property")
+    return [_sentence(finding) for finding in strongest.to_dict("records")]
 
 
-def _sentence(finding: Finding) -> str:
-    of_picture = finding.property in OF_THE_PICTURE
+def _sentence(finding: Mapping[Hashable, Any]) -> str:
+    name, labels = finding["property"], listed([finding["first"], finding["second"]], "from")
+    of_picture = name in OF_THE_PICTURE
     subject = f"One number about the {'picture' if of_picture else 'file'}"
-    subject += f", {IN_WORDS.get(finding.property, finding.property)}, distinguishes"
-    if finding.property == TOGETHER:
+    subject += f", {IN_WORDS.get(name, name)}, distinguishes"
+    if name == TOGETHER:
         subject = "All measured properties of the file together distinguish"
     advice = "A network can learn this instead of the animal."
     if of_picture:
         advice = "The animal's own appearance contributes to it."
-    accuracy = finding.balanced_accuracy
     return (
-        f"{subject} {listed([finding.first])} from {listed([finding.second])} in "
-        f"{100 * accuracy.value:.1f} % of held-out photos (at least {100 * accuracy.low:.1f} %; "
-        f"chance is 50 %). {advice}"
+        f"{subject} {labels} in {100 * finding['value']:.1f} % of held-out photos (at least "
+        f"{100 * finding['low']:.1f} %; chance is 50 %). {advice}"
     )
 
 
@@ -184,17 +158,6 @@ def _numbers(column: pd.Series) -> np.ndarray:
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(float)
     return np.asarray(pd.factorize(column, sort=True)[0], float)
-
-
-def _out_of_fold(
-    values: np.ndarray, labels: np.ndarray, splits: list[tuple[np.ndarray, np.ndarray]], seed: int
-) -> np.ndarray:
-    """Return `(N,)`: for each photo the label that a learner trained on other folds predicts."""
-    predicted = np.empty_like(labels)
-    for train, test in splits:
-        learner = _learner(values.shape[1], seed).fit(values[train], labels[train])
-        predicted[test] = learner.predict(values[test])
-    return predicted
 
 
 def _balanced_accuracy(

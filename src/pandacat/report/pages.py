@@ -2,24 +2,36 @@
 
 import base64
 import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
+from pandacat.core import paths
+from pandacat.core.errors import PandacatError
 from pandacat.core.files import reading
 from pandacat.data.crops import crop_count
 from pandacat.evaluation import shortcuts
 from pandacat.evaluation.compare import OURS
-from pandacat.labels import OTHER, listed
-from pandacat.report import sentences, templating
-from pandacat.report.formatting import questions
+from pandacat.evaluation.predictions import is_correct, label_names, labels_and_probabilities
+from pandacat.labels import IMAGENET_CLASS_COUNT, OTHER, imagenet_names, listed
+from pandacat.metrics.intervals import proportion
+from pandacat.metrics.paired import smallest_detectable_drop
+from pandacat.report import formatting
 from pandacat.report.results import DATASETS, Results
+from pandacat.report.templating import render
 
 LARGEST_PNG_BYTES = 200_000
 """A larger picture holds photos, and is embedded as WebP."""
 WEBP_QUALITY = 82
+
+CLASSES_NAMED = 5
+"""So many ImageNet classes of a label are named; more are only counted."""
 
 BACKBONES = {
     "efficientnet_lite0": (
@@ -33,56 +45,73 @@ BACKBONES = {
 
 def report(results: Results) -> str:
     """Return the report as one HTML page that needs no other file."""
-    pictures = {name: _embedded(path) for name, path in results.plots.items()}
-    return templating.render("report.html", **_context(results), pictures=pictures)
+    return render("report.html", **_context(results), address=_embedded)
 
 
 def model_card(results: Results, folder: Path) -> str:
     """Return the model card as Markdown with links to pictures, relative to `folder`."""
     up = Path(*[".."] * len(folder.parts))
-    pictures = {name: (up / path).as_posix() for name, path in results.plots.items()}
-    return templating.render("model_card.md", **_context(results), pictures=pictures)
+    return render(
+        "model_card.md", **_context(results), address=lambda name: (up / _picture(name)).as_posix()
+    )
 
 
 def _context(results: Results) -> dict[str, Any]:
     """Return what the templates of both pages use."""
     description = results.model.description
     *known, _ = labels = description.labels
+    ours = {name: table[table.network == OURS] for name, table in results.predictions.items()}
+    wrong = pd.concat([table[~is_correct(table)] for table in ours.values()])
+    evaluation = results.metrics["evaluate"]
+    test_photos = sum(results.fine_tuned["test"]["photos"].values())
     sets = {
-        dataset: sentences.prediction_sets(table, description.conformal.thresholds)
-        for dataset, table in results.predictions.items()
+        dataset: prediction_sets(table, description.conformal.thresholds)
+        for dataset, table in ours.items()
         if description.conformal
     }
     set_names = [listed([label]) for label in known]
     set_names += [name for rows in sets.values() for row in rows for name in row["sets"]]
-    return {
+    context = {
         "results": results,
         **results.metrics,
         "title": listed(labels).capitalize(),
         "known": listed(known),
-        "questions": dict(reversed(questions(labels).items())),
+        "questions": dict(reversed(formatting.questions(labels).items())),
         "datasets": DATASETS,
         "ours": OURS,
-        "summary": [sentences.recommendation(results), *sentences.summary(results)],
-        "limits": sentences.limits(results),
         "warnings": shortcuts.warnings(results.shortcuts),
-        "notable": shortcuts.NOTABLE,
         "mistakes": {
-            dataset: sentences.mistakes(figures["confusion"])
+            dataset: mistakes(figures["confusion"])
             for dataset, figures in results.fine_tuned.items()
         },
+        "recommended": recommended_network(evaluation.get("field_test") or evaluation["test"]),
+        "most_confident_mistake": labels_and_probabilities(wrong)[1].max(initial=0),
+        "test_photos": test_photos,
+        "smallest_drop": smallest_detectable_drop(test_photos),
         "prediction_sets": sets,
         "set_names": [*(name for name in dict.fromkeys(set_names) if name != OTHER), OTHER],
-        "hardest": sentences.hardest_corruptions(results.corruptions),
+        "hardest": hardest_corruptions(results.corruptions),
         "backbone": BACKBONES.get(description.backbone, (f"`{description.backbone}`", "other")),
-        "classes": list(map(sentences.classes_in_words, description.label_classes)),
+        "classes": list(map(classes_in_words, description.label_classes)),
         "crop_count": crop_count(description.crops),
         "settings": pd.json_normalize(results.settings.effective).to_dict("records")[0],
     }
+    summary, limits = render("summary.txt", **context), render("limits.txt", **context)
+    return context | {"summary": summary.splitlines(), "limits": limits.splitlines()}
 
 
-def _embedded(path: Path) -> str:
-    """Return a PNG as a `data:` address."""
+def _picture(name: str) -> Path:
+    """Return the path of a picture, such as `figures/samples`, or raise `PandacatError`."""
+    path = paths.PLOTS / f"{name}.png"
+    if not path.is_file():
+        stage = "audit" if name.startswith("audit") else "plots"
+        raise PandacatError(f"{path} is missing: `dvc repro {stage}` draws it again.")
+    return path
+
+
+def _embedded(name: str) -> str:
+    """Return a picture as a `data:` address."""
+    path = _picture(name)
     data, kind = path.read_bytes(), "png"
     if len(data) > LARGEST_PNG_BYTES:
         stream = io.BytesIO()
@@ -90,3 +119,77 @@ def _embedded(path: Path) -> str:
             image.convert("RGB").save(stream, "WEBP", quality=WEBP_QUALITY, method=6)
         data, kind = stream.getvalue(), "webp"
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def recommended_network(networks: Mapping[str, Any]) -> str:
+    """Return the most accurate of the networks that are better than ours beyond chance, or ours."""
+    better = {
+        name: figures["accuracy"]["value"]
+        for name, figures in networks.items()
+        if name != OURS and figures[f"{OURS}_difference"]["accuracy"]["high"] < 0
+    }
+    return max(better, key=better.__getitem__, default=OURS)
+
+
+def prediction_sets(predictions: pd.DataFrame, thresholds: Sequence[float]) -> list[dict[str, Any]]:
+    """Return how often the fine-tuned network's prediction sets contain the true label.
+
+    Args:
+        predictions: of the fine-tuned network.
+        thresholds: the probability of each in-distribution label from which a set contains it.
+
+    Returns:
+        For each `label`: how often each of the `sets` occurs, such as "panda or cat", or "other"
+        where no label is in it, and the `coverage`, with its interval. As in `pandacat predict`,
+        the most probable label is in each set.
+    """
+    names = np.array(label_names(predictions))
+    labels, probabilities = labels_and_probabilities(predictions)
+    sets = probabilities[:, :-1] >= np.asarray(thresholds)
+    sets = np.column_stack([sets, ~sets.any(axis=1)])
+    sets[np.arange(len(sets)), probabilities.argmax(axis=1)] = True
+    table = []
+    for label in np.unique(labels):
+        own = labels == label
+        coverage = asdict(proportion(sets[own, label]))
+        counts = Counter(listed(names[chosen].tolist()) for chosen in sets[own])
+        table.append({"label": names[label], "sets": counts, "coverage": coverage})
+    return table
+
+
+def hardest_corruptions(corruptions: pd.DataFrame, shown: int = 3) -> list[str]:
+    """Return the corruptions that cost the fine-tuned network most: `fog (5 of 9 correct)`."""
+    rows = corruptions[corruptions.network == OURS]
+    counts = rows.assign(correct=rows.accuracy * rows.photos).groupby("corruption")
+    sums = counts[["correct", "photos"]].sum()
+    return [
+        f"{str(row.Index).replace('_', ' ')} ({row.correct:.0f} of {row.photos} correct)"
+        for row in sums.loc[(sums.correct / sums.photos).nsmallest(shown).index].itertuples()
+    ]
+
+
+def mistakes(confusion: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a sentence for each pair of labels that are confused, the most frequent first.
+
+    `confusion` counts photos by label, then prediction.
+    """
+    wrong = [
+        (number, label, predicted)
+        for label, row in confusion.items()
+        for predicted, number in row.items()
+        if number and predicted != label
+    ]
+    return [
+        f"{number} of {sum(confusion[label].values())} photos labeled {listed([label])} "
+        f"{'was' if number == 1 else 'were'} classified as {listed([predicted])}"
+        for number, label, predicted in sorted(wrong, key=lambda pair: -pair[0])
+    ]
+
+
+def classes_in_words(rows: Sequence[int]) -> str:
+    """Return the rows of a head that mean a label: `1 ImageNet class (giant panda)`."""
+    names = [imagenet_names()[row] for row in rows if row < IMAGENET_CLASS_COUNT]
+    if not names:
+        return "a class of its own, which ImageNet lacks"
+    named = f" ({', '.join(names)})" if len(names) <= CLASSES_NAMED else ""
+    return formatting.count(len(names), "ImageNet class", "ImageNet classes") + named

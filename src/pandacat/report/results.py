@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,7 +12,6 @@ from pandacat.core.files import read_json, reading
 from pandacat.core.tables import read_table
 from pandacat.data import provenance
 from pandacat.data.provenance import Provenance
-from pandacat.evaluation import shortcuts
 from pandacat.evaluation.compare import OURS
 from pandacat.models.saved import SavedModel, load_model
 
@@ -36,13 +34,11 @@ class Results:
     quarantined: pd.DataFrame
     """`name`, `label` and `reason` of the photos that are not used."""
     label_issues: pd.DataFrame
-    shortcuts: list[shortcuts.Finding]
+    shortcuts: pd.DataFrame
     corruptions: pd.DataFrame
     """Accuracy by `network`, `corruption` and `severity`."""
     model: SavedModel
     """The fine-tuned network."""
-    plots: Mapping[str, Path]
-    """By their file's stem."""
 
     @property
     def fine_tuned(self) -> dict[str, Mapping[str, Any]]:
@@ -64,10 +60,7 @@ def read_results(settings: FineTuneParams) -> Results:
         {name: read_table(paths.PREDICTIONS / f"{name}.csv") for name in metrics["evaluate"]},
         quarantined,
         label_issues=read_table(audit / "label_issues.csv"),
-        shortcuts=shortcuts.findings_in(read_table(audit / "shortcuts.csv")),
+        shortcuts=read_table(audit / "shortcuts.csv"),
         corruptions=read_table(paths.PLOTS / "corruptions.csv"),
         model=load_model(paths.MODELS / "fine-tuned"),
-        plots={
-            path.stem: path for folder in (paths.FIGURES, audit) for path in folder.glob("*.png")
-        },
     )

@@ -37,10 +37,7 @@ def render(template: str, **context: Any) -> str:
         "label": lambda label: listed([label]),
         "listed": listed,
         "cell": lambda text: str(text).replace("|", "\\|"),
-        "code": _code,
+        "code": lambda text: Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))),
     }
+    environment.globals |= {"notable": shortcuts.NOTABLE, "chance": shortcuts.CHANCE}
     return environment.get_template(template).render(context)
-
-
-def _code(text: str) -> Markup:
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

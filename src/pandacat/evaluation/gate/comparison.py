@@ -21,6 +21,7 @@ from pandacat.core.paths import HEADLINE
 from pandacat.evaluation.gate.headline import Headline
 from pandacat.evaluation.predictions import (
     by_network,
+    confidences_and_correctness,
     correctness,
     is_correct,
     labels_and_probabilities,
@@ -43,16 +44,11 @@ _ROUNDED = 1e-4
 Scores = np.ndarray[Any, np.dtype[Any]]
 
 
-def _confidence_and_correctness(photos: pd.DataFrame) -> Scores:
-    confidences = labels_and_probabilities(photos)[1].max(axis=1)
-    return np.column_stack([confidences, is_correct(photos)])
-
-
 SCORES: dict[str, Callable[[pd.DataFrame], Scores]] = {
     "two_class_accuracy": lambda photos: (correctness(photos).two_class_accuracy == 1).to_numpy(),
     "accuracy": is_correct,
     "log_loss": lambda photos: log_losses(*labels_and_probabilities(photos)),
-    "calibration_error": _confidence_and_correctness,
+    "calibration_error": lambda photos: np.column_stack(confidences_and_correctness(photos)),
 }
 """What each photo adds to a metric: `(N,)`, or `(N, 2)` for the calibration error."""
 

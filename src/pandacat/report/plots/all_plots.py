@@ -16,11 +16,9 @@ from pandacat.data.augmented_copies import augmented_copies
 from pandacat.data.crops import cut_crops
 from pandacat.evaluation import grad_cam
 from pandacat.evaluation.compare import OURS
-from pandacat.evaluation.predictions import by_network
 from pandacat.models import pretrained, scratch
 from pandacat.models.saved import SavedModel
-from pandacat.report.plots import accuracy, calibration, network_internals, open_set, photos
-from pandacat.report.plots.accuracy import Metrics
+from pandacat.report.plots import network_internals, photos
 from pandacat.report.plots.style import Canvas
 
 COPIES_SHOWN = 6
@@ -78,19 +76,6 @@ def plot_scratch_network(canvas: Canvas, model: SavedModel, picture: np.ndarray)
     )
 
 
-def plot_predictions(
-    folder: Path, dataset: str, predictions: pd.DataFrame, metrics: Metrics, *, drawn: bool
-) -> None:
-    """Draw confusion, ROC, open-set scores, reliability and risk of one set of photos."""
-    note = f" ({dataset.replace('_', ' ')}, {predictions.path.nunique()} photos)"
-    canvas = Canvas(folder, drawn, f"_{dataset}", note)
-    accuracy.confusions(canvas, metrics)
-    open_set.rocs(canvas, predictions, metrics)
-    open_set.open_set_scores(canvas, predictions, metrics)
-    calibration.reliability(canvas, predictions, metrics)
-    calibration.risk_coverage(canvas, predictions)
-
-
 def plot_grad_cam(
     canvas: Canvas, predictions: pd.DataFrame, photo_folder: Path, model: SavedModel
 ) -> None:
@@ -103,11 +88,3 @@ def plot_grad_cam(
 
     rows = predictions[predictions.network == OURS]
     photos.grad_cam(canvas, rows, partial(store.load_images, photo_folder), heat_of)
-
-
-def write_dvc_tables(folder: Path, predictions: pd.DataFrame) -> None:
-    """Write `confusion_NETWORK.csv` and `roc_NETWORK.csv` for `dvc plots`."""
-    for network, rows in by_network(predictions).items():
-        accuracy.confusion_table(rows).to_csv(folder / f"confusion_{network}.csv", index=False)
-        table = open_set.roc_table(rows, "open_set").round(6)
-        table.to_csv(folder / f"roc_{network}.csv", index=False)

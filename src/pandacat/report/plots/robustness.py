@@ -13,8 +13,8 @@ def robustness(
 ) -> None:
     """Draw `robustness`: each network's accuracy as photos get worse, and what harms it most.
 
-    Lines are 95 % intervals. The tables are those of `evaluation.robustness.accuracies`, where
-    severity 0 is the photo as it is. Of `labels`, `other` is the last.
+    Lines are 95 % intervals. The tables are those of `robustness_metrics.accuracies`; severity 0
+    is the photo as it is. Of `labels`, `other` is the last.
     """
     networks = network_styles(by_severity.network.unique())
     kinds, asked = list(by_corruption.corruption.unique()), questions(labels)
@@ -48,7 +48,7 @@ def robustness(
 def changed_predictions(canvas: Canvas, table: pd.DataFrame) -> None:
     """Draw `changed_predictions`: how many change when photos are recompressed.
 
-    Lines are 95 % intervals; the table is that of `evaluation.robustness.changed_predictions`.
+    Lines are 95 % intervals; the table is that of `robustness_metrics.changed_predictions`.
     """
     labels = list(table.label.unique())
     networks = network_styles(table.network.unique())

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.resources import as_file, files
 from itertools import cycle
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pandacat.core.files import atomic_write
+
+STYLE = files("pandacat.report") / "templates" / "plots.mplstyle"
 
 Picture = Image.Image | np.ndarray
 """A PIL image, or `(H, W, 3)` or `(H, W)` uint8."""
@@ -35,30 +38,6 @@ DPI = 110
 WIDTH = 9.0
 """In inches: a little more than a README page is wide."""
 
-_STYLE = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": PALE,
-    "axes.grid": True,
-    "axes.labelcolor": INK,
-    "axes.labelsize": 9.5,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 10.5,
-    "figure.titlesize": 12.5,
-    "figure.titleweight": "bold",
-    "font.family": "DejaVu Sans",
-    "font.size": 9.5,
-    "grid.color": "#e4e7ea",
-    "legend.fontsize": 9,
-    "legend.frameon": False,
-    "text.color": INK,
-    "xtick.color": FAINT,
-    "xtick.labelsize": 9,
-    "ytick.color": FAINT,
-    "ytick.labelsize": 9,
-}
-
 
 @dataclass(frozen=True)
 class Canvas:
@@ -75,7 +54,7 @@ class Canvas:
     @contextmanager
     def figure(self, name: str, title: str, height: float) -> Iterator[Figure]:
         """Yield an empty figure, `height` inches high, and write it at the end, atomically."""
-        with matplotlib.style.context(_STYLE, after_reset=True):
+        with as_file(STYLE) as path, matplotlib.style.context(path, after_reset=True):
             result = Figure(figsize=(WIDTH, height), layout="constrained")
             result.suptitle(title + self.note, x=0.008, ha="left")
             yield result

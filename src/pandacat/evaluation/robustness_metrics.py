@@ -1,13 +1,12 @@
 """How robust predictions are to perturbations, measured on tables of predictions."""
 
 from collections.abc import Hashable
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pandacat.evaluation.compare import OURS, score_differences
+from pandacat.evaluation.compare import OURS, compare_networks
 from pandacat.evaluation.predictions import (
     by_network,
     correctness,
@@ -74,30 +73,6 @@ def changed_predictions(unperturbed: pd.DataFrame, recompressed: pd.DataFrame) -
     return pd.DataFrame(rows)
 
 
-def paired_differences(corrupted: pd.DataFrame, seed: int) -> dict[str, dict[str, Interval]]:
-    """Return the difference in accuracy between our network and each other one.
-
-    By network and measure, on the same corrupted photos, with intervals by the bootstrap over
-    photos; above 0 where ours is better.
-    """
-    correct = correctness(corrupted)
-    photos = pd.concat([corrupted[["network", "path", "label"]], correct], axis=1)
-    means = photos.groupby(["network", "path"], sort=False).agg(
-        {"label": "first", **dict.fromkeys(correct.columns, "mean")}
-    )
-    ours = means.loc[OURS]
-    labels = ours.label.map(label_names(corrupted).index).to_numpy()
-
-    def scores(network: str) -> dict[str, np.ndarray]:
-        same_photos = means.loc[network].loc[ours.index]
-        return {measure: same_photos[measure].to_numpy() for measure in correct.columns}
-
-    return {
-        network: score_differences(scores(OURS), scores(network), labels, seed)
-        for network in means.index.unique("network").drop(OURS)
-    }
-
-
 def robustness_metrics(
     unperturbed: pd.DataFrame, corrupted: pd.DataFrame, recompressed: pd.DataFrame, *, seed: int
 ) -> dict[str, Any]:
@@ -116,10 +91,10 @@ def robustness_metrics(
         test[row["network"]]["changed_when_recompressed"] = _interval(row, "changed")
         if "swapped" in row:
             test[row["network"]]["swapped_when_recompressed"] = row["swapped"]
-    for network, differences in paired_differences(corrupted, seed).items():
-        test[network][f"{OURS}_difference"] = {
-            measure: asdict(difference) for measure, difference in differences.items()
-        }
+    for row in compare_networks(corrupted, seed=seed).to_dict("records"):
+        if row["measure"] in measures:
+            differences = test[row["network"]].setdefault(f"{OURS}_difference", {})
+            differences[row["measure"]] = _interval(row, "difference")
     qualities = recompressed.groupby("label").quality.first()
     return {"test": test, "recompressed_at_quality": qualities.astype(int).to_dict()}
 

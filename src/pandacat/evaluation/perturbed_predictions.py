@@ -1,30 +1,21 @@
 """Predictions of perturbed test photos: corrupted, or compressed as files of another label are."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from PIL import Image
-from tqdm import tqdm
 
 from pandacat.config.schema import Config, RobustnessParams
 from pandacat.core.parallel import ordered_map
 from pandacat.data import store
 from pandacat.data.images import decode_jpeg, decode_photo, encode_jpeg, load_image
-from pandacat.data.sources import archive as archives
+from pandacat.data.sources.archive import Reader, open_archive
 from pandacat.evaluation.corruptions import CORRUPTIONS, corrupt
-from pandacat.evaluation.networks import Classifiers
-from pandacat.evaluation.predictions import prediction_table
+from pandacat.evaluation.networks import Classifiers, NamedImage, predict_images
 from pandacat.evaluation.shortcuts import header_properties
-from pandacat.models.classifier import predict_image
-
-Item = TypeVar("Item")
-
-Version = tuple[dict[str, Any], Image.Image]
-"""What is said of a perturbed photo, its `name` among it, and its pixels."""
 
 QUALITIES = range(1, 101)
 FULL_SIZE_PX = 1 << 20
@@ -58,7 +49,7 @@ def predict_corrupted(
     subsets = stratified_subsets(index.label, len(kinds), params.photos, params.seed)
     photo_seeds = [int(sha256[:16], 16) for sha256 in index.sha256]
 
-    def corrupted(item: tuple[int, tuple[str, bytes]]) -> Iterator[Version]:
+    def corrupted(item: tuple[int, tuple[str, bytes]]) -> Iterator[NamedImage]:
         row, (name, jpeg) = item
         pixels = np.asarray(decode_jpeg(jpeg))
         for (kind, severity), subset in zip(kinds, subsets, strict=True):
@@ -69,7 +60,7 @@ def predict_corrupted(
                 yield about, image
 
     jpegs = enumerate(store.iter_jpegs(photo_folder, index.name))
-    predictions = _predict(classifiers, index, jpegs, corrupted, "corrupted")
+    predictions = predict_images(classifiers, index, jpegs, corrupted, "corrupted")
     keys = (
         predictions.severity,
         predictions.corruption.map(CORRUPTIONS.index),
@@ -92,7 +83,7 @@ def predict_recompressed(
     (subset,) = stratified_subsets(index.label, 1, params.recompressed_photos, params.seed)
     photos = index.iloc[np.sort(subset)][["name", "label"]].itertuples(index=False, name=None)
 
-    def recompressed(item: tuple[str, str]) -> Iterator[Version]:
+    def recompressed(item: tuple[str, str]) -> Iterator[NamedImage]:
         name, label = item
         full_size = decode_photo(
             reader.read(name), image_px=FULL_SIZE_PX, max_megapixels=spec.max_megapixels
@@ -100,9 +91,9 @@ def predict_recompressed(
         copy = load_image(encode_jpeg(full_size.image, qualities[label]), spec)
         yield {"name": name, "quality": qualities[label]}, copy
 
-    with archives.open_archive(archive) as reader:
+    with open_archive(archive) as reader:
         qualities = most_different_qualities(_typical_steps(reader, photo_folder))
-        return _predict(classifiers, index, photos, recompressed, "recompressed")
+        return predict_images(classifiers, index, photos, recompressed, "recompressed")
 
 
 def _split(photo_folder: Path, split: str) -> pd.DataFrame:
@@ -110,7 +101,7 @@ def _split(photo_folder: Path, split: str) -> pd.DataFrame:
     return index[index.split == split].reset_index(drop=True)
 
 
-def _typical_steps(reader: archives.Reader, photo_folder: Path) -> dict[str, float]:
+def _typical_steps(reader: Reader, photo_folder: Path) -> dict[str, float]:
     """Return the median JPEG quantization of each label's original training files."""
     training = _split(photo_folder, "train")
     steps = pd.Series(list(ordered_map(lambda name: _step(reader.read(name)), training.name)))
@@ -134,28 +125,3 @@ def most_different_qualities(typical_steps: dict[str, float]) -> dict[str, int]:
 
 def _step(data: bytes) -> float:
     return float(header_properties(data)["quantization"])
-
-
-def _predict(
-    classifiers: Classifiers,
-    index: pd.DataFrame,
-    items: Iterable[Item],
-    versions: Callable[[Item], Iterator[Version]],
-    title: str,
-) -> pd.DataFrame:
-    """Return the predictions of all versions of all items, network by network."""
-
-    def predict(item: Item) -> list[tuple[dict[str, Any], list[np.ndarray]]]:
-        networks = list(classifiers.values())
-        return [(about, predict_image(image, networks)) for about, image in versions(item)]
-
-    bar = tqdm(ordered_map(predict, items), desc=title, unit="photo", disable=None)
-    about, probabilities = zip(*(version for item in bar for version in item), strict=True)
-    columns = pd.DataFrame(list(about))
-    rows = index.set_index("name", drop=False).loc[columns.pop("name")]
-    tables = []
-    for place, (name, classifier) in enumerate(classifiers.items()):
-        of_network = np.stack([of_version[place] for of_version in probabilities])
-        table = prediction_table(rows, of_network, classifier.labels)
-        tables.append(table.join(columns).assign(network=name))
-    return pd.concat(tables, ignore_index=True)
