@@ -12,6 +12,7 @@ from tqdm import tqdm
 from pandacat.core import paths
 from pandacat.core.errors import PandacatError, printable
 from pandacat.core.files import is_device
+from pandacat.core.names import spreadsheet_safe
 from pandacat.labels import listed
 from pandacat.models.classifier import Prediction
 from pandacat.models.saved import DESCRIPTION
@@ -72,17 +73,19 @@ def table_columns(labels: Sequence[str], *, prediction_sets: bool, top: int) -> 
 
 
 def write_csv(path: Path, predictions: Iterable[Prediction], columns: Sequence[str]) -> None:
-    """Write a row with the columns for each prediction; what does not apply is empty."""
+    """Write a row with the columns for each prediction; what does not apply is empty.
+
+    Paths are such that no spreadsheet takes them for formulas.
+    """
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()
         for row in _rows(predictions, columns):
-            writer.writerow(
-                {
-                    column: f"{value:.6f}" if isinstance(value, float) else value
-                    for column, value in row.items()
-                }
-            )
+            cells = {
+                column: f"{value:.6f}" if isinstance(value, float) else value
+                for column, value in row.items()
+            }
+            writer.writerow(cells | {"path": spreadsheet_safe(str(row["path"]))})
 
 
 def write_json(path: Path, predictions: Iterable[Prediction], columns: Sequence[str]) -> None:

@@ -124,7 +124,8 @@ def mistakes(canvas: Canvas, predictions: pd.DataFrame, count: int, load: Load) 
                 show(axes, _square(images[path]))
                 axes.set_title(words, size=9)
                 _label_bar(axes, shares, list(colors.values()))
-                axes.set_xlabel(_short(path), size=7.5, labelpad=13)
+                caption = axes.set_xlabel("", size=7.5, labelpad=13)
+                style.write_name(caption, PurePosixPath(path).name)
             if panels:
                 keys = [Patch(color=color, label=listed([name])) for name, color in colors.items()]
                 panels[0].figure.legend(handles=keys, loc="upper right", ncols=len(keys))
@@ -152,12 +153,6 @@ def _in_words(predictions: pd.DataFrame) -> list[str]:
 def _square(image: Image.Image, side_px: int = 256) -> Image.Image:
     """Return the middle of a picture as a square."""
     return ImageOps.fit(image, (side_px, side_px))
-
-
-def _short(name: str) -> str:
-    """Return the file's name, the start of a long one left out."""
-    last = PurePosixPath(name).name
-    return last if len(last) <= 26 else "…" + last[-25:]
 
 
 def grad_cam(canvas: Canvas, predictions: pd.DataFrame, load: Load, heat_of: HeatOf) -> None:
@@ -203,4 +198,5 @@ def contact_sheet(canvas: Canvas, label_issues: pd.DataFrame, load: Load) -> Non
         rows = zip(panels, label_issues.path, label_issues.reason, strict=True)
         for place, (axes, path, reason) in enumerate(rows, start=1):
             show(axes, _square(images[path]), textwrap.fill(reason, 26))
-            axes.set_title(f"{place}. {_short(path)}", size=7.5)
+            caption = axes.set_title("", size=7.5)
+            style.write_name(caption, PurePosixPath(path).name, start=f"{place}. ")

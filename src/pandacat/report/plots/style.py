@@ -1,19 +1,24 @@
 """One style for all plots."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import as_file, files
 from itertools import cycle
 from pathlib import Path
+from unicodedata import east_asian_width
 
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager, get_font
+from matplotlib.text import Text
 from PIL import Image
 
+from pandacat.core.errors import printable
 from pandacat.core.files import atomic_write
 
 STYLE = files("pandacat.report") / "templates" / "plots.mplstyle"
@@ -33,6 +38,11 @@ NETWORK_COLORS = ("#cc79a7", "#0072b2", "#d55e00", "#009e73", "#56b4e9", "#8c6d3
 """In the order of the networks. All but the last are of the palette in Okabe and Ito, Color
 universal design (2008)."""
 NETWORK_MARKERS = "os^DvP"
+
+FONT = "DejaVu Sans"
+"""Of all texts, as in `plots.mplstyle`; comes with matplotlib."""
+LAST_RESORT = "Last Resort"
+"""Start of the name of matplotlib's own font that has a box for every character."""
 
 DPI = 110
 WIDTH = 9.0
@@ -102,6 +112,37 @@ def show(axes: Axes, picture: Picture, caption: str = "") -> None:
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation=smoothing)
     bare(axes)
     axes.set_xlabel(caption, size=8, color=FAINT, labelpad=3)
+
+
+def write_name(place: Text, name: str, *, start: str = "", width: int = 26) -> None:
+    """Write the name of a file, of which no character is markup; of a long one, only the end.
+
+    Characters that the plots' font lacks are drawn in a font of this machine that has them, or, if
+    there is none, as escapes: `\\u732b`. Wide ones count as two.
+    """
+    fonts = {letter: _font_with(letter) for letter in printable(name)}
+    letters = [
+        letter if fonts[letter] else letter.encode("unicode_escape").decode()
+        for letter in printable(name)
+    ]
+    widths = [len(each) + (east_asian_width(each[-1]) in "WF") for each in letters]
+    if sum(widths) > width:
+        fits = np.cumsum(widths[::-1])[::-1] < width
+        letters = ["…", *(each for each, shown in zip(letters, fits, strict=True) if shown)]
+    place.set(text=start + "".join(letters), parse_math=False)
+    place.set_fontfamily(list(dict.fromkeys([FONT, *filter(None, fonts.values())])))
+
+
+@cache
+def _font_with(letter: str) -> str | None:
+    """Return the name of a font that has a character, the plots' own first."""
+    for font in sorted(fontManager.ttflist, key=lambda font: (font.name != FONT, font.name)):
+        with suppress(OSError, RuntimeError):  # a damaged font
+            face = get_font(font.fname)
+            usable = face.scalable and not font.name.startswith(LAST_RESORT)
+            if usable and face.get_char_index(ord(letter)):
+                return font.name
+    return None
 
 
 def bare(axes: Axes) -> None:

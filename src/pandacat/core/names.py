@@ -1,0 +1,31 @@
+"""Names of files: how they are compared, found and written."""
+
+import unicodedata
+from pathlib import Path
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+"""A spreadsheet takes a cell that begins with one of them for a formula, which it computes."""
+
+
+def composed(name: str) -> str:
+    """Return a name as names are compared: Unicode's composed form (NFC)."""
+    return unicodedata.normalize("NFC", name)
+
+
+def spreadsheet_safe(path: str) -> str:
+    """Return a path that no spreadsheet takes for a formula, to the same file: `./=1.jpg`."""
+    return f"./{path}" if len(path) > 1 and path.startswith(FORMULA_STARTS) else path
+
+
+def find(path: Path) -> Path | None:
+    """Return the path of a file or folder, or None; accents may be composed in another way there.
+
+    macOS and some archivers store them decomposed, and keyboards write them composed.
+    """
+    if path.exists():
+        return path
+    parent = find(path.parent) if path.parent != path else None
+    if parent is None or not parent.is_dir():
+        return None
+    wanted = composed(path.name)
+    return next((each for each in parent.iterdir() if composed(each.name) == wanted), None)
