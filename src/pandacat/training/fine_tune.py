@@ -9,6 +9,7 @@ that appear among them have a higher learning rate than all others: cats come to
 dogs because the network knows dogs better, not because it takes more for cats.
 """
 
+import re
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
 from pandacat.config.training import FineTuneParams
+from pandacat.core.errors import PandacatError
 from pandacat.labels import LabelClasses, label_groups
 from pandacat.models import pretrained
 from pandacat.models.pretrained import PretrainedNetwork, label_log_probabilities, pool_crops
@@ -86,17 +88,27 @@ def trainable_network(
         return head
     network = pretrained.restore(model.description.backbone, model.tensors)
     if params.strategy == "last_stages":
-        stages = {name: _stage_of(name) for name, _ in network.backbone.named_parameters()}
-        trained = list(dict.fromkeys(stages.values()))[-params.trained_stages :]
+        stages = {name: stage_of(name) for name, _ in network.backbone.named_parameters()}
+        names = list(dict.fromkeys(stages.values()))
+        if params.trained_stages >= len(names):
+            raise PandacatError(
+                f"fine_tune.trained_stages: {model.description.backbone} has {len(names)} stages: "
+                f"choose {len(names) - 1} or fewer, or the strategy everything."
+            )
+        trained = names[-params.trained_stages :]
         for name, parameter in network.backbone.named_parameters():
             parameter.requires_grad_(stages[name] in trained)
     return network
 
 
-def _stage_of(parameter: str) -> str:
-    """Return `body.blocks.5` for `body.blocks.5.0.conv.weight`, `body.conv_head` for its weight."""
-    parts = parameter.split(".")
-    return ".".join(parts[: 3 if parts[2].isdigit() else 2])
+def stage_of(parameter: str) -> str:
+    """Return the first numbered module that holds a parameter, else the first of all.
+
+    `body.blocks.5` for `body.blocks.5.0.conv.weight`, `body.conv_head` for `body.conv_head.weight`.
+    """
+    path = parameter.rpartition(".")[0]
+    numbered = re.match(r"body\.(?:[a-z_]+\.)*?[a-z_]*\d+[^.]*", path, re.IGNORECASE)
+    return numbered[0] if numbered else ".".join(parameter.split(".")[:2])
 
 
 class FineTuneTask(Task):
