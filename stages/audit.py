@@ -16,6 +16,8 @@ from pandacat.report.plots.style import Canvas
 from pandacat.report.templating import render
 from pandacat.tracking.journal import tracked_stage
 
+METRICS = paths.METRICS / "audit.json"
+
 
 def main() -> None:
     """Write the audit as metrics, tables, pictures and a page."""
@@ -38,8 +40,9 @@ def main() -> None:
             photos.contact_sheet(Canvas(folder, origin.drawn), result.label_issues, load)
         page = render("audit.md", audit=result, title=origin.title)
         write_text(paths.REPORTS / "audit.md", page)
-        write_json(paths.METRICS / "audit.json", result.metrics())
-        tracked.log_metrics(result.metrics())
+        write_json(METRICS, result.metrics())
+        tracked.log_metrics({"warnings": len(result.warnings)})
+        tracked.log_artifact(METRICS)
         tracked.log_artifact(paths.REPORTS / "audit.md")
     for warning in result.warnings:
         print(f"Warning: {warning}")

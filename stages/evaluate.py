@@ -14,6 +14,8 @@ from pandacat.evaluation.field_test import predict_field_test
 from pandacat.evaluation.networks import load_networks, predict_split
 from pandacat.tracking.journal import tracked_stage
 
+METRICS = paths.METRICS / "evaluate.json"
+
 
 def main() -> None:
     """Write the predictions on the test split and the field test, and their metrics."""
@@ -40,8 +42,14 @@ def main() -> None:
             differences.append(paired.assign(photos=dataset))
             metrics[dataset] = evaluate(table, paired, seed=params.seed)
         write_table(paths.PLOTS / "paired.csv", pd.concat(differences))
-        write_json(paths.METRICS / "evaluate.json", metrics)
-        tracked.log_metrics(metrics)
+        write_json(METRICS, metrics)
+        tracked.log_metrics(
+            {
+                f"{name}_accuracy": test["accuracy"]["value"]
+                for name, test in metrics["test"].items()
+            }
+        )
+        tracked.log_artifact(METRICS)
 
 
 if __name__ == "__main__":

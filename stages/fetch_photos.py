@@ -9,6 +9,8 @@ from pandacat.data.sources import fetching
 from pandacat.data.sources.archive import index_archive
 from pandacat.tracking.journal import tracked_stage
 
+METRICS = paths.METRICS / "fetch_photos.json"
+
 
 def main() -> None:
     """Write the archive, its provenance, and the number of files by label."""
@@ -19,8 +21,9 @@ def main() -> None:
         provenance.write(paths.PROVENANCE, origin)
 
         index = index_archive(paths.ARCHIVE, label_of_folder)
-        write_json(paths.METRICS / "fetch_photos.json", index.counts())
-        tracked.log_metrics(index.counts())
+        write_json(METRICS, index.counts())
+        tracked.log_metrics({"photos": len(index.photos)})
+        tracked.log_artifact(METRICS)
         tracked.log_artifact(paths.PROVENANCE)
     print(f"{origin.title} ({origin.origin}): {index}")
 

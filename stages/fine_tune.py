@@ -39,7 +39,7 @@ def main() -> None:
             dataset,
             params,
             checkpoint=checkpoint,
-            on_epoch=lambda epoch: tracked.log_metrics(epoch.metrics, step=epoch.epoch),
+            on_epoch=lambda epoch: tracked.log_metrics(epoch.curves, step=epoch.epoch),
         )
         classifier = Classifier(model)
         validation = split_features(
@@ -55,7 +55,9 @@ def main() -> None:
         metrics = history.summary() | calibration_metrics(model)
         write_json(METRICS, metrics)
         write_text(CURVES, history.curves())
-        tracked.log_metrics(metrics)
+        tracked.log_metrics(
+            {"temperature": model.description.temperature, "best_epoch": history.best.epoch}
+        )
         tracked.log_artifact(METRICS)
         tracked.log_artifact(CURVES)
     checkpoint.remove()

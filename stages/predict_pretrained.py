@@ -17,6 +17,8 @@ from pandacat.models.saved import save_model
 from pandacat.tracking.journal import tracked_stage
 from pandacat.training.label_rows import add_label_rows
 
+METRICS = paths.METRICS / "predict_pretrained.json"
+
 
 def main() -> None:
     """Write models/pretrained, the features, and the predictions for all photos."""
@@ -45,8 +47,9 @@ def main() -> None:
         table = prediction_table(index, probabilities, config.label_names)
         write_table(paths.PREDICTIONS / "pretrained.csv", table)
         metrics = headline_metrics_by_split(table)
-        write_json(paths.METRICS / "predict_pretrained.json", metrics)
-        tracked.log_metrics(metrics)
+        write_json(METRICS, metrics)
+        tracked.log_metrics({"validation_accuracy": metrics["validation"]["accuracy"]["value"]})
+        tracked.log_artifact(METRICS)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from pandacat.data import provenance
 from pandacat.data.preprocess import preprocess, read_exclusions
 from pandacat.tracking.journal import tracked_stage
 
+METRICS = paths.METRICS / "preprocess.json"
+
 
 def main() -> None:
     """Write the photos and their counts."""
@@ -20,8 +22,9 @@ def main() -> None:
             config,
             exclusions=read_exclusions(paths.EXCLUSIONS),
         )
-        write_json(paths.METRICS / "preprocess.json", counts)
-        tracked.log_metrics(counts)
+        write_json(METRICS, counts)
+        tracked.log_metrics({name: counts[name] for name in ("photos", "quarantined", "groups")})
+        tracked.log_artifact(METRICS)
         tracked.log_artifact(paths.PHOTOS / "quarantine.csv")
 
 

@@ -15,6 +15,8 @@ from pandacat.evaluation.robustness_metrics import (
 )
 from pandacat.tracking.journal import tracked_stage
 
+METRICS = paths.METRICS / "robustness.json"
+
 
 def main() -> None:
     """Write the predictions of perturbed photos, and their metrics."""
@@ -37,8 +39,14 @@ def main() -> None:
         changed = changed_predictions(unperturbed, recompressed)
         write_table(paths.PLOTS / "changed_predictions.csv", changed)
         metrics = robustness_metrics(unperturbed, corrupted, recompressed, seed=params.seed)
-        write_json(paths.METRICS / "robustness.json", metrics)
-        tracked.log_metrics(metrics)
+        write_json(METRICS, metrics)
+        tracked.log_metrics(
+            {
+                f"{network}_corrupted_accuracy": test["corrupted"]["accuracy"]["value"]
+                for network, test in metrics["test"].items()
+            }
+        )
+        tracked.log_artifact(METRICS)
 
 
 if __name__ == "__main__":

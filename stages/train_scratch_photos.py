@@ -28,14 +28,14 @@ def main() -> None:
             dataset,
             params,
             checkpoint=checkpoint,
-            on_epoch=lambda epoch: tracked.log_metrics(epoch.metrics, step=epoch.epoch),
+            on_epoch=lambda epoch: tracked.log_metrics(epoch.curves, step=epoch.epoch),
         )
         metrics = scratch_metrics(network, history, dataset)
         model = scratch_model(network, dataset, image=config.preprocess.image_spec)
         save_model(paths.MODELS / "scratch-photos", model)
         write_json(METRICS, metrics)
         write_text(CURVES, history.curves())
-        tracked.log_metrics(metrics)
+        tracked.log_metrics({"best_epoch": history.best.epoch})
         tracked.log_artifact(METRICS)
         tracked.log_artifact(CURVES)
     checkpoint.remove()

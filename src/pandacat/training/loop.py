@@ -68,6 +68,12 @@ class EpochRecord:
     metrics: dict[str, float]
     """What `Task.validate` returned."""
 
+    @property
+    def curves(self) -> dict[str, float]:
+        """All numbers that make a curve over the epochs."""
+        trained = {} if self.train_loss is None else {"train_loss": self.train_loss}
+        return {**trained, **self.metrics, "learning_rate": self.learning_rate}
+
 
 @dataclass(frozen=True)
 class History:
