@@ -46,9 +46,7 @@ gate: $(READY)  ## compare the metrics with those of a Git revision (AGAINST=mai
 	$(BIN)/pandacat gate --against "$(AGAINST)"
 
 ui: $(READY)  ## open the tracked runs in a browser (PORT=5000)
-	@[ "$(PORT)" -ge 1 ] 2> /dev/null && [ "$(PORT)" -le 65535 ] || { echo "PORT=$(PORT) is no port: name one from 1 to 65535." >&2; exit 1; }
-	@$(BIN)/python -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0)' || { echo "Something listens on port $(PORT) already, maybe another 'make ui': open http://127.0.0.1:$(PORT), or name another, as in 'make ui PORT=5001'." >&2; exit 1; }
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --port "$(PORT)"
+	$(BIN)/pandacat tracking ui --port "$(PORT)"
 
 bench: $(READY)  ## measure speed beside other ways, 30 minutes (ARCHIVE=photos.zip FIELD_TEST=others.zip)
 	$(BIN)/dvc repro fetch_photos fetch_mnist

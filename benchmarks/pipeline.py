@@ -60,7 +60,7 @@ def recorded_work(folder: Path) -> float:
     import mlflow
 
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
-    runs = mlflow.search_runs(search_all_experiments=True)
+    runs = mlflow.search_runs(search_all_experiments=True, filter_string="tags.stage != ''")
     return float(runs["metrics.seconds"].sum())
 
 

@@ -2,16 +2,20 @@
 
 from pandacat.core import paths
 from pandacat.core.files import read_json, write_json
-from pandacat.core.paths import HEADLINE, SUMMARY, TEST_PREDICTIONS
+from pandacat.core.paths import HEADLINE, PARAMS, SUMMARY, TEST_PREDICTIONS
 from pandacat.core.stage import run
 from pandacat.core.tables import read_table, write_table
 from pandacat.data import provenance, store
 from pandacat.evaluation.headline import headline, summary
+from pandacat.models import pyfunc
 from pandacat.tracking.journal import tracked_stage
 
 
 def main() -> None:
-    """Write the headline metrics, their summary, and the predictions on the test split."""
+    """Write the headline metrics, their summary, and the predictions on the test split.
+
+    MLflow gets them from here, with the report, the model and the parameters.
+    """
     with tracked_stage("headline", {}) as tracked:
         origin = provenance.read(paths.PHOTOS / "provenance.json")
         data = {
@@ -26,8 +30,12 @@ def main() -> None:
         write_json(HEADLINE, {"data": data, **metrics})
         write_json(SUMMARY, summary(metrics))
         write_table(TEST_PREDICTIONS, read_table(paths.PREDICTIONS / "test.csv"))
-        tracked.log_metrics(summary(metrics))
-        tracked.log_artifact(HEADLINE)
+        tracked.log_results(
+            summary(metrics),
+            artifacts=[PARAMS, HEADLINE, paths.REPORTS / "report.html"],
+            model=paths.MODELS / "fine-tuned",
+            loader=pyfunc.__name__,
+        )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 
 from pandacat.data import provenance
 from pandacat.data.provenance import Provenance
+from pandacat.tracking.delivery import MLFLOW_SETTINGS
 
 EXAMPLES = ROOT / "examples"
 """Real photos, which none of the networks has seen, in folders by label: also a field test."""
@@ -30,6 +31,19 @@ def _tracking_waits() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PANDACAT_TRACKING", "later")
         yield
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder as the project of a test of MLflow, without settings from outside."""
+    for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI", "PANDACAT_TRACKING", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in MLFLOW_SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{Path(__file__).parent}")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

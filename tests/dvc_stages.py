@@ -66,8 +66,7 @@ def run_declared(stage: Stage, workspace: Path, alone: Path, *, without: str = "
         SystemExit: the stage failed; the argument says why.
         AssertionError: it wrote something else than its outputs.
     """
-    inputs = ["params.yaml", FIELD_TEST, *stage.inputs]
-    for path in inputs:
+    for path in {"params.yaml", FIELD_TEST, *stage.inputs}:
         if path != without and (workspace / path).exists():
             _link(workspace / path, alone / path)
     params = [param for param in stage.params if param != without]

@@ -99,10 +99,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--force", action="store_true", help="replace FILE if it exists")
     gate.set_defaults(run=_gate, failure=2, parser=gate)
 
-    tracking = commands.add_parser("tracking", help="runs that MLflow does not have yet")
+    tracking = commands.add_parser("tracking", help="the runs in MLflow")
     actions = tracking.add_subparsers(required=True, metavar="ACTION")
     sync = actions.add_parser("sync", help="send the runs that could not be sent when they ran")
     sync.set_defaults(run=_sync, failure=1, parser=sync)
+    ui = actions.add_parser("ui", help="serve MLflow's pages of the runs")
+    ui.add_argument("--port", type=int, default=5000, metavar="PORT", help="(default: 5000)")
+    ui.set_defaults(run=_ui, failure=1, parser=ui)
     return parser
 
 
@@ -131,3 +134,9 @@ def _sync(_: argparse.Namespace) -> int:
     sent = sync()
     print(f"{sent} runs sent." if sent else f"No runs are waiting in {project_root() / JOURNALS}.")
     return 0
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from pandacat.tracking.ui import serve
+
+    return serve(options.port)

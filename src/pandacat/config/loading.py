@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,12 @@ from ruamel.yaml.error import YAMLError
 
 from pandacat.config.schema import Config
 from pandacat.core.errors import PandacatError
+from pandacat.core.paths import DEFAULT_PARAMS, PARAMS
 
-PARAMS_FILE = Path("params.yaml")
 LARGEST_CHARACTERS = 1_000_000
 
 
-def load_config(path: Path = PARAMS_FILE) -> Config:
+def load_config(path: Path = PARAMS) -> Config:
     """Return the checked content of `params.yaml`.
 
     Read as YAML 1.2, in which `1e-05`, as DVC writes it, is a number.
@@ -38,9 +37,8 @@ def load_config(path: Path = PARAMS_FILE) -> Config:
 
 
 def default_config() -> Config:
-    """Return the parameters that the package brings along: `params.yaml` as it was installed."""
-    with as_file(files("pandacat.config") / "default_params.yaml") as path:
-        return load_config(path)
+    """Return the parameters that the package brings along."""
+    return load_config(DEFAULT_PARAMS)
 
 
 def parse_config(content: object, name: str = "params.yaml") -> Config:

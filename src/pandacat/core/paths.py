@@ -2,6 +2,11 @@
 
 from pathlib import Path
 
+PARAMS = Path("params.yaml")
+DEFAULT_PARAMS = Path(__file__).parents[1] / "config/default_params.yaml"
+"""What the package brings along: `params.yaml` as it was installed."""
+PIPELINE = Path("dvc.yaml")
+
 MNIST = Path("data/mnist")
 ARCHIVE = Path("data/raw/photos.zip")
 PROVENANCE = Path("data/raw/provenance.json")

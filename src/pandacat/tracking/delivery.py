@@ -5,13 +5,13 @@ is looked up, and MLflow stores one of several equal metrics, params and tags. S
 cut off half-way is completed later, and none appears twice. The journal is the only retry.
 """
 
-import json
 import os
 import re
 import sys
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from time import time_ns
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -19,7 +19,10 @@ from pydantic import Json, OnErrorOmit, TypeAdapter
 
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write, remove
+from pandacat.core.paths import PARAMS, PIPELINE
+from pandacat.tracking import pipeline
 from pandacat.tracking.journal import (
+    COMMITTED,
     JOURNALS,
     Record,
     project_root,
@@ -31,6 +34,7 @@ from pandacat.tracking.journal import (
 
 MLFLOW_SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
 }
@@ -84,6 +88,8 @@ def main() -> None:
     with suppress(Exception):  # whatever takes long and needs no server
         import mlflow  # noqa: F401
 
+        for name in (PARAMS, COMMITTED, PIPELINE):
+            pipeline.read_yaml(Path(sys.argv[-1]) / name)  # which remembers it
         if _sqlite_file(uri):
             store = open_store(uri)
     for journal in sys.argv[1:] if sys.stdin.read() else []:
@@ -117,6 +123,9 @@ def open_store(uri: str) -> tuple[Any, str]:
     client = MlflowClient(tracking_uri=uri)
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "pandacat")
     experiment = client.get_experiment_by_name(name)
+    if experiment and experiment.lifecycle_stage == "deleted":
+        _free_name(client, experiment)
+        experiment = None
     if experiment is None:
         try:
             return client, client.create_experiment(name, artifact_location=artifacts)
@@ -125,6 +134,13 @@ def open_store(uri: str) -> tuple[Any, str]:
             if experiment is None:
                 raise
     return client, experiment.experiment_id
+
+
+def _free_name(client: Any, experiment: Any) -> None:
+    """Rename an experiment that was deleted in MLflow, and so hides: nothing can be sent to it."""
+    client.restore_experiment(experiment.experiment_id)
+    client.rename_experiment(experiment.experiment_id, f"{experiment.name}, deleted {time_ns()}")
+    client.delete_experiment(experiment.experiment_id)
 
 
 def _sqlite_file(uri: str) -> Path | None:
@@ -165,8 +181,6 @@ def deliver(client: Any, experiment: str, journal: Path) -> None:
     Raises:
         ValueError: the journal is too damaged to make a run of.
     """
-    from mlflow.entities import Metric, Param, RunTag
-
     with FileLock(journal / "lock", timeout=5):
         records, damaged = read_journal(journal)
         if not records:  # killed before the first line, or just sent by another process
@@ -176,26 +190,22 @@ def deliver(client: Any, experiment: str, journal: Path) -> None:
         tags = {"damaged_lines": str(damaged)} if damaged else {}
         for record in records:
             tags |= record.tags
+        if start.pipeline:
+            with pipeline.lock():
+                above = pipeline.run_of_pipeline(client, experiment, start)
+            tags["mlflow.parentRunId"] = above
         same = client.search_runs([experiment], f"tags.journal = '{journal.name}'", max_results=1)
         run = next(iter(same), None) or client.create_run(
             experiment, start.time_ms, tags={"journal": journal.name}, run_name=start.stage
         )
-        client.log_batch(
-            run.info.run_id,
-            params=[
-                Param(_key(name), value if isinstance(value, str) else json.dumps(value))
-                for name, value in start.params.items()
-            ],
-            tags=[RunTag(_key(name), value) for name, value in tags.items()],
-            metrics=[
-                Metric(_key(name), value, record.time_ms, record.step)
-                for record in records
-                for name, value in record.metrics.items()
-            ],
-        )
+        metrics = [(record, record.metrics) for record in records]
+        pipeline.log(client, run.info.run_id, params=start.params, metrics=metrics, tags=tags)
         if (journal / "artifacts").exists():
             client.log_artifacts(run.info.run_id, str(journal / "artifacts"))
         client.set_terminated(run.info.run_id, end.status or "KILLED", end.time_ms)
+        if start.pipeline:
+            with pipeline.lock():
+                pipeline.complete(client, experiment, above, journal, records)
         remove(journal)
 
 
@@ -218,11 +228,6 @@ def read_journal(journal: Path) -> tuple[list[Record], int]:
             f"{JOURNALS / journal.name} is damaged; remove this folder to do without its run"
         )
     return records, damaged
-
-
-def _key(name: str) -> str:
-    """Return the name as MLflow allows it."""
-    return re.sub(r"[^\w\-. :/]", "_", name)[:250]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ seconds. At the end of the stage it sends the journal and removes it. If MLflow 
 crashes or prints, it does so there, and the journal waits for `pandacat tracking sync`.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -16,18 +17,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from shutil import copy2
+from shutil import copy2, copytree
 from typing import Any, Literal
 
 from filelock import FileLock
 
 from pandacat.core.errors import sentence_of
+from pandacat.core.paths import EXCLUSIONS, PARAMS, PIPELINE
 
 JOURNALS = Path(".pandacat/tracking")
 """Below the project's root: one folder for each run that MLflow does not have yet."""
 
+COMMITTED = "committed_params.yaml"
+"""In a journal, the parameters of Git's last commit: those that a run may have changed."""
+
 SEND_SECONDS = 30
 """How long a stage waits at most for MLflow after its work is done."""
+
+INPUTS = (PARAMS, PIPELINE, EXCLUSIONS, Path("src"), Path("stages"))
+"""What decides results, data from outside the project aside."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,12 @@ class Record:
     metrics: dict[str, float] = field(default_factory=dict)
     step: int = 0
     status: Literal["", "FINISHED", "FAILED", "KILLED"] = ""
+    pipeline: dict[str, str] = field(default_factory=dict)
+    """Tags of the run above it, of which `pipeline` says which one this is; in the first line."""
+    results: dict[str, float] = field(default_factory=dict)
+    """Metrics of the run above it."""
+    loader: str = ""
+    """The module that loads the model of the run above it."""
 
 
 class TrackedRun:
@@ -52,19 +66,36 @@ class TrackedRun:
 
     def log_metrics(self, metrics: Mapping[str, Any], *, step: int = 0) -> None:
         """Log numbers; nested maps become dotted names. `step` is the epoch where there is one."""
-        self.append(metrics={name: float(n) for name, n in _flat(metrics).items()}, step=step)
+        self.append(metrics={name: float(n) for name, n in flat(metrics).items()}, step=step)
 
     def log_artifact(self, path: Path) -> None:
         """Log a file as it is now, under its path relative to the current folder."""
+        self._copy(path, "artifacts")
+
+    def log_results(
+        self, metrics: Mapping[str, float], *, artifacts: Sequence[Path], model: Path, loader: str
+    ) -> None:
+        """Log what the whole pipeline came to; its run, above those of the stages, ends with it.
+
+        `model` is the folder of a model, and `loader` the module by which MLflow loads it.
+
+        Raises:
+            FileNotFoundError: there is no such artifact or model.
+        """
+        for path in (*artifacts, model):
+            path.stat()
+        for path in artifacts:
+            self._copy(path, "results")
+        with self.noting_faults():
+            copytree(model, self.journal / "models" / model.name)
+        self.append(results=dict(metrics), loader=loader)
+
+    def _copy(self, path: Path, folder: str) -> None:
         name = Path(os.path.relpath(path))
-        copy = self.journal / "artifacts" / (path.name if ".." in name.parts else name)
+        copy = self.journal / folder / (path.name if ".." in name.parts else name)
         with self.noting_faults():
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy2(path, copy)
-
-    def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Set tags, over earlier ones of the same name."""
-        self.append(tags=dict(tags))
 
     def append(self, **fields: Any) -> None:
         """Write a `Record` of these fields and the time."""
@@ -98,9 +129,19 @@ def tracked_stage(stage: str, params: Any) -> Iterator[TrackedRun]:
     with run.noting_faults():
         run.journal.mkdir(parents=True)
         lock.acquire()
+        for path in filter(Path.exists, (PARAMS, PIPELINE)):
+            copy2(path, run.journal)
+        if committed := _git("show", f"HEAD:./{PARAMS}"):
+            (run.journal / COMMITTED).write_text(committed, encoding="utf-8")
         if os.environ.get("PANDACAT_TRACKING") != "later":
             delivery = start_delivery([run.journal])
-    run.append(stage=stage, params=_flat(params), tags={"stage": stage, **_origin()})
+    origin = _origin()
+    run.append(
+        stage=stage,
+        params=flat(params),
+        tags={"stage": stage, **origin},
+        pipeline={"pipeline": _pipeline_key(), "mlflow.runName": _pipeline_name(), **origin},
+    )
     began = time.perf_counter()
     status = "FAILED"
     try:
@@ -167,14 +208,43 @@ def without_credentials(text: str) -> str:
 
 def _origin() -> dict[str, str]:
     names = ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV")
-    tags = {name: os.environ[name] for name in names if os.environ.get(name)}
+    tags = {name: os.environ.get(name, "") for name in names}
+    tags["mlflow.source.git.commit"] = _git("rev-parse", "HEAD")
+    return {name: value for name, value in tags.items() if value}
+
+
+def _pipeline_key() -> str:
+    """Return a digest of the experiment's name and of all that decides results.
+
+    An interrupted and resumed `dvc repro` keeps it; any changed parameter or code makes another.
+    """
+    files = (path for top in INPUTS for path in (top, *top.rglob("*.py")))
+    digest = hashlib.sha256(os.environ.get("DVC_EXP_NAME", "").encode())
+    for path in sorted(files):
+        with suppress(OSError):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _pipeline_name() -> str:
+    """Return the experiment's name, else branch and commit, as in `main 4c1f8f5, changed`."""
+    if name := os.environ.get("DVC_EXP_NAME"):
+        return name
+    commit = f"{_git('branch', '--show-current')} {_git('rev-parse', '--short=7', 'HEAD')}".strip()
+    changed = _git("status", "--porcelain", "--", *map(str, INPUTS))
+    return (commit or "no commit") + ", changed" * bool(changed)
+
+
+def _git(*arguments: str) -> str:
+    """Return what Git prints, or nothing where it fails."""
+    command = ["git", "--no-optional-locks", *arguments]
     with suppress(OSError, subprocess.CalledProcessError):
-        commit = subprocess.check_output(["git", "rev-parse", "HEAD"], stderr=subprocess.DEVNULL)
-        tags["mlflow.source.git.commit"] = commit.decode().strip()
-    return tags
+        output = subprocess.check_output(command, stderr=subprocess.DEVNULL)
+        return output.decode(errors="replace").strip()
+    return ""
 
 
-def _flat(content: Any, name: str = "") -> dict[str, Any]:
+def flat(content: Any, name: str = "") -> dict[str, Any]:
     """Return the leaves of nested maps and dataclasses under dotted names."""
     if is_dataclass(content) and not isinstance(content, type):
         content = asdict(content)
@@ -182,7 +252,7 @@ def _flat(content: Any, name: str = "") -> dict[str, Any]:
         return {name: content}
     leaves: dict[str, Any] = {}
     for key, value in content.items():
-        leaves |= _flat(value, f"{name}.{key}" if name else str(key))
+        leaves |= flat(value, f"{name}.{key}" if name else str(key))
     return leaves
 
 

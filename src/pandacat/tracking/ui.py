@@ -1,0 +1,58 @@
+"""MLflow's pages, from the project's experiment on."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+from pandacat.core.errors import PandacatError
+from pandacat.tracking.delivery import MLFLOW_SETTINGS, open_store
+from pandacat.tracking.journal import tracking_uri, without_credentials
+from pandacat.tracking.pipeline import VIEW
+
+NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""Several processes less, which serve features that the project does not use."""
+
+
+def serve(port: int) -> int:
+    """Serve the pages on `port` until Ctrl-C; print the experiment's address; return an exit code.
+
+    Of a server that `MLFLOW_TRACKING_URI` names, only print the address.
+
+    Raises:
+        PandacatError: the port is none, or taken.
+    """
+    if not 1 <= port <= 65535:
+        raise PandacatError(f"--port {port} is no port: name one from 1 to 65535.")
+    os.environ.update(MLFLOW_SETTINGS | NO_JOBS | dict(os.environ))
+    uri = tracking_uri()
+    if not uri.startswith("http") and _listens(port):
+        raise PandacatError(
+            f"Something listens on port {port} already, maybe another `make ui`: open "
+            f"http://127.0.0.1:{port}, or name another, as in `make ui PORT=5001`."
+        )
+    client, experiment = open_store(uri)
+    page = f"#/experiments/{experiment}/runs?workflowType=machine_learning"
+    if VIEW in client.get_experiment(experiment).tags:
+        page += f"&viewStateShareKey={VIEW.rpartition('.')[2]}"
+    if uri.startswith("http"):
+        print(f"The runs are at {without_credentials(uri).rstrip('/')}/{page}")
+        return 0
+    options = ["--backend-store-uri", uri, "--port", str(port), "--workers", "1"]
+    with (
+        suppress(KeyboardInterrupt),
+        subprocess.Popen([sys.executable, "-m", "mlflow", "ui", *options]) as server,
+    ):
+        while server.poll() is None and not _listens(port):
+            time.sleep(0.2)
+        if server.poll() is None:
+            print(f"\nOpen http://127.0.0.1:{port}/{page}\n", flush=True)
+        return server.wait()
+    return 0
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
