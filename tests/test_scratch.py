@@ -19,6 +19,7 @@ from pandacat.models import scratch
 from pandacat.models.pretrained import Backbone
 from pandacat.models.saved import load_model, save_model
 from pandacat.models.scratch import ScratchSpec
+from pandacat.tracking.delivery import read_journal
 from pandacat.training.batches import Dataset, Examples, generator_for
 from pandacat.training.scratch import scratch_accuracy, scratch_model, train_scratch
 from stages import train_scratch_mnist
@@ -275,6 +276,10 @@ def test_the_stage_writes_the_network_its_metrics_and_its_curves(
     assert metrics["epochs"] == 4
     assert len(Path("plots/train_scratch_mnist.csv").read_text().splitlines()) == 5
     assert not list(Path(".pandacat/checkpoints").iterdir())
+    (journal,) = Path(".pandacat/tracking").iterdir()
+    curves = [record.metrics for record in read_journal(journal)[0] if record.step]
+    names = {"train_loss", "validation_loss", "validation_accuracy", "learning_rate"}
+    assert [set(metrics) for metrics in curves] == [names] * 4
 
 
 def test_the_digits_depend_neither_on_photo_code_nor_on_photo_params() -> None:
