@@ -146,8 +146,10 @@ def main() -> None:
         "train", classifier, crops="center", photo_folder=paths.PHOTOS, stored=stored
     )
     training = TrainingFeatures(centers[in_distribution, 0], labels[in_distribution])
-    crops = model.description.crops
-    test = split_features("test", classifier, crops=crops, photo_folder=paths.PHOTOS, stored=stored)
+    scheme = model.description.crops
+    test = split_features(
+        "test", classifier, crops=scheme, photo_folder=paths.PHOTOS, stored=stored
+    )
     datasets = {"test": (index.label[index.split == "test"], test)}
     if config.evaluate.field_test:
         archive = find_archive(config.evaluate.field_test, "evaluate.field_test")

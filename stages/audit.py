@@ -10,8 +10,7 @@ from pandacat.core.tables import read_table
 from pandacat.data import provenance, store
 from pandacat.data.features import read_features
 from pandacat.evaluation.audit import audit
-from pandacat.report.plots import photos
-from pandacat.report.plots.shortcuts import shortcuts
+from pandacat.report.plots.audit import contact_sheet, shortcuts
 from pandacat.report.plots.style import Canvas
 from pandacat.report.templating import render
 from pandacat.tracking.journal import tracked_stage
@@ -37,7 +36,7 @@ def main() -> None:
                 canvas = Canvas(folder, origin.drawn, f"_{name}", f": {files}")
                 shortcuts(canvas, findings, store.read_labels(paths.PHOTOS))
             load = partial(store.load_images, paths.PHOTOS)
-            photos.contact_sheet(Canvas(folder, origin.drawn), result.label_issues, load)
+            contact_sheet(Canvas(folder, origin.drawn), result.label_issues, load)
         page = render("audit.md", audit=result, title=origin.title)
         write_text(paths.REPORTS / "audit.md", page)
         write_json(METRICS, result.metrics())

@@ -12,7 +12,7 @@ from pandacat.data.crops import cut_crops
 from pandacat.data.digits import read_digits
 from pandacat.evaluation import robustness_metrics
 from pandacat.models.saved import load_model
-from pandacat.report.plots import all_plots, evaluation, photos, training_curves
+from pandacat.report.plots import evaluation, photos, training
 from pandacat.report.plots import robustness as robustness_plots
 from pandacat.report.plots.style import Canvas
 from pandacat.tracking.journal import tracked_stage
@@ -40,7 +40,7 @@ def main() -> None:
     curves = {name: read_table(path) for name, path in CURVES.items()}
     load = partial(store.load_images, paths.PHOTOS)
     digit = read_digits(paths.MNIST, split="test")[0][0]
-    photo = all_plots.sample_photo(paths.PHOTOS)
+    photo = photos.sample_photo(paths.PHOTOS)
     square = cut_crops(photo, for_photos.description.input_px, "square")[0]
 
     with tracked_stage("plots", {"mistakes_shown": shown}) as tracked:
@@ -48,12 +48,12 @@ def main() -> None:
             folder.mkdir()
             canvas = Canvas(folder, drawn)
             test = Canvas(folder, drawn, note=" (test)")
-            all_plots.plot_photos(canvas, paths.PHOTOS, digit, config)
-            training_curves.curves(canvas, curves)
-            all_plots.plot_scratch_network(
+            photos.plot_photos(canvas, paths.PHOTOS, digit, config)
+            training.curves(canvas, curves)
+            training.plot_scratch_network(
                 Canvas(folder, suffix="_digit", note=" (digit)"), for_digits, digit
             )
-            all_plots.plot_scratch_network(
+            training.plot_scratch_network(
                 Canvas(folder, drawn, "_photo", " (photo)"), for_photos, square
             )
             evaluation.headline(canvas, metrics)
@@ -69,7 +69,7 @@ def main() -> None:
             )
             robustness_plots.changed_predictions(test, changed)
             photos.mistakes(test, predictions["test"], shown, load)
-            all_plots.plot_grad_cam(test, predictions["test"], paths.PHOTOS, fine_tuned)
+            photos.plot_grad_cam(test, predictions["test"], paths.PHOTOS, fine_tuned)
         with atomic_write(paths.TABLES) as folder:
             folder.mkdir()
             evaluation.write_dvc_tables(folder, predictions["test"])

@@ -4,8 +4,7 @@ from pandacat.config.loading import load_config
 from pandacat.core import paths
 from pandacat.core.files import write_text
 from pandacat.core.stage import run
-from pandacat.report.pages import model_card, report
-from pandacat.report.results import read_results
+from pandacat.report.pages import model_card, read_results, report
 from pandacat.tracking.journal import tracked_stage
 
 

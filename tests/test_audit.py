@@ -151,7 +151,7 @@ def test_in_a_copy_with_one_class_at_low_quality_that_is_ranked_first_and_warned
 
 
 def test_preprocessed_copies_have_lost_the_quantization(result: Audit) -> None:
-    (copies,) = result.preprocessed.query("property == 'quantization'").itertuples()
+    copies = result.preprocessed.set_index("property").loc["quantization"]
     assert copies.low <= 0.5 <= copies.high
 
 

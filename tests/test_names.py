@@ -16,7 +16,7 @@ from PIL import Image
 from pandacat.app import output
 from pandacat.core import names
 from pandacat.models.classifier import Prediction
-from pandacat.report.plots import photos, style
+from pandacat.report.plots import audit, photos, style
 from pandacat.report.plots.style import Canvas
 from pandacat.report.templating import markdown, markdown_path
 
@@ -82,7 +82,7 @@ def test_plots_of_photos_are_drawn_whatever_their_names(tmp_path: Path) -> None:
     paths = [f"cat/{name}" for name in ODD_NAMES[:6]]
     pixels = Image.fromarray(np.zeros((80, 80, 3), np.uint8))
     issues = pd.DataFrame({"path": paths, "reason": "doubtful"})
-    photos.contact_sheet(Canvas(tmp_path), issues, lambda some: dict.fromkeys(some, pixels))
+    audit.contact_sheet(Canvas(tmp_path), issues, lambda some: dict.fromkeys(some, pixels))
     wrong = {"label": "cat", "p_panda": 0.9, "p_cat": 0.1, "p_other": 0.0, "network": "scratch"}
     predictions = pd.DataFrame({"path": paths, **wrong})
     photos.mistakes(Canvas(tmp_path), predictions, 6, lambda some: dict.fromkeys(some, pixels))

@@ -15,12 +15,11 @@ from pandacat.evaluation import corruptions
 from pandacat.evaluation.compare import compare_networks, evaluate
 from pandacat.evaluation.shortcuts import TOGETHER
 from pandacat.report.plots import (
+    audit,
     evaluation,
-    network_internals,
     photos,
     robustness,
-    shortcuts,
-    training_curves,
+    training,
 )
 from pandacat.report.plots.style import DPI, WIDTH, Canvas, label_colors, mosaic
 
@@ -93,27 +92,27 @@ def no_mistakes(canvas: Canvas) -> None:
 def grad_cam(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
     table = made_up(labels)
     heat = np.linspace(0, 1, 80 * 60).reshape(60, 80)
-    photos.grad_cam(canvas, table[table.network == "scratch"], load, lambda _, label: heat)
+    photos.draw_grad_cam(canvas, table[table.network == "scratch"], load, lambda _, label: heat)
 
 
 def contact_sheet(canvas: Canvas) -> None:
     label_issues = SCRATCH.head(8).assign(reason="labeled cat, but other is likelier")
-    photos.contact_sheet(canvas, label_issues, load)
+    audit.contact_sheet(canvas, label_issues, load)
 
 
 def filters_of_digits(canvas: Canvas) -> None:
-    network_internals.filters(canvas, MAPS[:, :1, :9].reshape(20, 1, 3, 3) - 0.5)
+    training.filters(canvas, MAPS[:, :1, :9].reshape(20, 1, 3, 3) - 0.5)
 
 
 def filters_of_photos(canvas: Canvas) -> None:
-    network_internals.filters(canvas, MAPS[:, :3, :9].reshape(20, 3, 3, 3) - 0.5)
+    training.filters(canvas, MAPS[:, :3, :9].reshape(20, 3, 3, 3) - 0.5)
 
 
 def feature_maps(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
     stages = [MAPS, MAPS[:5, ::2, ::2]]
     probabilities = dict(zip(labels, (0.7, 0.1, 0.1, 0.1), strict=False))
     picture = np.zeros((96, 96, 3), np.uint8)
-    network_internals.feature_maps(canvas, picture, stages, probabilities)
+    training.feature_maps(canvas, picture, stages, probabilities)
 
 
 def curves(canvas: Canvas) -> None:
@@ -125,7 +124,7 @@ def curves(canvas: Canvas) -> None:
             "validation_accuracy": [0.3, 0.8, 0.79],
         }
     )
-    training_curves.curves(canvas, {"digits": table, "photos": table})
+    training.curves(canvas, {"digits": table, "photos": table})
 
 
 def confusions(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
@@ -180,7 +179,7 @@ def properties_of_files(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
         (TOGETHER, labels[0], labels[1], 0.99, 0.9, 1.0),
         ("quantization", labels[-2], "other", 0.45, 0.3, 0.6),
     ]
-    shortcuts.shortcuts(canvas, pd.DataFrame(rows, columns=FINDING), labels)
+    audit.shortcuts(canvas, pd.DataFrame(rows, columns=FINDING), labels)
 
 
 OF_LABELS = [
@@ -351,8 +350,8 @@ def test_a_label_without_photos_leaves_plots_that_can_be_drawn(missing, tmp_path
 
 
 def test_nothing_found_is_a_plot_too(tmp_path):
-    shortcuts.shortcuts(Canvas(tmp_path), pd.DataFrame(columns=FINDING), LABELS)
-    photos.contact_sheet(Canvas(tmp_path), SCRATCH.head(0).assign(reason=""), load)
+    audit.shortcuts(Canvas(tmp_path), pd.DataFrame(columns=FINDING), LABELS)
+    audit.contact_sheet(Canvas(tmp_path), SCRATCH.head(0).assign(reason=""), load)
 
     assert {path.name for path in tmp_path.iterdir()} == {"shortcuts.png", "label_issues.png"}
 

@@ -26,7 +26,7 @@ from pandacat.evaluation.compare import compare_networks, evaluate
 from pandacat.models.saved import ConformalThresholds
 from pandacat.report import pages
 from pandacat.report.formatting import NETWORKS, percent
-from pandacat.report.results import Results, read_results
+from pandacat.report.pages import Results, read_results
 from pandacat.report.templating import render
 
 SHARE = {"value": 0.625, "low": 0.5125, "high": 0.7375}

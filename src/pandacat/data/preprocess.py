@@ -4,7 +4,6 @@ import csv
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -26,15 +25,6 @@ from pandacat.data.store import PhotoFile
 from pandacat.labels import OTHER
 
 QUARANTINE, PROVENANCE = "quarantine.csv", "provenance.json"
-
-
-@dataclass(frozen=True)
-class Quarantined:
-    """A photo that is left out."""
-
-    name: str
-    label: str
-    reason: str
 
 
 def preprocess(
@@ -62,7 +52,7 @@ def preprocess(
             the splits gets none of them.
     """
     params = config.preprocess
-    quarantined: list[Quarantined] = []
+    quarantined: list[tuple[str, str, str]] = []
     with atomic_write(target) as partial:
         partial.mkdir()
         photos = _read_photos(archive, config, exclusions, quarantined)
@@ -94,18 +84,14 @@ def read_exclusions(path: Path) -> dict[str, str]:
     Raises:
         PandacatError: the file is missing or has another form.
     """
-    exclusions = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.DictReader(stream, strict=True)
-            if rows.fieldnames != ["path", "reason"]:
-                raise ValueError(f"its columns are {', '.join(rows.fieldnames or ['none'])}")
-            for row in rows:
-                if None in row or None in row.values():
-                    raise ValueError(f'line {rows.line_num} needs one comma; put others in "…"')
-                if not row["path"].strip():
-                    raise ValueError(f"line {rows.line_num} names no photo")
-                exclusions[row["path"].strip()] = row["reason"].strip()
+            rows = [row for row in csv.reader(stream, strict=True) if row]
+        if rows[:1] != [["path", "reason"]]:
+            raise ValueError("its first line is another one")
+        for row in rows:
+            if len(row) != 2 or not row[0].strip():
+                raise ValueError(f'{",".join(row)!r} needs one comma; put others in "…"')
     except FileNotFoundError:
         raise PandacatError(
             f"{path} is missing: get it back with `git checkout {path}`, or write one with the "
@@ -116,25 +102,31 @@ def read_exclusions(path: Path) -> dict[str, str]:
             f"{path} needs the columns path and reason, a line for each photo to leave out, "
             f"separated by commas, as UTF-8: {error}"
         ) from None
-    return exclusions
+    return {name.strip(): reason.strip() for name, reason in rows[1:]}
 
 
 def _read_photos(
-    archive: Path, config: Config, exclusions: Mapping[str, str], quarantined: list[Quarantined]
+    archive: Path,
+    config: Config,
+    exclusions: Mapping[str, str],
+    quarantined: list[tuple[str, str, str]],
 ) -> Iterator[tuple[PhotoFile, bytes]]:
-    """Yield the properties and the JPEG of each photo; list those left out in `quarantined`."""
+    """Yield the properties and the JPEG of each photo; list those left out in `quarantined`.
+
+    Of those it lists name, label and reason.
+    """
     label_of = index_archive(archive, config.label_of_folder).photos
     _report_unmatched(exclusions.keys() - label_of.keys())
     with open_archive(archive) as reader:
 
-        def standardized(name: str) -> tuple[PhotoFile, bytes] | Quarantined:
+        def standardized(name: str) -> tuple[PhotoFile, bytes] | str:
             if name in exclusions:
-                return Quarantined(name, label_of[name], f"excluded: {exclusions[name]}")
+                return f"excluded: {exclusions[name]}"
             try:
                 data = reader.read(name)
                 photo, jpeg = standardize(data, config.preprocess)
             except (EntryError, UnreadablePhotoError) as error:
-                return Quarantined(name, label_of[name], str(error))
+                return str(error)
             fingerprint, mirrored = perceptual_hash(photo.image)
             file = PhotoFile(
                 name=name,
@@ -151,9 +143,9 @@ def _read_photos(
 
         results = ordered_map(standardized, label_of)
         bar = tqdm(results, total=len(label_of), desc="preprocess", unit="photo", disable=None)
-        for result in bar:
-            if isinstance(result, Quarantined):
-                quarantined.append(result)
+        for (name, label), result in zip(label_of.items(), bar, strict=True):
+            if isinstance(result, str):
+                quarantined.append((name, label, result))
             else:
                 yield result
 

@@ -5,13 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pandacat.evaluation.predictions import (
-    by_network,
-    confidences_and_correctness,
-    headline_metrics,
-    label_names,
-    labels_and_probabilities,
-)
+from pandacat.evaluation import predictions as tables
 from pandacat.metrics.accuracy import correct_by_measure, log_losses
 from pandacat.metrics.calibration import calibration_error_by_chance, expected_calibration_error
 from pandacat.metrics.open_set import in_distribution_score, open_set_metrics
@@ -28,8 +22,8 @@ def evaluate(predictions: pd.DataFrame, differences: pd.DataFrame, *, seed: int)
     what `compare_networks` returned.
     """
     metrics = {
-        name: headline_metrics(table, seed=seed) | confidence_metrics(table, seed=seed)
-        for name, table in by_network(predictions).items()
+        name: tables.headline_metrics(table, seed=seed) | confidence_metrics(table, seed=seed)
+        for name, table in tables.by_network(predictions).items()
     }
     for row in differences.to_dict("records"):
         of_network = metrics[row["network"]].setdefault(f"{OURS}_difference", {})
@@ -43,8 +37,8 @@ def confidence_metrics(predictions: pd.DataFrame, *, seed: int) -> dict[str, Any
 
     The last are absent where all photos are in-distribution, or none is.
     """
-    labels, probabilities = labels_and_probabilities(predictions)
-    confidences, correct = confidences_and_correctness(predictions)
+    labels, probabilities = tables.labels_and_probabilities(predictions)
+    confidences, correct = tables.confidences_and_correctness(predictions)
     metrics: dict[str, Any] = {
         "calibration_error": expected_calibration_error(confidences, correct),
         "calibration_error_by_chance": calibration_error_by_chance(confidences, seed),
@@ -65,7 +59,7 @@ def compare_networks(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     `p_value`. Of several versions of a photo the mean counts; a measure that applies to no photo
     has no row.
     """
-    indices, probabilities = labels_and_probabilities(predictions)
+    indices, probabilities = tables.labels_and_probabilities(predictions)
     scores = correct_by_measure(indices, probabilities)
     scores["log_loss"] = -log_losses(indices, probabilities)
     versions = predictions[["network", "path", "label"]].assign(**scores)
@@ -73,7 +67,7 @@ def compare_networks(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
         {"label": "first", **dict.fromkeys(scores, "mean")}
     )
     ours = by_photo.loc[OURS]
-    labels = ours.label.map(label_names(predictions).index).to_numpy()
+    labels = ours.label.map(tables.label_names(predictions).index).to_numpy()
     rows = []
     for network in by_photo.index.unique("network").drop(OURS):
         theirs = by_photo.loc[network].loc[ours.index]

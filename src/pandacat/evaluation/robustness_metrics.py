@@ -6,14 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pandacat.evaluation import predictions as tables
 from pandacat.evaluation.compare import OURS, compare_networks
-from pandacat.evaluation.predictions import (
-    by_network,
-    correctness,
-    is_correct,
-    label_names,
-    predicted_labels,
-)
 from pandacat.metrics.intervals import Interval, proportion, wilson
 
 
@@ -24,7 +18,7 @@ def accuracies(predictions: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     and its bounds `…_low` and `…_high`, NaN where it applies to no photo of the group. Several
     versions of a photo count as one photo in the intervals.
     """
-    correct = correctness(predictions)
+    correct = tables.correctness(predictions)
     rows = []
     for key, group in predictions.join(correct).groupby(["network", *by], sort=False):
         row = dict(zip(["network", *by], key, strict=True)) | {"photos": group.path.nunique()}
@@ -54,15 +48,18 @@ def changed_predictions(unperturbed: pd.DataFrame, recompressed: pd.DataFrame) -
     """
     before = recompressed[["network", "path"]].merge(unperturbed, "left")
     after = recompressed.reset_index(drop=True)
-    changes = after[["network", "label"]]
-    changes = changes.assign(changed=predicted_labels(after) != predicted_labels(before))
-    if len(names := label_names(after)) == 3:
+    changes = after[["network", "label"]].assign(
+        changed=tables.predicted_labels(after) != tables.predicted_labels(before),
+        correct_before=tables.is_correct(before),
+        correct_after=tables.is_correct(after),
+    )
+    if len(names := tables.label_names(after)) == 3:
         first, second, _ = (f"p_{name}" for name in names)
-        changes["swapped"] = (after[first] > after[second]) != (before[first] > before[second])
-    changes = changes.assign(correct_before=is_correct(before), correct_after=is_correct(after))
+        swapped = (after[first] > after[second]) != (before[first] > before[second])
+        changes.insert(3, "swapped", swapped)
     shares = changes.columns.drop(["network", "label", "changed"])
     rows = []
-    for network, of_network in by_network(changes).items():
+    for network, of_network in tables.by_network(changes).items():
         for label in (*names, "all"):
             group = of_network if label == "all" else of_network[of_network.label == label]
             if len(group):
@@ -81,7 +78,7 @@ def robustness_metrics(
     Of the test split as it is, `predict_corrupted` and `predict_recompressed`; the seed is of the
     bootstrap.
     """
-    measures = correctness(corrupted).columns
+    measures = tables.correctness(corrupted).columns
     test: dict[str, dict[str, Any]] = {}
     for row in accuracies(corrupted, []).to_dict("records"):
         shares = {name: _interval(row, name, f"{name}_") for name in measures if row[name] >= 0}

@@ -81,12 +81,6 @@ def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return np.asarray(-np.log(np.maximum(own, SMALLEST_PROBABILITY)))
 
 
-def confusion(labels: np.ndarray, predicted: np.ndarray, label_count: int) -> np.ndarray:
-    """Return the number of photos by label (row) and predicted label (column)."""
-    cells = np.bincount(label_count * labels + predicted, minlength=label_count**2)
-    return cells.reshape(label_count, -1)
-
-
 def precision_recall_f1(counts: np.ndarray, label: int) -> dict[str, Interval]:
     """Return those of `precision`, `recall` and `f1` that `counts`, a confusion matrix, defines.
 
@@ -118,7 +112,8 @@ def headline(
     which needs the seed), `roc_auc` of the first label against the second, and `per_class`, by
     label `precision`, `recall` and `f1`. What these photos do not define is absent, never NaN.
     """
-    counts = confusion(labels, probabilities.argmax(axis=1), len(names))
+    cells = len(names) * labels + probabilities.argmax(axis=1)
+    counts = np.bincount(cells, minlength=len(names) ** 2).reshape(len(names), -1)
     metrics: dict[str, Any] = {
         measure: asdict(proportion(correct[~np.isnan(correct)]))
         for measure, correct in correct_by_measure(labels, probabilities).items()

@@ -36,18 +36,16 @@ def load_classifier(name: str, *, models: Path, engine: EngineName = "auto") -> 
         return Classifier(_default_pretrained(), engine)
     if Path(name).is_dir():
         return Classifier(load_model(Path(name)), engine)
-    names = sorted({PRETRAINED, *(path.name for path in models.glob("*") if _is_for_photos(path))})
+    names = {PRETRAINED}
+    for path in models.glob("*"):
+        with suppress(PandacatError, OSError):
+            if load_model(path).description.labels[-1] == OTHER:
+                names.add(path.name)
     raise PandacatError(
-        f"There is no model called {name} in {models.absolute()}. There is: {', '.join(names)}. "
-        "--model pretrained needs no training; in the project's folder, `dvc repro` trains others."
+        f"There is no model called {name} in {models.absolute()}. There is: "
+        f"{', '.join(sorted(names))}. --model pretrained needs no training; in the project's "
+        "folder, `dvc repro` trains others."
     )
-
-
-def _is_for_photos(model: Path) -> bool:
-    try:
-        return load_model(model).description.labels[-1] == OTHER
-    except (PandacatError, OSError):
-        return False
 
 
 def _default_pretrained() -> SavedModel:

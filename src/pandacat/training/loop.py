@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -134,7 +135,7 @@ def fit(
     network, optimizer, scaler = task.network, task.optimizer, device.scaler()
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
-    history, best_weights = History(), _copy_of_weights(network)
+    history, best_weights = History(), deepcopy(network.state_dict())
     if device.channels_last:
         network.to(memory_format=torch.channels_last)
 
@@ -164,7 +165,7 @@ def fit(
         record = EpochRecord(epoch, optimizer.param_groups[0]["lr"], train_loss, metrics)
         history = History((*history.epochs, record))
         if history.best is record:
-            best_weights = _copy_of_weights(network)
+            best_weights = deepcopy(network.state_dict())
         if checkpoint:
             checkpoint.save(
                 {
@@ -220,10 +221,6 @@ def _require_finite(value: float, name: str, epoch: int) -> None:
             f"The {name} became {value} in epoch {epoch}: lower the learning rate of this training"
             " in params.yaml, or its weight_decay or l2_sp where that is high."
         )
-
-
-def _copy_of_weights(network: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
 def _line(record: EpochRecord, epochs: int, speed: float) -> str:

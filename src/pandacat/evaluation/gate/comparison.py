@@ -18,14 +18,8 @@ import pandas as pd
 from pandacat.config.schema import GateRule
 from pandacat.core.errors import PandacatError
 from pandacat.core.paths import HEADLINE
+from pandacat.evaluation import predictions as tables
 from pandacat.evaluation.gate.headline import Headline
-from pandacat.evaluation.predictions import (
-    by_network,
-    confidences_and_correctness,
-    correctness,
-    is_correct,
-    labels_and_probabilities,
-)
 from pandacat.labels import OTHER
 from pandacat.metrics.accuracy import log_losses
 from pandacat.metrics.calibration import expected_calibration_error
@@ -45,10 +39,12 @@ Scores = np.ndarray[Any, np.dtype[Any]]
 
 
 SCORES: dict[str, Callable[[pd.DataFrame], Scores]] = {
-    "two_class_accuracy": lambda photos: (correctness(photos).two_class_accuracy == 1).to_numpy(),
-    "accuracy": is_correct,
-    "log_loss": lambda photos: log_losses(*labels_and_probabilities(photos)),
-    "calibration_error": lambda photos: np.column_stack(confidences_and_correctness(photos)),
+    "two_class_accuracy": lambda photos: (
+        tables.correctness(photos).two_class_accuracy == 1
+    ).to_numpy(),
+    "accuracy": tables.is_correct,
+    "log_loss": lambda photos: log_losses(*tables.labels_and_probabilities(photos)),
+    "calibration_error": lambda photos: np.column_stack(tables.confidences_and_correctness(photos)),
 }
 """What each photo adds to a metric: `(N,)`, or `(N, 2)` for the calibration error."""
 
@@ -154,7 +150,7 @@ def _paired_noise(metric: str, baseline: Headline, current: Headline) -> float |
     if new.dtype == bool:
         newly_right = int((new & ~old).sum())
         return smallest_detectable_drop(len(new), newly_right) - 1 / len(new)
-    labels, _ = labels_and_probabilities(after)
+    labels, _ = tables.labels_and_probabilities(after)
     worse = bootstrap(lambda some: _value(new[some]) - _value(old[some]), labels, seed=0)
     return worse.value - worse.low
 
@@ -164,7 +160,7 @@ def _photos(metric: str, headline: Headline) -> pd.DataFrame | None:
     name = photo_metric(metric)
     if not name or headline.predictions is None:
         return None
-    photos = by_network(headline.predictions).get(metric.split(".")[1])
+    photos = tables.by_network(headline.predictions).get(metric.split(".")[1])
     if photos is None:
         return None
     photos = photos.sort_values("path", ignore_index=True)

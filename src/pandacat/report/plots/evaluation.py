@@ -11,13 +11,7 @@ from matplotlib.axes import Axes
 from scipy.special import logit
 from sklearn.metrics import roc_curve
 
-from pandacat.evaluation.predictions import (
-    by_network,
-    confidences_and_correctness,
-    label_names,
-    labels_and_probabilities,
-    predicted_labels,
-)
+from pandacat.evaluation import predictions as tables
 from pandacat.labels import listed
 from pandacat.metrics import calibration, open_set
 from pandacat.metrics.accuracy import pair_scores
@@ -52,7 +46,7 @@ def plot_predictions(
 
 def confusion_table(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return `actual` and `predicted`, a row a photo, for DVC's template `confusion`."""
-    predicted = np.array(label_names(predictions))[predicted_labels(predictions)]
+    predicted = np.array(tables.label_names(predictions))[tables.predicted_labels(predictions)]
     return pd.DataFrame({"actual": predictions.label.to_numpy(), "predicted": predicted})
 
 
@@ -122,7 +116,7 @@ def roc_table(predictions: pd.DataFrame, question: Question) -> pd.DataFrame:
     Columns `false_positive_rate` and `true_positive_rate`, rising; no rows where the photos are all
     of one kind.
     """
-    labels, probabilities = labels_and_probabilities(predictions)
+    labels, probabilities = tables.labels_and_probabilities(predictions)
     positive = labels < probabilities.shape[1] - 1
     scores = open_set.in_distribution_score(probabilities)
     if question == "pair":
@@ -139,8 +133,8 @@ def rocs(canvas: Canvas, predictions: pd.DataFrame, metrics: Metrics) -> None:
 
     A question that has no answer with these labels or photos is left out.
     """
-    names = [listed([label]) for label in label_names(predictions)]
-    networks, known, first = by_network(predictions), listed(names[:-1]), names[0]
+    names = [listed([label]) for label in tables.label_names(predictions)]
+    networks, known, first = tables.by_network(predictions), listed(names[:-1]), names[0]
     words: dict[Question, tuple[str, str, str]] = {
         "pair": (f"{known}?", f"{names[1]} predicted as {first}", f"{first} predicted as {first}"),
         "open_set": (
@@ -183,13 +177,13 @@ def open_set_scores(canvas: Canvas, predictions: pd.DataFrame, metrics: Metrics)
 
     The line is where 95 % of the in-distribution photos are accepted.
     """
-    *known, _ = label_names(predictions)
-    networks = by_network(predictions)
+    *known, _ = tables.label_names(predictions)
+    networks = tables.by_network(predictions)
     title, height = f"How probable is {listed(known)}?", 0.9 + 1.6 * len(networks)
     with canvas.figure("open_set", title, height) as drawing:
         column = drawing.subplots(len(networks), 1, squeeze=False, sharex=True)[:, 0]
         for axes, (network, rows) in zip(column, networks.items(), strict=True):
-            labels, probabilities = labels_and_probabilities(rows)
+            labels, probabilities = tables.labels_and_probabilities(rows)
             scores, positive = open_set.in_distribution_score(probabilities), labels < len(known)
             _histogram(axes, scores[positive], style.LABEL_COLORS[1], "in-distribution")
             _histogram(axes, scores[~positive], style.OTHER_COLOR, "other")
@@ -223,8 +217,8 @@ def reliability(canvas: Canvas, predictions: pd.DataFrame, metrics: Metrics) -> 
 
     Where points lie on the diagonal, "90 %" is right nine times in ten. Bars are 95 % intervals.
     """
-    networks = by_network(predictions)
-    lowest = np.floor(10 / len(label_names(predictions))) / 10
+    networks = tables.by_network(predictions)
+    lowest = np.floor(10 / len(tables.label_names(predictions))) / 10
     height = 1.4 + 9.0 / max(3, len(networks))
     with canvas.figure("reliability", "Is accuracy as high as confidence?", height) as drawing:
         columns = drawing.subplots(
@@ -233,7 +227,7 @@ def reliability(canvas: Canvas, predictions: pd.DataFrame, metrics: Metrics) -> 
         for (curve, mass), (network, (color, marker, _)) in zip(
             columns, network_styles(networks).items(), strict=True
         ):
-            confidences, correct = confidences_and_correctness(networks[network])
+            confidences, correct = tables.confidences_and_correctness(networks[network])
             table = calibration.reliability(confidences, correct)
             curve.plot([0, 1], [0, 1], color=style.FAINT, linewidth=1, linestyle=":")
             curve.vlines(table.confidence, table.low, table.high, color=color, alpha=0.5)
@@ -251,11 +245,11 @@ def reliability(canvas: Canvas, predictions: pd.DataFrame, metrics: Metrics) -> 
 
 def risk_coverage(canvas: Canvas, predictions: pd.DataFrame) -> None:
     """Draw `risk_coverage`: how many predictions are wrong when only the surest are made."""
-    networks = by_network(predictions)
+    networks = tables.by_network(predictions)
     with canvas.figure("risk_coverage", "Fewer mistakes by abstaining when unsure", 4.2) as drawing:
         axes = drawing.subplots()
         for network, (color, _, _) in network_styles(networks).items():
-            confidences, correct = confidences_and_correctness(networks[network])
+            confidences, correct = tables.confidences_and_correctness(networks[network])
             curve = open_set.risk_coverage(confidences, correct)
             label = f"{network_name(network)}: {percent(curve.risk.mean(), 2)} on average"
             axes.plot(curve.coverage, curve.risk, color=color, label=label)
@@ -269,7 +263,7 @@ def risk_coverage(canvas: Canvas, predictions: pd.DataFrame) -> None:
 
 def write_dvc_tables(folder: Path, predictions: pd.DataFrame) -> None:
     """Write `confusion_NETWORK.csv` and `roc_NETWORK.csv` for `dvc plots`."""
-    for network, rows in by_network(predictions).items():
+    for network, rows in tables.by_network(predictions).items():
         confusion_table(rows).to_csv(folder / f"confusion_{network}.csv", index=False)
         table = roc_table(rows, "open_set").round(6)
         table.to_csv(folder / f"roc_{network}.csv", index=False)

@@ -1,35 +1,82 @@
 """Plots made of photos."""
 
 import math
-import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 import matplotlib
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
-from PIL import Image, ImageOps
+from PIL import Image
 
+from pandacat.config.schema import Config
+from pandacat.config.training import AugmentParams
+from pandacat.core.console import print_status
+from pandacat.data import augment, store
+from pandacat.data.augmented_copies import augmented_copies
+from pandacat.data.crops import cut_crops
 from pandacat.data.splits import SPLITS
 from pandacat.evaluation import predictions as tables
+from pandacat.evaluation.compare import OURS
+from pandacat.evaluation.grad_cam import NoFeatureMapError, grad_cam
 from pandacat.evaluation.predictions import is_correct, labels_and_probabilities
 from pandacat.labels import listed
 from pandacat.metrics.accuracy import log_losses
+from pandacat.models import pretrained
+from pandacat.models.saved import SavedModel
 from pandacat.report.formatting import network_name, percent
 from pandacat.report.plots import style
-from pandacat.report.plots.style import CORRECT, FAINT, WIDTH, WRONG, Canvas, Picture, bare, show
+from pandacat.report.plots.style import WIDTH, Canvas, Load, Picture, bare, show, square
 
-Load = Callable[[Iterable[str]], Mapping[str, Image.Image]]
-"""Returns the photos with these names, which are the `path` in a table of predictions."""
 HeatOf = Callable[[Image.Image, int], np.ndarray]
 """Returns where a photo speaks for a label, `(H, W)` in 0…1; see `evaluation.grad_cam`."""
+
+COPIES_SHOWN = 6
+"""Augmented, of a picture."""
+SEED = 0
 
 SAMPLES_SHOWN, SAMPLES_ACROSS = 6, 3
 """Of each label and split."""
 GRAD_CAMS_SHOWN = 5
 """Of correct and of wrong predictions."""
+
+
+def plot_photos(canvas: Canvas, photo_folder: Path, digit: np.ndarray, config: Config) -> None:
+    """Draw `samples` and `augmentations`, of a photo of the first label and a digit `(28, 28)`."""
+    index, labels = store.read_index(photo_folder), store.read_labels(photo_folder)
+    samples(canvas, index, labels, partial(store.load_images, photo_folder))
+    photo, rng = sample_photo(photo_folder), np.random.default_rng(SEED)
+    middle = cut_crops(photo, 96, "square")[0]
+    copies = replace(config.predict_pretrained.augmented_copies, count=COPIES_SHOWN)
+    params = config.train_scratch
+    rows = {
+        "photo, for fine-tuning": (photo, list(augmented_copies(photo, 224, copies, rng))),
+        "photo, for training from scratch": (middle, _copies(middle, params.photos.augment)),
+        "digit, for training from scratch": (digit, _copies(digit, params.mnist.augment)),
+    }
+    augmentations(canvas, rows)
+
+
+def sample_photo(photo_folder: Path) -> Image.Image:
+    """Return the first test photo of the first label."""
+    index = store.read_index(photo_folder)
+    of_label = index.label == store.read_labels(photo_folder)[0]
+    name = index[of_label & (index.split == "test")].name.iloc[0]
+    return store.load_images(photo_folder, [name])[name]
+
+
+def _copies(picture: np.ndarray, params: AugmentParams) -> list[np.ndarray]:
+    """Return augmented copies, uint8, of a picture `(H, W)` or `(H, W, 3)`."""
+    one = torch.from_numpy(np.atleast_3d(picture).transpose(2, 0, 1).copy()).float() / 255
+    same = one.expand(COPIES_SHOWN, *one.shape).contiguous()
+    changed = augment.augmented(same, params, torch.Generator().manual_seed(SEED))
+    copies = (changed * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    return [copy.reshape(picture.shape) for copy in copies]
 
 
 def some_of_each(index: pd.DataFrame, count: int) -> pd.DataFrame:
@@ -49,7 +96,7 @@ def samples(canvas: Canvas, index: pd.DataFrame, labels: Sequence[str], load: Lo
     chosen = some_of_each(index, SAMPLES_SHOWN)
     images = load(chosen.name)
     blocks = {
-        key: [np.asarray(_square(images[name], 128)) for name in group.name]
+        key: [np.asarray(square(images[name], 128)) for name in group.name]
         for key, group in chosen.groupby(["label", "split"])
     }
     present = [label for label in labels if (chosen.label == label).any()]
@@ -81,7 +128,7 @@ def augmentations(canvas: Canvas, rows: Mapping[str, tuple[Picture, Sequence[Pic
         grid = drawing.subplots(len(rows), 2, squeeze=False, width_ratios=(1, count))
         for (left, right), (words, (original, copies)) in zip(grid, rows.items(), strict=True):
             tiles = [np.asarray(copy) for copy in copies]
-            show(left, _square(Image.fromarray(np.asarray(original)), len(tiles[0])))
+            show(left, square(Image.fromarray(np.asarray(original)), len(tiles[0])))
             show(right, style.mosaic(tiles, count, gap=max(1, len(tiles[0]) // 16), blank=255))
             left.set_title("original", size=9)
             right.set_title(words, size=9)
@@ -121,7 +168,7 @@ def mistakes(canvas: Canvas, predictions: pd.DataFrame, count: int, load: Load) 
             for axes, path, shares, words in zip(
                 panels, worst.path, probabilities, _in_words(worst), strict=True
             ):
-                show(axes, _square(images[path]))
+                show(axes, square(images[path]))
                 axes.set_title(words, size=9)
                 _label_bar(axes, shares, list(colors.values()))
                 caption = axes.set_xlabel("", size=7.5, labelpad=13)
@@ -150,12 +197,24 @@ def _in_words(predictions: pd.DataFrame) -> list[str]:
     ]
 
 
-def _square(image: Image.Image, side_px: int = 256) -> Image.Image:
-    """Return the middle of a picture as a square."""
-    return ImageOps.fit(image, (side_px, side_px))
+def plot_grad_cam(
+    canvas: Canvas, predictions: pd.DataFrame, photo_folder: Path, model: SavedModel
+) -> None:
+    """Draw `grad_cam` for the fine-tuned network, which `model` is, if it has feature maps."""
+    about = model.description
+    network = pretrained.restore(about.backbone, model.tensors)
+
+    def heat_of(image: Image.Image, label: int) -> np.ndarray:
+        return grad_cam(network, image, label, about.crops, about.label_classes)
+
+    rows = predictions[predictions.network == OURS]
+    try:
+        draw_grad_cam(canvas, rows, partial(store.load_images, photo_folder), heat_of)
+    except NoFeatureMapError:
+        print_status(f"{about.backbone} has no feature maps, so there is no Grad-CAM plot of it.")
 
 
-def grad_cam(canvas: Canvas, predictions: pd.DataFrame, load: Load, heat_of: HeatOf) -> None:
+def draw_grad_cam(canvas: Canvas, predictions: pd.DataFrame, load: Load, heat_of: HeatOf) -> None:
     """Draw `grad_cam`: photos and, beneath each, the evidence for its prediction."""
     chosen = correct_and_wrong(predictions, GRAD_CAMS_SHOWN)
     images = load(chosen.path)
@@ -170,14 +229,14 @@ def grad_cam(canvas: Canvas, predictions: pd.DataFrame, load: Load, heat_of: Hea
         for axes in grid.flat:
             bare(axes)
         for pair, (name, rows) in zip(grid.reshape(-1, 2, across), blocks.items(), strict=True):
-            color = CORRECT if name == "correct" else WRONG
+            color = style.CORRECT if name == "correct" else style.WRONG
             pair[0, 0].set_ylabel(name, weight="bold", color=color)
-            pair[1, 0].set_ylabel("Grad-CAM", size=8, color=FAINT)
+            pair[1, 0].set_ylabel("Grad-CAM", size=8, color=style.FAINT)
             for (above, below), path, label, words in zip(
                 pair.T, rows.path, tables.predicted_labels(rows), _in_words(rows), strict=False
             ):
-                show(above, _square(images[path]))
-                show(below, _square(_heated(images[path], heat_of(images[path], label))))
+                show(above, square(images[path]))
+                show(below, square(_heated(images[path], heat_of(images[path], label))))
                 above.set_title(words, size=8)
 
 
@@ -188,15 +247,3 @@ def _heated(image: Image.Image, heat: np.ndarray) -> Image.Image:
     strength = 0.7 * heat[..., None]
     mixed = (1 - strength) * gray + strength * colors
     return Image.fromarray(np.rint(255 * mixed).astype(np.uint8))
-
-
-def contact_sheet(canvas: Canvas, label_issues: pd.DataFrame, load: Load) -> None:
-    """Draw `label_issues`: a ranked list of photos, by `path`, each with its `reason`."""
-    images = load(label_issues.path)
-    title = "Label issues: wrong labels, or no animals?"
-    with canvas.panels("label_issues", title, 2.0, count=len(label_issues), across=6) as panels:
-        rows = zip(panels, label_issues.path, label_issues.reason, strict=True)
-        for place, (axes, path, reason) in enumerate(rows, start=1):
-            show(axes, _square(images[path]), textwrap.fill(reason, 26))
-            caption = axes.set_title("", size=7.5)
-            style.write_name(caption, PurePosixPath(path).name, start=f"{place}. ")

@@ -1,6 +1,6 @@
 """One style for all plots."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +16,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager, get_font
 from matplotlib.text import Text
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pandacat.core.errors import printable
 from pandacat.core.files import atomic_write
@@ -25,6 +25,9 @@ STYLE = files("pandacat.report") / "templates" / "plots.mplstyle"
 
 Picture = Image.Image | np.ndarray
 """A PIL image, or `(H, W, 3)` or `(H, W)` uint8."""
+
+Load = Callable[[Iterable[str]], Mapping[str, Image.Image]]
+"""Returns the photos with these names, which are the `path` in a table of predictions."""
 
 INK, FAINT, PALE = "#24292f", "#6e7781", "#b0b7be"
 CORRECT, WRONG = "#009e73", "#d55e00"
@@ -143,6 +146,11 @@ def _font_with(letter: str) -> str | None:
             if usable and face.get_char_index(ord(letter)):
                 return font.name
     return None
+
+
+def square(image: Image.Image, side_px: int = 256) -> Image.Image:
+    """Return the middle of a picture as a square."""
+    return ImageOps.fit(image, (side_px, side_px))
 
 
 def bare(axes: Axes) -> None:

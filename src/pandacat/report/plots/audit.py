@@ -1,7 +1,9 @@
-"""What predicts the label besides the animal."""
+"""What the audit finds: properties that predict the label, and photos whose label is doubtful."""
 
+import textwrap
 from collections.abc import Sequence
 from itertools import combinations
+from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -45,3 +47,15 @@ def shortcuts(canvas: Canvas, findings: pd.DataFrame, labels: Sequence[str]) -> 
         if panels:
             warned = Patch(color=WRONG, label=f"interval above {percent(NOTABLE, 0)}")
             panels[0].figure.legend(handles=[warned], loc="upper right")
+
+
+def contact_sheet(canvas: Canvas, label_issues: pd.DataFrame, load: style.Load) -> None:
+    """Draw `label_issues`: a ranked list of photos, by `path`, each with its `reason`."""
+    images = load(label_issues.path)
+    title = "Label issues: wrong labels, or no animals?"
+    with canvas.panels("label_issues", title, 2.0, count=len(label_issues), across=6) as panels:
+        rows = zip(panels, label_issues.path, label_issues.reason, strict=True)
+        for place, (axes, path, reason) in enumerate(rows, start=1):
+            style.show(axes, style.square(images[path]), textwrap.fill(reason, 26))
+            caption = axes.set_title("", size=7.5)
+            style.write_name(caption, PurePosixPath(path).name, start=f"{place}. ")
