@@ -69,7 +69,7 @@ def test_the_projects_own_params_are_valid() -> None:
         ("train_scratch.photos.channels", [10**29, 1, 1, 1]),
         ("train_scratch.photos.depths", [10**29, 1, 1, 1]),
         ("train_scratch.photos.batch_size", 10**400),
-        ("preprocess.max_megapixels", 200),
+        ("preprocess.max_megapixels", 6_000),
         ("fine_tune.augment.scale", [1e-30, 1]),
         ("fine_tune.learning_rate", float("inf")),
         ("evaluate.mistakes_shown", "12"),

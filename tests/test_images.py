@@ -1,32 +1,18 @@
 """Whatever the bytes: an upright RGB image, or a reason."""
 
 import io
-import struct
-import zlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import EXAMPLES
+from image_files import halves, saved_as
 from PIL import Image, ImageCms
 
 from pandacat.data.images import UnreadablePhotoError, decode_photo, perceptual_hash
 
 READ: dict[str, Any] = {"image_px": 96, "max_megapixels": 1.0}
-
-
-def saved_as(image: Image.Image, form: str, **options: object) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, form, **options)
-    return stream.getvalue()
-
-
-def halves(size: tuple[int, int] = (160, 120)) -> Image.Image:
-    """An image whose left half is red and whose right half is blue."""
-    image = Image.new("RGB", size, "blue")
-    image.paste("red", (0, 0, size[0] // 2, size[1]))
-    return image
 
 
 def is_red(pixel: Any) -> bool:
@@ -104,22 +90,6 @@ def test_gray_in_floating_point_keeps_its_shades_whatever_is_white(white: float)
     assert read[50, 2, 0] < 12
     assert read[50, -3, 0] > 243
     assert abs(int(read[50, 48, 0]) - 127) < 6
-
-
-def test_sixteen_bit_colors_keep_their_shades() -> None:
-    """PNG by hand: Pillow reads 16 bits a channel, but does not write them."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        check = struct.pack(">I", zlib.crc32(kind + content))
-        return struct.pack(">I", len(content)) + kind + content + check
-
-    pixel = struct.pack(">3H", 0xC8FF, 0x1000, 0x0000)
-    header = struct.pack(">2I5B", 80, 80, 16, 2, 0, 0, 0)
-    rows = zlib.compress((b"\0" + pixel * 80) * 80)
-    data = (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-    )
-    assert decode_photo(data, **READ).image.getpixel((40, 40)) == (0xC8, 0x10, 0)
 
 
 def test_color_profiles_are_applied() -> None:

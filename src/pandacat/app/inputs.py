@@ -13,14 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pandacat.core.errors import PandacatError
+from pandacat.data.formats import PHOTO_ENDINGS
 from pandacat.data.images import UnreadablePhotoError
 from pandacat.data.sources.archive import LARGEST_FILE_BYTES, EntryError, Reader, open_archive
-
-PHOTO_ENDINGS = {
-    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic"),
-    *(".heif", ".avif", ".ppm"),
-}
-"""What is read from a folder or a zip; a file that is named is read whatever its ending."""
 
 STANDARD_INPUT = "-"
 

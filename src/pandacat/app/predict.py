@@ -3,6 +3,7 @@
 import argparse
 import io
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import nullcontext, redirect_stderr
 
@@ -10,7 +11,7 @@ from tqdm import tqdm
 
 from pandacat.app.inputs import Photos, open_photos
 from pandacat.app.output import WRITERS, output_file, print_lines, table_columns
-from pandacat.core.console import print_status
+from pandacat.core.console import print_notes, print_status
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
 from pandacat.labels import listed
@@ -96,9 +97,16 @@ def _require_gpu() -> None:
 def _predict(
     classifier: Classifier, photos: Photos, top: int, failed: list[str]
 ) -> Iterator[Prediction]:
-    """Yield predictions under a progress bar; append the files that can't be read to `failed`."""
+    """Yield predictions under a progress bar; append the files that can't be read to `failed`.
+
+    In the end, print the notes on the photos.
+    """
+    noted: defaultdict[str, list[str]] = defaultdict(list)
     predictions = classifier.predict_many(photos.items(), top=top)
     for prediction in tqdm(predictions, "", len(photos), unit="photo", disable=None, leave=False):
         if prediction.reason is not None:
             failed.append(prediction.path)
+        for note in prediction.notes:
+            noted[note].append(prediction.path)
         yield prediction
+    print_notes(noted)

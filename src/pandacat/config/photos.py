@@ -9,6 +9,9 @@ from pydantic.dataclasses import dataclass
 from pandacat.config import fields
 from pandacat.config.fields import STRICT
 
+LARGEST_MEGAPIXELS = 5_000
+"""No JPEG has more: its sides are at most 65,535 pixels."""
+
 
 def folded(folder: str) -> str:
     """Return the name of a folder as names are compared: in lower case, accents composed."""
@@ -65,8 +68,8 @@ class ImageSpec:
     """Shorter side after shrinking; smaller photos keep their size."""
     jpeg_quality: Annotated[int, Field(ge=50, le=100)]
     """At which every photo is recompressed, which removes the traces of its own file."""
-    max_megapixels: Annotated[float, Field(gt=0, le=178)]
-    """Larger photos are not read; Pillow refuses more than 178 million pixels anyway."""
+    max_megapixels: Annotated[float, Field(gt=0, le=LARGEST_MEGAPIXELS)]
+    """Photos that need more in memory are not read; large JPEGs are decoded at a fraction."""
 
     @property
     def image_spec(self) -> "ImageSpec":

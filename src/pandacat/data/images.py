@@ -1,22 +1,34 @@
 """From the bytes of a photo, which may be damaged or hostile, to the pixels that networks take."""
 
 import io
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image
 from PIL.Image import Transpose
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 
-from pandacat.config.photos import ImageSpec
+from pandacat.config.photos import LARGEST_MEGAPIXELS, ImageSpec
+from pandacat.data.decoders import TooManyPixelsError, complaints, jpeg_reduction, open_image
+from pandacat.data.formats import Format, format_of, why_not_read
+from pandacat.data.pixels import (
+    MODES,
+    coding_of,
+    correct_header,
+    is_dark_deep_color,
+    is_deep_gray,
+    join_bytes,
+    keep_low_bytes,
+    stated_white,
+    to_rgb,
+)
 
 LONGEST_PX = 65_000
 """Longest side after shrinking: a JPEG holds few more pixels."""
 
-MODES = ("RGB", "L", "RGBA", "LA", "P", "PA", "1", "CMYK", "YCbCr", "LAB", "HSV", "I;16", "I", "F")
-
-HEIC_BRANDS = (b"ftypheic", b"ftypheix", b"ftypmif1")
-"""Bytes 4 to 11 of photos from telephones, a format that Pillow does not read."""
+DAMAGED_METADATA = "damaged metadata; the pixels are whole"
+"""Note."""
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -53,6 +65,8 @@ class Photo:
     height_px: int
     mode: str
     """Of the original file, in Pillow's terms."""
+    notes: tuple[str, ...] = ()
+    """What is wrong with the file, or doubtful, though its pixels were read."""
 
 
 def load_image(data: bytes, spec: ImageSpec) -> Image.Image:
@@ -64,7 +78,17 @@ def load_image(data: bytes, spec: ImageSpec) -> Image.Image:
     Raises:
         UnreadablePhotoError: as `decode_photo` does.
     """
-    return decode_jpeg(standardize(data, spec)[1])
+    return load_photo(data, spec).image
+
+
+def load_photo(data: bytes, spec: ImageSpec) -> Photo:
+    """Return a photo with the pixels of `load_image`.
+
+    Raises:
+        UnreadablePhotoError: as `decode_photo` does.
+    """
+    photo, jpeg = standardize(data, spec)
+    return replace(photo, image=decode_jpeg(jpeg))
 
 
 def standardize(data: bytes, spec: ImageSpec) -> tuple[Photo, bytes]:
@@ -76,94 +100,82 @@ def standardize(data: bytes, spec: ImageSpec) -> tuple[Photo, bytes]:
     return photo, encode_jpeg(photo.image, spec.jpeg_quality)
 
 
+def open_photo(data: bytes) -> ImageFile:
+    """Return a photo that `decode_photo` reads, before it is decoded: its size, mode and tables.
+
+    Raises:
+        UnreadablePhotoError: it is not an image of the formats that are read.
+    """
+    form = format_of(data)
+    if form is None:
+        raise UnreadablePhotoError(why_not_read(data))
+    return open_image(data, form, LARGEST_MEGAPIXELS * 1e6)
+
+
 def decode_photo(data: bytes, *, image_px: int, max_megapixels: float) -> Photo:
     """Return the photo in `data`, shrunk so that its shorter side is at most `image_px`.
 
     EXIF orientation and color profiles are applied, transparency is laid on white, gray of more
     than 8 bits is scaled to 8, and of an animation the first frame is taken. JPEGs much larger
-    than needed are decoded at a fraction of their size.
+    than needed, or than `max_megapixels`, are decoded at a fraction of their size.
 
     Raises:
-        UnreadablePhotoError: it is not an image, truncated, has more than `max_megapixels`, is
-            far longer than wide, or has a mode that photos do not have.
+        UnreadablePhotoError: it is not an image of the formats that are read, truncated, has more
+            than `max_megapixels` to hold in memory, is far longer than wide, or has a mode that
+            photos do not have.
     """
     if not data:
         raise UnreadablePhotoError("empty file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _decode(data, image_px, max_megapixels)
-    except UnreadablePhotoError:
-        raise
-    except UnidentifiedImageError:
-        is_heic = data[4:12] in HEIC_BRANDS
-        reason = "HEIC: save it as JPEG" if is_heic else "not an image that can be read"
-        raise UnreadablePhotoError(reason) from None
-    except Image.DecompressionBombError:
-        raise UnreadablePhotoError(f"more than {max_megapixels:g} megapixels") from None
-    except MemoryError:
-        raise UnreadablePhotoError("too large for this machine's memory") from None
-    except Exception as error:  # decoders of hostile bytes raise nearly anything
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UnreadablePhotoError(f"damaged: {reason}") from None
+    form = format_of(data)
+    if form is None:
+        raise UnreadablePhotoError(why_not_read(data))
+    with complaints() as complained:
+        try:
+            return _decode(data, form, image_px, max_megapixels * 1e6)
+        except UnreadablePhotoError:
+            raise
+        except TooManyPixelsError:
+            raise UnreadablePhotoError(
+                f"more than {max_megapixels:g} megapixels: preprocess.max_megapixels sets the limit"
+            ) from None
+        except MemoryError:
+            raise UnreadablePhotoError("too large for this machine's memory") from None
+        except Exception as error:  # decoders of hostile bytes raise nearly anything
+            complaint = next(iter(complained), str(error)) or type(error).__name__
+            reason = " ".join(complaint.split())[:120]
+            raise UnreadablePhotoError(f"damaged: {reason}") from None
 
 
-def _decode(data: bytes, image_px: int, max_megapixels: float) -> Photo:
-    image: Image.Image = Image.open(io.BytesIO(data))
+def _decode(data: bytes, form: Format, image_px: int, max_pixels: float) -> Photo:
+    image = open_image(data, form, max_pixels)
     width, height = image.size
-    if width * height > max_megapixels * 1e6:
-        raise UnreadablePhotoError(f"more than {max_megapixels:g} megapixels")
     mode = image.mode
     if mode not in MODES and not mode.startswith("I;16"):
         raise UnreadablePhotoError(f"photos do not have mode {mode}")
     scale = image_px / min(width, height)
     if max(width, height) * min(scale, 1) > LONGEST_PX:
         raise UnreadablePhotoError(f"more than {LONGEST_PX:,} px long, and narrow")
-    image.draft(mode, (round(width * scale), round(height * scale)))
+    if isinstance(image, JpegImageFile):
+        least = jpeg_reduction(image, max_pixels)
+        sides = (min(round(side * scale), side // least) for side in image.size)
+        image.draft(mode, (next(sides), next(sides)))
+    coding = coding_of(image)
+    correct_header(image)
     image.load()
+    notes: list[str] = []
+    if is_dark_deep_color(image, coding):
+        low = open_image(data, form, max_pixels)
+        keep_low_bytes(low)
+        low.load()
+        join_bytes(image, low, coding, stated_white(image, data), notes)
     orientation = image.getexif().get(_ORIENTATION, 1)
-    image = _shrink(_to_rgb(image, image.info.get("icc_profile")), image_px)
+    white = stated_white(image, data) if is_deep_gray(image) else None
+    upright = _shrink(to_rgb(image, white, notes), image_px)
     if orientation in _UPRIGHT:
-        image = image.transpose(_UPRIGHT[orientation])
+        upright = upright.transpose(_UPRIGHT[orientation])
     if orientation in (5, 6, 7, 8):
         width, height = height, width
-    return Photo(image, width, height, mode)
-
-
-def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return _deep_gray_to_rgb(image)
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        layers = image.convert("RGBA")
-        white = Image.new("RGBA", layers.size, "white")
-        image = Image.alpha_composite(white, layers).convert("RGB")
-    elif image.mode == "P":
-        image = image.convert("RGB")
-    if profile and image.mode in ("RGB", "CMYK", "L"):
-        image = _to_srgb(image, profile)
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _deep_gray_to_rgb(image: Image.Image) -> Image.Image:
-    """Scale 16-bit, 32-bit and float gray to 8 bits; the file does not state its white level."""
-    values = np.nan_to_num(np.asarray(image, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    usual_whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-    highest = values.max(initial=0)
-    white = next((level for level in usual_whites if highest <= level), highest)
-    gray = np.clip(values / white * 255.0, 0, 255).astype(np.uint8)
-    return Image.fromarray(gray).convert("RGB")
-
-
-def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Convert an image to sRGB; return it unchanged if its profile can't be used."""
-    try:
-        source = ImageCms.getOpenProfile(io.BytesIO(profile))
-        if "sRGB" in ImageCms.getProfileDescription(source):
-            return image
-        srgb = ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(image, source, srgb, outputMode="RGB") or image
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return image
+    return Photo(upright, width, height, mode, tuple(notes))
 
 
 def _shrink(image: Image.Image, image_px: int) -> Image.Image:
@@ -184,7 +196,7 @@ def encode_jpeg(image: Image.Image, quality: int) -> bytes:
 
 def decode_jpeg(jpeg: bytes) -> Image.Image:
     """Return the RGB image in a JPEG that `encode_jpeg` made."""
-    return Image.open(io.BytesIO(jpeg)).convert("RGB")
+    return Image.open(io.BytesIO(jpeg), formats=["JPEG"]).convert("RGB")
 
 
 def perceptual_hash(image: Image.Image) -> tuple[str, str]:

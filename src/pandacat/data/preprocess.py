@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from pandacat.config.schema import Config
+from pandacat.core.console import print_notes
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
 from pandacat.core.parallel import ordered_map
@@ -117,9 +118,10 @@ def _read_photos(
     """
     label_of = index_archive(archive, config.label_of_folder).photos
     _report_unmatched(exclusions.keys() - label_of.keys())
+    noted: defaultdict[str, list[str]] = defaultdict(list)
     with open_archive(archive) as reader:
 
-        def standardized(name: str) -> tuple[PhotoFile, bytes] | str:
+        def standardized(name: str) -> tuple[PhotoFile, bytes, Sequence[str]] | str:
             if name in exclusions:
                 return f"excluded: {exclusions[name]}"
             try:
@@ -139,7 +141,7 @@ def _read_photos(
                 fingerprint=fingerprint,
                 mirrored_fingerprint=mirrored,
             )
-            return file, jpeg
+            return file, jpeg, photo.notes
 
         results = ordered_map(standardized, label_of)
         bar = tqdm(results, total=len(label_of), desc="preprocess", unit="photo", disable=None)
@@ -147,7 +149,11 @@ def _read_photos(
             if isinstance(result, str):
                 quarantined.append((name, label, result))
             else:
-                yield result
+                file, jpeg, notes = result
+                for note in notes:
+                    noted[note].append(file.name)
+                yield file, jpeg
+    print_notes(noted)
 
 
 def _report_unmatched(names: Collection[str]) -> None:

@@ -4,7 +4,6 @@ A network learns whatever predicts the label. Where the JPEG quality does, its a
 the same data set proves little.
 """
 
-import io
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import astuple
@@ -20,6 +19,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
+from pandacat.data.images import open_photo
 from pandacat.labels import listed
 from pandacat.metrics.intervals import LEVEL, Interval, wilson
 
@@ -55,9 +55,9 @@ def header_properties(data: bytes) -> dict[str, float | str]:
     that are not JPEG.
 
     Raises:
-        OSError: Pillow knows no such image format.
+        UnreadablePhotoError: it is not an image of the formats that are read.
     """
-    with Image.open(io.BytesIO(data)) as image:
+    with open_photo(data) as image:
         luma_steps = image.quantization.get(0, [0]) if isinstance(image, JpegImageFile) else [0]
         return {
             "file_bytes": len(data),

@@ -14,7 +14,7 @@ from PIL import Image
 from pandacat.core.errors import MODEL_AGAIN, PandacatError, system_message
 from pandacat.core.parallel import ordered_map
 from pandacat.data.crops import crop_count, cut_crops
-from pandacat.data.images import UnreadablePhotoError, load_image
+from pandacat.data.images import UnreadablePhotoError, load_photo
 from pandacat.labels import IMAGENET_CLASS_COUNT, OTHER, imagenet_names, listed
 from pandacat.models.engine import EngineName, compile_backbone
 from pandacat.models.probabilities import (
@@ -41,6 +41,8 @@ class Prediction:
     """All labels that can't be ruled out, such as `panda or cat`; of calibrated models only."""
     top_classes: tuple[tuple[str, float], ...] = ()
     """The most probable classes of the head, most first, where asked for, and their probability."""
+    notes: tuple[str, ...] = ()
+    """What is wrong with the file, or doubtful, though its pixels were read."""
 
     @property
     def label(self) -> str | None:
@@ -174,12 +176,12 @@ class Classifier:
         def predict(item: tuple[str, Callable[[], bytes]]) -> Prediction:
             path, read = item
             try:
-                image = load_image(read(), self.image_spec)
+                photo = load_photo(read(), self.image_spec)
             except UnreadablePhotoError as error:
                 return Prediction(path, None, str(error))
             except OSError as error:
                 return Prediction(path, None, system_message(error))
-            features = self.features(self.cut(image))
+            features = self.features(self.cut(photo.image))
             values = self.probabilities(features)
             if not np.isfinite(values).all():
                 return Prediction(path, None, "the model gives no probabilities for it")
@@ -188,6 +190,7 @@ class Classifier:
                 dict(zip(self.labels, values.tolist(), strict=True)),
                 prediction_set=self.prediction_set(values),
                 top_classes=self.top_classes(features, top) if top and self.class_names else (),
+                notes=photo.notes,
             )
 
         return ordered_map(predict, items)
