@@ -18,7 +18,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test experiments gate ui deps lint torture bench clean
+.PHONY: help repro test experiments gate ui deps lint first-day torture bench clean
 
 help:  ## list what there is
 	@echo "make TARGET, where TARGET is"
@@ -38,6 +38,9 @@ experiments: $(READY)  ## compare all experiments: what was changed, and what ca
 
 deps: $(READY)  ## list in dvc.yaml the code that each stage uses
 	$(BIN)/python tools/stage_dependencies.py
+
+first-day: $(READY)  ## type all that README says into a fresh clone, 30 minutes
+	PYTHONPATH=tests $(BIN)/python tests/first_day.py
 
 torture: $(READY)  ## kill, starve and mislead it, for two to three hours (docs/reliability.md; PARTS=photos)
 	PYTHONPATH=tests $(BIN)/python -m torture $(PARTS)
