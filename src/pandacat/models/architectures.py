@@ -5,7 +5,8 @@ backbone.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError
 from pandacat.labels import IMAGENET_CLASS_COUNT
 
@@ -129,9 +131,26 @@ def _timm(name: str) -> Architecture:
         raise _refused(f"timm/{name}", f"{reason}; {choice}")
 
     def builder(weights: Weights) -> nn.Module:
-        return timm.create_model(name, pretrained=weights == "imagenet")
+        if weights == "none":
+            return timm.create_model(name)
+        print_status(f"Loading the weights of timm/{name}; without a network this takes a minute.")
+        with _silent_hub():
+            return timm.create_model(name, pretrained=True)
 
     return Architecture(f"timm/{name}", config.input_size[-1], config.mean, config.std, builder)
+
+
+@contextmanager
+def _silent_hub() -> Iterator[None]:
+    """Keep the Hugging Face Hub from printing each of its attempts."""
+    from huggingface_hub.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
 
 
 def _fits(config: Any) -> bool:
