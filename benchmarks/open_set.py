@@ -22,7 +22,7 @@ from pandacat.core.parallel import ordered_map
 from pandacat.data import store
 from pandacat.data.features import read_features
 from pandacat.data.images import decode_jpeg
-from pandacat.data.sources.archive import find_archive
+from pandacat.data.sources.importing import find_archive
 from pandacat.evaluation.compare import OURS
 from pandacat.evaluation.field_test import read_field_test
 from pandacat.evaluation.networks import NETWORKS

@@ -8,7 +8,7 @@ from pandacat.core.files import write_json
 from pandacat.core.stage import run
 from pandacat.core.tables import write_table
 from pandacat.data.features import read_features
-from pandacat.data.sources.archive import find_archive
+from pandacat.data.sources.importing import find_archive
 from pandacat.evaluation.compare import compare_networks, evaluate
 from pandacat.evaluation.field_test import predict_field_test
 from pandacat.evaluation.networks import load_networks, predict_split

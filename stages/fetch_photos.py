@@ -6,7 +6,6 @@ from pandacat.core.files import write_json
 from pandacat.core.stage import run
 from pandacat.data import provenance
 from pandacat.data.sources import fetching
-from pandacat.data.sources.archive import index_archive
 from pandacat.tracking.journal import tracked_stage
 
 METRICS = paths.METRICS / "fetch_photos.json"
@@ -15,12 +14,9 @@ METRICS = paths.METRICS / "fetch_photos.json"
 def main() -> None:
     """Write the archive, its provenance, and the number of files by label."""
     config = load_config()
-    label_of_folder = config.label_of_folder
     with tracked_stage("fetch_photos", config.photos) as tracked:
-        origin = fetching.fetch(config, paths.ARCHIVE)
+        origin, index = fetching.fetch(config, paths.ARCHIVE)
         provenance.write(paths.PROVENANCE, origin)
-
-        index = index_archive(paths.ARCHIVE, label_of_folder)
         write_json(METRICS, index.counts())
         tracked.log_metrics({"photos": len(index.photos)})
         tracked.log_artifact(METRICS)

@@ -338,7 +338,7 @@ def config(cat_folder: str = "cats") -> Config:
 
 
 def test_the_provenance_names_page_version_license_and_hash() -> None:
-    origin = fetching.fetch(config(), Path("data/photos.zip"))
+    origin, _ = fetching.fetch(config(), Path("data/photos.zip"))
     assert Path("data/photos.zip").read_bytes() == ARCHIVE
     assert origin.origin == PAGE
     assert (origin.version, origin.license) == ("3", "CC0: Public Domain")

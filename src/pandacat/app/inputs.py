@@ -12,12 +12,17 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from pandacat.core.errors import PandacatError
-from pandacat.data.formats import PHOTO_ENDINGS
+from pandacat.core.console import print_status
+from pandacat.core.errors import PandacatError, printable
+from pandacat.core.names import find
 from pandacat.data.images import UnreadablePhotoError
 from pandacat.data.sources.archive import LARGEST_FILE_BYTES, EntryError, Reader, open_archive
+from pandacat.data.sources.photo_files import HEAD_BYTES, files_below, is_document, is_photo
 
 STANDARD_INPUT = "-"
+
+PASSED_OVER_IN_ZIPS = ("not_photos", "nested_archives", "links")
+"""Of the kinds of files in a zip, those whose passing over is said."""
 
 Photos = dict[str, Callable[[], bytes]]
 """For each photo, by its name, a function that returns its bytes."""
@@ -28,7 +33,8 @@ def open_photos(paths: Sequence[str]) -> Iterator[Photos]:
     """Yield the photos that the paths stand for: files, and all in folders, zips and patterns.
 
     A missing file, or a folder that can't be opened, is among them, so that it gets its line. Each
-    file is there once. Hidden files, hidden folders and links to folders are left out.
+    file is there once. In folders and zips, hidden files and what `photo_files` does not take for
+    photos are passed over; the latter are named on stderr, but for documents.
 
     Raises:
         PandacatError: there is none, one of the paths can't be one, or a zip can't be used.
@@ -36,15 +42,19 @@ def open_photos(paths: Sequence[str]) -> Iterator[Photos]:
     for path in paths:
         _check(path)
     files: dict[str, str] = {}
-    for file in (file for path in paths for file in _files(path)):
+    passed_over: list[str] = []
+    for file in (file for path in paths for file in _files(path, passed_over)):
         files.setdefault(os.path.abspath(file), file)  # noqa: PTH100, which keeps `..`
     photos: Photos = {}
     with ExitStack() as opened:
         for file in files.values():
             if file.lower().endswith(".zip") and Path(file).is_file():
-                photos |= _photos_in(file, opened.enter_context(open_archive(Path(file))))
+                photos |= _photos_in(file, opened, passed_over)
             else:
                 photos[file] = partial(read_file, file)
+        if passed_over:
+            some = ", ".join(map(printable, passed_over[:3])) + ", …" * (len(passed_over) > 3)
+            print_status(f"Passed over, as no photos that can be read: {len(passed_over)} ({some})")
         if not photos:
             raise PandacatError(
                 f"No photos in {', '.join(paths)}: name the folder they are in, or the files, "
@@ -67,44 +77,57 @@ def _check(path: str) -> None:
         )
 
 
-def _files(path: str) -> list[str]:
+def _files(path: str, passed_over: list[str]) -> list[str]:
     try:
-        if Path(path).is_dir():
-            return [str(file) for file in sorted(_photos_below(Path(path)))]
-        if Path(path).exists():
-            return [path]
+        found = find(Path(path))
+        if found and found.is_dir():
+            return [str(file) for file in _photos_below(found, passed_over)]
+        if found:
+            return [path if Path(path).exists() else str(found)]
         matching = sorted(glob(path, recursive=True))  # noqa: PTH207
         return [match for match in matching if not Path(match).is_dir()] or [path]
     except OSError:  # reading it says why
         return [path]
 
 
-def _photos_below(top: Path) -> Iterator[Path]:
-    """Yield the photos below a folder, and the folders that can't be opened."""
+def _photos_below(top: Path, passed_over: list[str]) -> list[Path]:
+    """Return the photos below a folder, sorted, and the folders that can't be opened."""
     closed: list[OSError] = []
-    for folder, folders, names in os.walk(top, onerror=closed.append):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for file in (Path(folder, name) for name in names if not name.startswith(".")):
-            if _is_photo(file.name) and (file.is_file() or not file.exists()):
-                yield file
-    yield from (Path(error.filename) for error in closed)
+    photos = []
+    for file in files_below(top, closed.append):
+        if not (file.is_file() or not file.exists()):
+            continue  # a pipe or a device
+        if is_photo(file.name, partial(_head, file)):
+            photos.append(file)
+        elif not is_document(file.name):
+            passed_over.append(str(file))
+    return sorted(photos) + [Path(error.filename) for error in closed]
 
 
-def _photos_in(archive: str, reader: Reader) -> Photos:
+def _head(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(HEAD_BYTES)
+    except OSError:
+        return b""
+
+
+def _photos_in(archive: str, opened: ExitStack, passed_over: list[str]) -> Photos:
     """Return the photos in a zip, named like those in a folder; nothing is unpacked to disk."""
     try:
-        names = reader.names()
+        reader = opened.enter_context(open_archive(Path(archive)))
     except PandacatError as error:
-        raise PandacatError(f"{archive}: {error}") from None
+        text = str(error)
+        raise PandacatError(text if archive in text else f"{archive}: {text}") from None
+    kinds = reader.kinds()
+    passed_over += [
+        f"{archive}/{name}" for name, kind in kinds.items() if kind in PASSED_OVER_IN_ZIPS
+    ]
     return {
         f"{archive}/{name}": partial(_unpack, reader, name)
-        for name in names
-        if _is_photo(name) and not re.search(r"(^|[/\\])\.[^/\\]", name)
+        for name, kind in kinds.items()
+        if kind == "photos"
     }
-
-
-def _is_photo(name: str) -> bool:
-    return Path(name).suffix.lower() in PHOTO_ENDINGS
 
 
 def _unpack(reader: Reader, name: str) -> bytes:

@@ -8,14 +8,18 @@ from pydantic.dataclasses import dataclass
 
 from pandacat.config import fields
 from pandacat.config.fields import STRICT
+from pandacat.core.names import composed
 
 LARGEST_MEGAPIXELS = 5_000
 """No JPEG has more: its sides are at most 65,535 pixels."""
 
 
 def folded(folder: str) -> str:
-    """Return the name of a folder as names are compared: in lower case, accents composed."""
-    return unicodedata.normalize("NFC", folder.lower())
+    """Return the name of a folder as names are compared: accents composed, case folded.
+
+    Windows and archivers may add dots and spaces at the end, or leave them out.
+    """
+    return composed(unicodedata.normalize("NFD", folder).casefold()).strip().rstrip(". ")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -53,6 +57,8 @@ class PhotosParams:
     kaggle: KaggleParams
     archive: fields.PlaceName | None
     """A zip file or a folder, one sub-folder per class at any depth."""
+    archive_encoding: fields.Encoding | None
+    """Of names in a zip that are not marked as UTF-8; guessed if None."""
 
     def __post_init__(self) -> None:
         """Refuse the source `archive` without a path."""
@@ -83,6 +89,8 @@ class PreprocessParams(ImageSpec):
 
     near_duplicate_bits: Annotated[int, Field(ge=0, le=32)]
     """Photos whose 128-bit fingerprints differ in at most so many bits share a group."""
+    split: Literal["random", "archive"]
+    """At random by the shares below, or by the archive's own folders: train, val and test."""
     validation_share: fields.Share
     test_share: fields.Share
     min_photos_per_label: Annotated[int, Field(ge=5, le=1_000_000)]

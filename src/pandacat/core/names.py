@@ -12,6 +12,11 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def comparable(path: str) -> str:
+    """Return the name of a photo as lists of photos are compared with an archive."""
+    return composed(path.strip()).removeprefix("./")
+
+
 def spreadsheet_safe(path: str) -> str:
     """Return a path that no spreadsheet takes for a formula, to the same file: `./=1.jpg`."""
     return f"./{path}" if len(path) > 1 and path.startswith(FORMULA_STARTS) else path

@@ -4,24 +4,28 @@ import csv
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from pandacat.config.photos import PreprocessParams
 from pandacat.config.schema import Config
-from pandacat.core.console import print_notes
-from pandacat.core.errors import PandacatError
+from pandacat.core.console import print_notes, print_status
+from pandacat.core.errors import PandacatError, printable
 from pandacat.core.files import atomic_write
+from pandacat.core.names import comparable
 from pandacat.core.parallel import ordered_map
 from pandacat.data import provenance, store
 from pandacat.data.duplicates import group_near_duplicates
 from pandacat.data.images import UnreadablePhotoError, perceptual_hash, standardize
 from pandacat.data.provenance import Provenance
-from pandacat.data.sources.archive import EntryError, index_archive, open_archive
-from pandacat.data.splits import SPLITS, assign_splits
+from pandacat.data.sources.archive import ArchiveIndex, EntryError, index_archive, open_archive
+from pandacat.data.splits import SPLITS, assign_splits, complete_splits, whole_groups
 from pandacat.data.store import PhotoFile
 from pandacat.labels import OTHER
 
@@ -54,28 +58,22 @@ def preprocess(
     """
     params = config.preprocess
     quarantined: list[tuple[str, str, str]] = []
-    with atomic_write(target) as partial:
-        partial.mkdir()
-        photos = _read_photos(archive, config, exclusions, quarantined)
-        files = store.write_shards(partial, photos)
+    with atomic_write(target) as aside:
+        aside.mkdir()
+        listing = index_archive(archive, config.label_of_folder, origin.encoding)
+        photos = _read_photos(archive, listing, config, exclusions, quarantined)
+        files = store.write_shards(aside, photos)
         quarantine = pd.DataFrame(quarantined, columns=["name", "label", "reason"])
-        quarantine.to_csv(partial / QUARANTINE, index=False, lineterminator="\n")
+        quarantine.to_csv(aside / QUARANTINE, index=False, lineterminator="\n")
         _require_enough(files, quarantine, config)
         groups = group_near_duplicates(
             files.fingerprint, files.mirrored_fingerprint, params.near_duplicate_bits
         )
-        split = assign_splits(
-            files.label,
-            groups,
-            validation_share=params.validation_share,
-            test_share=params.test_share,
-            seed=params.seed,
-            keys=files.sha256,
-        )
+        split = _splits(files, groups, files.name.map(listing.splits), config.preprocess)
         index = files.assign(group=groups, split=split)
         _require_all_splits(index)
-        store.write_index(partial, index, config.label_names)
-        provenance.write(partial / PROVENANCE, origin)
+        store.write_index(aside, index, config.label_names)
+        provenance.write(aside / PROVENANCE, origin)
     return _counts(index, quarantine, config.label_names)
 
 
@@ -108,6 +106,7 @@ def read_exclusions(path: Path) -> dict[str, str]:
 
 def _read_photos(
     archive: Path,
+    listing: ArchiveIndex,
     config: Config,
     exclusions: Mapping[str, str],
     quarantined: list[tuple[str, str, str]],
@@ -116,14 +115,15 @@ def _read_photos(
 
     Of those it lists name, label and reason.
     """
-    label_of = index_archive(archive, config.label_of_folder).photos
-    _report_unmatched(exclusions.keys() - label_of.keys())
+    label_of = listing.photos
+    excluded = {comparable(name): reason for name, reason in exclusions.items()}
+    _report_unmatched(excluded.keys() - set(map(comparable, label_of)))
     noted: defaultdict[str, list[str]] = defaultdict(list)
-    with open_archive(archive) as reader:
+    with open_archive(archive, listing.encoding) as reader:
 
         def standardized(name: str) -> tuple[PhotoFile, bytes, Sequence[str]] | str:
-            if name in exclusions:
-                return f"excluded: {exclusions[name]}"
+            if (reason := excluded.get(comparable(name))) is not None:
+                return f"excluded: {reason}"
             try:
                 data = reader.read(name)
                 photo, jpeg = standardize(data, config.preprocess)
@@ -156,9 +156,43 @@ def _read_photos(
     print_notes(noted)
 
 
+def _splits(
+    files: pd.DataFrame, groups: np.ndarray, given: pd.Series, params: PreprocessParams
+) -> list[str]:
+    """Return the split of each photo, at random or as its archive has it (`given`), and say so."""
+    choose = partial(
+        assign_splits if params.split == "random" else complete_splits,
+        files.label,
+        groups,
+        validation_share=params.validation_share,
+        test_share=params.test_share,
+        seed=params.seed,
+        keys=files.sha256,
+    )
+    if params.split == "random":
+        if given.notna().any():
+            print_status(
+                f"The archive has folders for {', '.join(sorted(set(given.dropna())))}, whose "
+                "photos are split anew; to keep them apart, set preprocess.split to archive."
+            )
+        return choose()
+    if given.isna().all():
+        raise PandacatError(
+            "preprocess.split is archive, but the archive has no folders train and test or val: "
+            "set it to random."
+        )
+    whole = whole_groups(groups, given)
+    if moved := int((whole != given.fillna("train")).sum()):
+        print_status(
+            "Near-duplicates of photos in the archive's test or validation split, which are moved "
+            f"there: {moved}"
+        )
+    return choose(given=whole)
+
+
 def _report_unmatched(names: Collection[str]) -> None:
     if names:
-        some = ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" * (len(names) > 3))
+        some = ", ".join(map(printable, sorted(names)[:3])) + ", …" * (len(names) > 3)
         print(
             "Exclusions that match no photo of this archive (expected if they belong to another "
             f"one): {some}",
@@ -189,7 +223,7 @@ def _require_all_splits(index: pd.DataFrame) -> None:
                 raise PandacatError(
                     f"No photo of {label} is left for {split}: its {photos.group.nunique()} "
                     "photos, near-duplicates counted once, are too few. Add others, or change "
-                    "preprocess.validation_share or preprocess.test_share."
+                    "preprocess.split, preprocess.validation_share or preprocess.test_share."
                 )
 
 

@@ -23,6 +23,8 @@ class Provenance:
     """Whether the images were drawn by a program and are not photographs."""
     sha256: str = ""
     """Of the archive's bytes."""
+    encoding: str = "utf-8"
+    """Of the names in the archive that are not marked as UTF-8."""
 
 
 def write(path: Path, provenance: Provenance) -> None:

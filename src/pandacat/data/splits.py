@@ -1,12 +1,26 @@
 """Splits for training, validation and testing; near-duplicates stay in one split."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 SPLITS = ("train", "validation", "test")
+
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""In the names of an archive's own folders, such as `seg_train` and `test_set`."""
+
+
+def split_of_folder(folder: str) -> str | None:
+    """Return the split that a folder's name, in lower case, stands for, if it is one."""
+    splits = {SPLIT_WORDS[word] for word in re.findall(r"[a-z]+", folder) if word in SPLIT_WORDS}
+    return splits.pop() if len(splits) == 1 else None
 
 
 def assign_splits(
@@ -36,3 +50,38 @@ def assign_splits(
     split[share_before < test_share + validation_share] = "validation"
     split[share_before < test_share] = "test"
     return photos.group.map(split).tolist()
+
+
+def whole_groups(groups: np.ndarray, given: pd.Series) -> pd.Series:
+    """Return the splits that an archive gives its photos, by name of the split; NaN is `train`.
+
+    A group that lies in several goes as a whole to the one that is held out: test, then validation.
+    """
+    rank = given.map(SPLITS.index, na_action="ignore").fillna(0)
+    return rank.groupby(groups).transform("max").map(lambda place: SPLITS[int(place)])
+
+
+def complete_splits(
+    labels: pd.Series,
+    groups: np.ndarray,
+    given: pd.Series,
+    *,
+    validation_share: float,
+    test_share: float,
+    seed: int,
+    keys: pd.Series,
+) -> list[str]:
+    """Return the splits `given`; one that is missing is taken from training photos.
+
+    That is done as in `assign_splits`.
+    """
+    training = (given == "train").to_numpy()
+    taken = assign_splits(
+        labels[training],
+        groups[training],
+        validation_share=0 if (given == "validation").any() else validation_share,
+        test_share=0 if (given == "test").any() else test_share,
+        seed=seed,
+        keys=keys[training],
+    )
+    return given.mask(training, pd.Series(taken, index=given.index[training])).tolist()

@@ -98,7 +98,7 @@ def audit(
     shared = index[index.duplicated("group", keep=False)].sort_values(["group", "name"])
     original, preprocessed = (
         shortcuts.find_shortcuts(table, labels, groups, names, params.seed)
-        for table in _properties(archive, photo_folder, len(index))
+        for table in _properties(archive, origin.encoding, photo_folder, len(index))
     )
     return Audit(
         original,
@@ -123,7 +123,9 @@ def _fold_groups(index: pd.DataFrame, origin: Provenance) -> np.ndarray:
     return connected_components(links, directed=False)[1][groups]
 
 
-def _properties(archive: Path, photo_folder: Path, count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _properties(
+    archive: Path, encoding: str, photo_folder: Path, count: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the properties of the original files, and of the preprocessed copies."""
 
     def properties(item: tuple[str, bytes]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -132,7 +134,7 @@ def _properties(archive: Path, photo_folder: Path, count: int) -> tuple[pd.DataF
         original = shortcuts.header_properties(reader.read(name))
         return original | pixels, shortcuts.header_properties(jpeg) | pixels
 
-    with open_archive(archive) as reader:
+    with open_archive(archive, encoding) as reader:
         results = ordered_map(properties, store.iter_jpegs(photo_folder))
         rows = list(tqdm(results, total=count, desc="audit", unit="photo", disable=None))
     original, copies = zip(*rows, strict=True)

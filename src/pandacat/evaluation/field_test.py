@@ -1,7 +1,7 @@
 """The field test: labeled photos of another source, which no network was trained on."""
 
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,8 @@ from pandacat.core.parallel import ordered_map
 from pandacat.data import store
 from pandacat.data.duplicates import group_near_duplicates
 from pandacat.data.images import UnreadablePhotoError, decode_jpeg, perceptual_hash, standardize
-from pandacat.data.sources.archive import EntryError, import_archive, index_archive, open_archive
+from pandacat.data.sources.archive import ArchiveIndex, EntryError, index_archive, open_archive
+from pandacat.data.sources.importing import import_archive
 from pandacat.evaluation.networks import Classifiers, NamedImage, predict_images
 
 
@@ -48,15 +49,16 @@ def read_field_test(archive: Path, config: Config, *, photo_folder: Path) -> pd.
             import_archive(archive, imported)
             listing = index_archive(imported, config.label_of_folder)
             print(f"Field test: {listing}", file=sys.stderr)
-            photos = _read_photos(imported, listing.photos, config)
+            photos = _read_photos(imported, listing, config)
         photos = _without_copies(photos, store.read_index(photo_folder), config)
     except PandacatError as error:
         raise PandacatError(f"evaluate.field_test, {archive}: {error}") from None
     return photos[["name", "label", "jpeg"]].assign(split="field_test")
 
 
-def _read_photos(archive: Path, label_of: Mapping[str, str], config: Config) -> pd.DataFrame:
+def _read_photos(archive: Path, listing: ArchiveIndex, config: Config) -> pd.DataFrame:
     """Return `name`, `label`, both hashes and the JPEG of readable photos."""
+    label_of = listing.photos
 
     def standardized(name: str) -> tuple[Any, ...]:
         try:
@@ -65,7 +67,7 @@ def _read_photos(archive: Path, label_of: Mapping[str, str], config: Config) -> 
             return f"{name} ({error})", label_of[name], None, None, None
         return name, label_of[name], *perceptual_hash(photo.image), jpeg
 
-    with open_archive(archive) as reader:
+    with open_archive(archive, listing.encoding) as reader:
         results = ordered_map(standardized, label_of)
         bar = tqdm(results, "read", len(label_of), unit="photo", disable=None)
         columns = ["name", "label", "fingerprint", "mirrored_fingerprint", "jpeg"]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pandacat.config.schema import Config, RobustnessParams
 from pandacat.core.parallel import ordered_map
-from pandacat.data import store
+from pandacat.data import provenance, store
 from pandacat.data.images import decode_jpeg, decode_photo, encode_jpeg, load_image
 from pandacat.data.sources.archive import Reader, open_archive
 from pandacat.evaluation.corruptions import CORRUPTIONS, corrupt
@@ -91,7 +91,8 @@ def predict_recompressed(
         copy = load_image(encode_jpeg(full_size.image, qualities[label]), spec)
         yield {"name": name, "quality": qualities[label]}, copy
 
-    with open_archive(archive) as reader:
+    encoding = provenance.read(photo_folder / "provenance.json").encoding
+    with open_archive(archive, encoding) as reader:
         qualities = most_different_qualities(_typical_steps(reader, photo_folder))
         return predict_images(classifiers, index, photos, recompressed, "recompressed")
 

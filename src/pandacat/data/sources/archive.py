@@ -3,9 +3,7 @@
 Nothing is ever unpacked to disk: a name inside an archive is a label, never a path.
 """
 
-import os
 import re
-import shutil
 import stat
 import zipfile
 from collections import Counter
@@ -18,8 +16,15 @@ from pathlib import Path
 from typing import NoReturn
 
 from pandacat.config.photos import folded
-from pandacat.core.errors import PandacatError
-from pandacat.core.files import atomic_write
+from pandacat.core.errors import PandacatError, printable
+from pandacat.data.sources.entry_names import encoding_note, entry_names, guess_encoding
+from pandacat.data.sources.photo_files import (
+    HEAD_BYTES,
+    is_document,
+    is_hidden,
+    is_photo,
+)
+from pandacat.data.splits import split_of_folder
 from pandacat.labels import OTHER, listed
 
 LARGEST_FILE_BYTES = 256 << 20
@@ -31,14 +36,13 @@ LARGEST_RATIO = 250
 HARMLESS_FILE_BYTES = 1 << 20
 """...unless they stay this small."""
 
+IGNORED = ("unlabeled", "nested_archives", "links", "hidden", "not_photos", "documents")
+"""Why files of an archive are not used."""
+
 TOP = "(top)"
 """Stands for the top level of an archive in lists of its folders."""
 
-EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The date of every file in the archives that are written here: the earliest of a ZIP."""
-
 _NESTED_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
-_SYSTEM_FILES = frozenset({"__macosx", "thumbs.db", "desktop.ini", "icon\r"})
 _OUTSIDE = re.compile(r"^$|^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -56,12 +60,19 @@ class ArchiveIndex:
     labels: tuple[str, ...]
     """Those that photos may have, `other` last."""
     unlabeled: dict[str, int]
-    """Number of files in each folder that stands for no label, most first."""
+    """Number of photos in each folder that stands for no label, most first."""
     ignored: dict[str, int]
     """Number of all other files by reason.
 
-    `hidden` are those that operating systems leave behind, or whose names begin with a dot.
+    `hidden` are those that operating systems leave behind, or whose names begin with a dot, and
+    `documents` those that belong beside photos, such as README.
     """
+    splits: dict[str, str]
+    """The split of each photo in a folder for one, such as `test`, if the archive has several."""
+    encoding: str
+    """Of the names that are not marked as UTF-8."""
+    note: str
+    """What is to be said about the names; may be empty."""
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return the number of files by label, and of ignored ones by reason."""
@@ -72,22 +83,44 @@ class ArchiveIndex:
         labels = self.counts()["files"].items()
         lines = [", ".join(f"{count} {label}" for label, count in labels)]
         for reason, count in self.ignored.items():
-            if count:
+            if count and reason != "documents":
                 lines.append(f"ignored: {count} {reason.replace('_', ' ')}")
         if self.unlabeled:
             lines.append(f"folders without a label in params.yaml: {_summary(self.unlabeled)}")
-        return "\n".join(lines)
+        return "\n".join(filter(None, [*lines, self.note]))
 
 
 class Reader:
     """Reads single files of one open archive, in any number of threads."""
 
-    def __init__(self, opened: zipfile.ZipFile) -> None:
+    def __init__(self, opened: zipfile.ZipFile, files: Mapping[str, zipfile.ZipInfo]) -> None:
         self._zip = opened
+        self._files = files
 
-    def names(self) -> list[str]:
-        """Return the names of all files, sorted; refuse an archive as `index_archive` does."""
-        return sorted(info.filename for info in _safe_files(self._zip))
+    def kinds(self) -> dict[str, str]:
+        """Return for each file, sorted by name, `photos` or what it is instead.
+
+        That is one of `hidden`, `links`, `nested_archives`, `documents` and `not_photos`.
+        """
+        return {name: self._kind(name) for name in sorted(self._files)}
+
+    def _kind(self, name: str) -> str:
+        def head() -> bytes:
+            try:
+                with self._zip.open(self._files[name]) as stream:
+                    return stream.read(HEAD_BYTES)
+            except Exception:  # damaged bytes raise nearly anything
+                return b""
+
+        if any(is_hidden(part) for part in name.split("/")):
+            return "hidden"
+        if stat.S_ISLNK(self._files[name].external_attr >> 16):
+            return "links"
+        if name.lower().endswith(_NESTED_ARCHIVES):
+            return "nested_archives"
+        if is_photo(name, head):
+            return "photos"
+        return "documents" if is_document(name) else "not_photos"
 
     def read(self, name: str) -> bytes:
         """Return the unpacked bytes of the file `name`.
@@ -96,7 +129,7 @@ class Reader:
             EntryError: it is damaged, larger than `LARGEST_FILE_BYTES`, or compressed by more
                 than `LARGEST_RATIO`, as decompression bombs are.
         """
-        info = self._zip.getinfo(name)
+        info = self._files[name]
         if info.file_size > LARGEST_FILE_BYTES:
             raise EntryError(f"larger than {LARGEST_FILE_BYTES >> 20} MiB")
         if info.file_size > max(HARMLESS_FILE_BYTES, LARGEST_RATIO * info.compress_size):
@@ -112,139 +145,86 @@ class Reader:
 
 
 @contextmanager
-def open_archive(archive: Path) -> Iterator[Reader]:
-    """Open an archive to read single files of it.
+def open_archive(archive: Path, encoding: str | None = None) -> Iterator[Reader]:
+    """Open an archive to read single files of it; `encoding` as in `index_archive`.
 
     Raises:
-        PandacatError: it is not a complete zip file.
+        PandacatError: it is not a complete zip file, or refused as by `index_archive`.
         OSError: it is missing, a folder, or may not be read.
     """
-    with _open_zip(archive) as opened:
-        yield Reader(opened)
+    with open_zip(archive) as opened:
+        encoding = encoding or guess_encoding(opened.infolist(), {})
+        yield Reader(opened, _safe_files(opened, encoding))
 
 
-def index_archive(archive: Path, label_of_folder: Mapping[str, str]) -> ArchiveIndex:
+def index_archive(
+    archive: Path, label_of_folder: Mapping[str, str], encoding: str | None = None
+) -> ArchiveIndex:
     """List the files of an archive by label, and those without one by reason.
 
-    A file has the label of the nearest folder above it whose name stands for one. Upper and lower
-    case, and the two ways to write an accented letter in Unicode, are the same.
+    A file has the label of the nearest folder above it whose name stands for one, compared as
+    `folded`.
 
     Args:
         archive: the zip file.
         label_of_folder: the label for each name of a folder, `folded`.
+        encoding: of names that are not marked as UTF-8; guessed if None.
 
     Raises:
         PandacatError: the archive is damaged, encrypted or unsafe (names that point outside it, a
             name used twice, files that overlap), or has no photo of a label other than `other`.
         OSError: it is missing, a folder, or may not be read.
     """
-    with _open_zip(archive) as opened:
-        files = _safe_files(opened)
+    with open_zip(archive) as opened:
+        entries = opened.infolist()
+        chosen = encoding or guess_encoding(entries, label_of_folder)
+        kinds = Reader(opened, _safe_files(opened, chosen)).kinds()
+        note = "" if encoding else encoding_note(entries, chosen)
 
     @cache
-    def look_up(folder: str) -> tuple[str | None, bool]:
-        parents = [part for part in folder.split("/") if part != "."]
-        labels = (label_of_folder.get(folded(parent)) for parent in reversed(parents))
-        return next(filter(None, labels), None), any(map(_is_hidden, parents))
+    def look_up(folder: str) -> tuple[str | None, str | None]:
+        parents = [folded(part) for part in folder.split("/")]
+        labels = (label_of_folder.get(parent) for parent in reversed(parents))
+        splits = (split_of_folder(parent) for parent in parents if parent not in label_of_folder)
+        return next(filter(None, labels), None), next(filter(None, splits), None)
 
     photos: dict[str, str] = {}
+    splits: dict[str, str] = {}
     unlabeled: Counter[str] = Counter()
-    ignored = {"unlabeled": 0, "nested_archives": 0, "links": 0, "hidden": 0}
-    for info in files:
-        folder, name = _folder_and_name(info.filename)
-        label, in_hidden_folder = look_up(folder)
-        if in_hidden_folder or _is_hidden(name):
-            ignored["hidden"] += 1
-        elif stat.S_ISLNK(info.external_attr >> 16):
-            ignored["links"] += 1
-        elif name.lower().endswith(_NESTED_ARCHIVES):
-            ignored["nested_archives"] += 1
+    ignored = dict.fromkeys(IGNORED, 0)
+    for name, kind in kinds.items():
+        folder = name.rpartition("/")[0]
+        label, split = look_up(folder)
+        if kind != "photos":
+            ignored[kind] += 1
         elif label is None:
             ignored["unlabeled"] += 1
             unlabeled[folder or TOP] += 1
         else:
-            photos[info.filename] = label
+            photos[name] = label
+            splits |= {name: split} if split else {}
     labels = (label for label in dict.fromkeys(label_of_folder.values()) if label != OTHER)
     index = ArchiveIndex(
-        photos=dict(sorted(photos.items())),
+        photos=photos,
         labels=(*labels, OTHER),
         unlabeled=dict(sorted(unlabeled.items(), key=lambda item: (-item[1], item[0]))),
         ignored=ignored,
+        splits=splits if {"train"} < {*splits.values()} else {},
+        encoding=chosen,
+        note=note,
     )
     _require_labels(index)
     return index
 
 
-def find_archive(given: str, parameter: str) -> Path:
-    """Return the path of the zip or folder `given` as the value of a parameter.
-
-    A relative path counts from the current folder or, in a queued experiment, which runs in a
-    copy of the project, from the project itself.
-
-    Raises:
-        PandacatError: there is nothing.
-    """
-    path = os.path.expanduser(given)  # noqa: PTH111 raises where there is no such user
-    for start in (Path(), Path(os.environ.get("DVC_ROOT", ""))):
-        if (start / path).exists():
-            return start / path
-    advice = "download it, and give the file's path" if "://" in given else "check the path"
-    raise PandacatError(
-        f"{parameter} in params.yaml: there is no file or folder {given!r}: {advice}."
-    )
-
-
-def import_archive(source: Path, archive: Path) -> None:
-    """Copy a zip as it is, or pack a folder, to `archive`, atomically.
-
-    The bytes of a packed folder depend only on the names and contents of its files. Hidden files
-    and symbolic links are left out.
-
-    Raises:
-        PandacatError: it is neither a folder with files nor a complete zip file.
-        OSError: it, or something in it, may not be read.
-    """
-    if source.is_dir():
-        files = _files_below(source)
-        with atomic_write(archive) as aside, zipfile.ZipFile(aside, "w") as packed:
-            for name, path in sorted(files.items()):
-                info = zipfile.ZipInfo(name, EPOCH)
-                info.file_size = path.stat().st_size
-                try:
-                    with path.open("rb") as content, packed.open(info, "w") as target:
-                        shutil.copyfileobj(content, target, 1 << 20)
-                except UnicodeEncodeError:
-                    raise PandacatError(
-                        f"{name!r} is not a valid UTF-8 file name: rename it."
-                    ) from None
-    else:
-        with _open_zip(source), atomic_write(archive) as aside:
-            shutil.copyfile(source, aside)
-
-
-def _files_below(folder: Path) -> dict[str, Path]:
-    """Return the visible regular files below `folder` by their relative POSIX names."""
-
-    def stop(error: OSError) -> NoReturn:
-        raise error
-
-    files, links = {}, 0
-    for top, folders, names in os.walk(folder, onerror=stop):
-        folders[:] = [name for name in folders if not _is_hidden(name)]
-        for path in (Path(top, name) for name in (*folders, *names) if not _is_hidden(name)):
-            if path.is_symlink():
-                links += 1
-            elif path.is_file():
-                files[path.relative_to(folder).as_posix()] = path
-    if not files:
-        raise PandacatError(f"{folder} holds no files; one sub-folder per label is needed.")
-    if links:
-        print(f"{links} symbolic links in {folder} are not followed; copy their files if needed.")
-    return files
-
-
 @contextmanager
-def _open_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
+def open_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip file, of which nothing is known but that it has a table of contents.
+
+    Raises:
+        PandacatError: it has not.
+        OSError: it is missing, a folder, or may not be read.
+    """
     if archive.exists() and not (archive.is_file() or archive.is_dir()):
         raise PandacatError(f"{archive} is neither a zip file nor a folder.")
     try:
@@ -260,29 +240,33 @@ def _open_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
         yield opened
 
 
-def _safe_files(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+def _safe_files(opened: zipfile.ZipFile, encoding: str) -> dict[str, zipfile.ZipInfo]:
+    """Return the files of an archive by the names of `entry_names`."""
+
     def reject(reason: str) -> NoReturn:
         raise PandacatError(
             f"the archive is refused: {reason}. If you trust it, unpack it and give the folder "
             "instead."
         )
 
-    files = [info for info in opened.infolist() if not info.filename.endswith(("/", "\\"))]
-    names: set[str] = set()
-    for info in files:
-        name = info.filename
+    files: dict[str, zipfile.ZipInfo] = {}
+    entries = opened.infolist()
+    for name, info in zip(entry_names(entries, encoding), entries, strict=True):
+        if name.endswith("/"):
+            continue
         if _OUTSIDE.search(name):
             reject(f"the name {name!r} points outside it")
-        if _CONTROL_CHARACTERS.search(name) and not _is_hidden(_folder_and_name(name)[1]):
+        if _CONTROL_CHARACTERS.search(name) and not is_hidden(name.rpartition("/")[2]):
             reject(f"the name {name!r} has control characters")
-        if name in names:
+        if name in files:
             reject(f"it holds two files named {name!r}")
         if info.flag_bits & 0x1:
             reject(f"{name!r} is encrypted")
-        names.add(name)
-    for one, following in pairwise(sorted(files, key=lambda info: info.header_offset)):
-        if one.header_offset + one.compress_size > following.header_offset:
-            reject(f"{one.filename!r} and {following.filename!r} overlap")
+        files[name] = info
+    by_offset = sorted(files.items(), key=lambda file: file[1].header_offset)
+    for (name, info), (following, next_info) in pairwise(by_offset):
+        if info.header_offset + info.compress_size > next_info.header_offset:
+            reject(f"{name!r} and {following!r} overlap")
     return files
 
 
@@ -293,28 +277,19 @@ def _require_labels(index: ArchiveIndex) -> None:
     if not missing:
         return
     folders = Counter(index.unlabeled)
-    folders.update(_folder_and_name(name)[0] for name in index.photos)
+    folders.update(name.rpartition("/")[0] for name in index.photos)
     nested = index.ignored["nested_archives"]
     parameters = " and ".join(f"labels.{label}.folders" for label in missing)
     raise PandacatError(
         f"the archive has no photos of {listed(missing, 'and')}; "
         + (f"its folders are {_summary(folders)}. " if folders else "it has no files. ")
         + (f"Archives inside it ({nested}) are not opened: unpack them first. " if nested else "")
+        + f"{index.note} ".lstrip()
         + f"Add the names of the right folders to {parameters} in params.yaml, or put the photos "
         "into folders that have such names."
     )
 
 
-def _folder_and_name(name: str) -> tuple[str, str]:
-    """Split a file's name; archives from Windows may separate folders by backslashes."""
-    folder, _, last = name.replace("\\", "/").rpartition("/")
-    return folder, last
-
-
 def _summary(folders: Mapping[str, int], most: int = 10) -> str:
-    shown = ", ".join(f"{folder} ({count})" for folder, count in list(folders.items())[:most])
+    shown = ", ".join(f"{printable(folder)} ({n})" for folder, n in list(folders.items())[:most])
     return f"{shown} and {len(folders) - most} more" if len(folders) > most else shown
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _SYSTEM_FILES

@@ -9,17 +9,23 @@ from pandacat.config.schema import Config
 from pandacat.core.files import atomic_write, sha256_of
 from pandacat.data.provenance import Provenance
 from pandacat.data.sources import kaggle, sample
-from pandacat.data.sources.archive import find_archive, import_archive, index_archive
+from pandacat.data.sources.archive import ArchiveIndex, index_archive
+from pandacat.data.sources.importing import find_archive, import_archive
 
 
-def fetch(config: Config, archive: Path) -> Provenance:
-    """Write the photos that `config.photos` names to the zip file `archive`; return their origin.
+def fetch(config: Config, archive: Path) -> tuple[Provenance, ArchiveIndex]:
+    """Write the photos that `config.photos` names to the zip file `archive`.
 
     Raises:
         PandacatError: the source can't be reached, or lacks photos of a label; `archive` stays as
             it was.
     """
     params = config.photos
+    check = partial(
+        index_archive,
+        label_of_folder=config.label_of_folder,
+        encoding=params.archive_encoding,
+    )
     if params.archive and params.source != "archive":
         print(
             f"photos.archive is not used: photos.source in params.yaml is {params.source}.",
@@ -35,11 +41,10 @@ def fetch(config: Config, archive: Path) -> Provenance:
                     "drawn animals", "sample", "drawn by pandacat", version, "MIT", drawn=True
                 )
             case "kaggle":
-                check = partial(index_archive, label_of_folder=config.label_of_folder)
                 origin = kaggle.download(params.kaggle.dataset, aside, check=check)
             case "archive":
                 source = find_archive(params.archive or "", "photos.archive")
                 import_archive(source, aside)
-                index_archive(aside, config.label_of_folder)
                 origin = Provenance(title=source.stem, source="archive", origin=source.name)
-    return replace(origin, sha256=sha256_of(archive))
+        index = check(aside)
+    return replace(origin, sha256=sha256_of(archive), encoding=index.encoding), index

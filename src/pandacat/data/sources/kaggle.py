@@ -15,7 +15,7 @@ import requests
 from pandacat.core.errors import PandacatError
 from pandacat.data.provenance import Provenance
 from pandacat.data.sources import transfer
-from pandacat.data.sources.archive import open_archive
+from pandacat.data.sources.archive import open_zip
 from pandacat.data.sources.transfer import RetryPolicy
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _request_archive(
 
 def _require_zip(path: Path, dataset: str) -> None:
     try:
-        with open_archive(path):
+        with open_zip(path):
             return
     except PandacatError:
         size_bytes = path.stat().st_size

@@ -17,7 +17,7 @@ from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
 from pandacat.core.interrupts import ctrl_c_waits
 from pandacat.core.parallel import core_count
-from pandacat.data.sources.archive import EPOCH
+from pandacat.data.sources.importing import EPOCH
 from pandacat.labels import OTHER
 
 

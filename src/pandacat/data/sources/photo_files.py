@@ -1,0 +1,87 @@
+"""Which files count as photos: one rule for training and for prediction."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+from pandacat.core.console import print_status
+from pandacat.core.errors import printable
+from pandacat.data.formats import PHOTO_ENDINGS, format_of
+
+HEAD_BYTES = 72
+"""So much of a file with another ending shows whether it is a photo after all."""
+
+_UNSURE = ("BMP", "DIB", "TGA")
+"""Formats whose files begin like many others, and so are known by their endings alone."""
+
+_DOCUMENTS = re.compile(
+    r"(read_?me|licen[cs]es?|copying|notice|authors|citation|credits|sources?|makefile)(\..*)?|"
+    r".*\.(md|txt|rst|rtf|pdf|docx?|odt|html?|css|csv|tsv|xlsx?|jsonl?|xml|ya?ml|toml|ini|cfg|log|"
+    r"py|ipynb|sh|bat|dvc|bib|url|md5|sha\d+)",
+    re.IGNORECASE,
+)
+
+_SYSTEM_NAMES = frozenset(
+    (
+        *("__macosx", "icon\r", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini"),
+        *("$recycle.bin", "recycler", "recycled", "system volume information", "lost+found"),
+        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@__thumb"),
+        *("picasa.ini", "ipod photo cache", "__pycache__"),
+    )
+)
+"""Of macOS, Windows, Linux, Synology, QNAP and programs for photos."""
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder has a hidden name, or one that systems give to their own.
+
+    Thumbnails, caches, recycle bins and the like hold copies of photos, which count for nothing.
+    """
+    return (name.startswith(".") and name != ".") or name.lower() in _SYSTEM_NAMES
+
+
+def is_photo(name: str, head: Callable[[], bytes]) -> bool:
+    """Return whether a file is to be read: its ending, or else how it begins, is a photo's.
+
+    Args:
+        name: the file's name.
+        head: returns its first `HEAD_BYTES`.
+    """
+    if PurePosixPath(name.rstrip(". ")).suffix.lower() in PHOTO_ENDINGS:
+        return True
+    form = format_of(head())
+    return form is not None and form.name not in _UNSURE
+
+
+def is_document(name: str) -> bool:
+    """Return whether a file belongs beside photos, such as README, a license or a list of them."""
+    return bool(_DOCUMENTS.fullmatch(PurePosixPath(name).name))
+
+
+def files_below(top: Path, on_error: Callable[[OSError], object]) -> Iterator[Path]:
+    """Yield all files below a folder that are not hidden, in the order of their names.
+
+    Links are followed, those to one folder once, and none to a folder that they are in. One that
+    leads nowhere is yielded, too.
+    """
+    linked: dict[str, Path] = {}
+
+    def enter(folder: Path) -> bool:
+        if is_hidden(folder.name):
+            return False
+        if not os.path.islink(folder):  # noqa: PTH114 raises nothing; opening it will
+            return True
+        target, here = os.path.realpath(folder), os.path.realpath(folder.parent)
+        if f"{here}/".startswith(f"{target}/"):
+            return False
+        if target in linked:
+            also = f"{printable(str(folder))} and {printable(str(linked[target]))}"
+            print_status(f"{also} are links to one folder; the first is not followed.")
+            return False
+        linked[target] = folder
+        return True
+
+    for parent, folders, names in os.walk(top, onerror=on_error, followlinks=True):
+        folders[:] = sorted(name for name in folders if enter(Path(parent, name)))
+        yield from (Path(parent, name) for name in sorted(names) if not is_hidden(name))
