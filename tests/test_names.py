@@ -1,24 +1,35 @@
 """Names of files are text everywhere: in plots, on pages, in tables and on the terminal."""
 
 import csv
+import json
 import re
+import shlex
 import warnings
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
+from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 from PIL import Image
+from ruamel.yaml import YAML
 
 from pandacat.app import output
+from pandacat.config.loading import load_config
 from pandacat.core import names
+from pandacat.core.errors import PandacatError
+from pandacat.data.sources.importing import find_archive
 from pandacat.models.classifier import Prediction
 from pandacat.report.plots import audit, photos, style
 from pandacat.report.plots.style import Canvas
 from pandacat.report.templating import markdown, markdown_path
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 ODD_NAMES = (
     *("$5 bed, now $3.jpg", "ca$h_ca$h.jpg", "$$$", r"\$x^2_i$.jpg", r"{\frac}%#&~.jpg", "a\nb"),
@@ -124,3 +135,43 @@ def test_no_path_in_a_table_for_users_is_a_formula_and_each_leads_to_its_file(
     assert row["path"] == name or row["path"][0] == "."
     assert row["path"] == "-" or not row["path"].startswith(names.FORMULA_STARTS)
     assert Path(row["path"]) == Path(name)
+
+
+ODD_PATHS = (
+    *("archive (1).zip", "my photos.zip", "cats & pandas.zip", "photos=2024.zip", "a;b|c>d.zip"),
+    *("50%.zip", "größe.zip", "a$b$.zip", "$x{y}.zip", 'q"uote.zip', "[1].zip", "{a:b}.zip"),
+    *("a: b.zip", "猫.zip", "~x.zip", "@a.zip", "*!?.zip", " lead.zip", "😀", "[a,b]", "#1.zip"),
+    "photos, all.zip",
+)
+
+
+def as_dvc_sets(override: str, params: Path) -> Any:
+    """Return `photos.archive` after `dvc exp run -S` with this override; one experiment only."""
+    (only,) = get_hydra_sweeps({str(params): [override]})
+    params.write_text("photos:\n  archive:\n")
+    apply_overrides(params, only[str(params)])
+    return YAML(typ="safe").load(params)["photos"]["archive"]
+
+
+@pytest.mark.parametrize("name", ODD_PATHS)
+def test_the_way_of_readme_to_give_an_archive_works_for_any_path(name: str, tmp_path: Path) -> None:
+    (command,) = re.findall(r"^dvc exp run .*photos\.archive=.*HOME.*", README, re.MULTILINE)
+    (quoted,) = re.findall("(?<=')[$]HOME/photos.zip(?=')", command)
+    override = shlex.split(command, comments=True)[-1].replace(quoted, f"/home/me/{name}")
+    assert as_dvc_sets(override, tmp_path / "params.yaml") == f"/home/me/{name}"
+
+
+@pytest.mark.parametrize("name", [*ODD_PATHS, "it's.zip", "${HOME}.zip", "a\\b\\"])
+def test_in_params_any_path_works(name: str, tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text().replace("source: sample", "source: archive")
+    quoted = json.dumps(f"/home/me/{name}", ensure_ascii=False)
+    (tmp_path / "params.yaml").write_text(text.replace("archive:  ", f"archive: {quoted}  ", 1))
+    assert load_config(tmp_path / "params.yaml").photos.archive == f"/home/me/{name}"
+
+
+def test_a_path_that_was_cut_on_its_way_is_recognized(tmp_path: Path) -> None:
+    (tmp_path / "photos, all.zip").touch()
+    sweeps = get_hydra_sweeps({"params.yaml": [f"photos.archive={tmp_path}/photos, all.zip"]})
+    cut = sweeps[0]["params.yaml"][0].partition("=")[2]
+    with pytest.raises(PandacatError, match=r"is 'photos, all\.zip' meant\?.* into params\.yaml"):
+        find_archive(cut, "photos.archive")
