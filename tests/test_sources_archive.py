@@ -21,6 +21,7 @@ from pandacat.config.schema import Config
 from pandacat.core.errors import PandacatError
 from pandacat.data.sources import archive, fetching
 from pandacat.data.sources.archive import EntryError, index_archive, open_archive
+from pandacat.data.sources.entry_names import entry_names
 from pandacat.data.sources.importing import find_archive, import_archive
 from pandacat.labels import OTHER
 
@@ -289,13 +290,15 @@ def test_a_damaged_zip_raises_nothing_but_our_own_errors(
         mutant[-position - 1] = position % 256
         path.write_bytes(mutant)
         try:
-            names = index_archive(path, dict.fromkeys(LABEL_OF_FOLDER, OTHER)).photos
+            index = index_archive(path, dict.fromkeys(LABEL_OF_FOLDER, OTHER))
         except PandacatError:
             continue
-        with zipfile.ZipFile(path) as opened, open_archive(path) as reader:
-            for name in names:
+        with zipfile.ZipFile(path) as opened, open_archive(path, index.encoding) as reader:
+            names = entry_names(opened.infolist(), index.encoding)
+            entries = dict(zip(names, opened.infolist(), strict=True))
+            for name in index.photos:
                 with suppress(EntryError):
-                    assert len(reader.read(name)) == opened.getinfo(name).file_size
+                    assert len(reader.read(name)) == entries[name].file_size
 
 
 def zip_of_empty_files(names: list[str]) -> bytes:

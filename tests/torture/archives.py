@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pandacat.core.errors import PandacatError
 from pandacat.data.sources.archive import EntryError, index_archive, open_archive
+from pandacat.data.sources.entry_names import entry_names
 from pandacat.labels import OTHER
 from torture.damage import damaged
 
@@ -29,14 +30,16 @@ def examine(data: bytes) -> str:
         path = Path(folder) / "photos.zip"
         path.write_bytes(data)
         try:
-            names = index_archive(path, LABEL_OF_FOLDER).photos
+            index = index_archive(path, LABEL_OF_FOLDER)
         except PandacatError:
             return "refused"
         unread = 0
-        with zipfile.ZipFile(path) as opened, open_archive(path) as reader:
-            for name in names:
+        with zipfile.ZipFile(path) as opened, open_archive(path, index.encoding) as reader:
+            names = entry_names(opened.infolist(), index.encoding)
+            entries = dict(zip(names, opened.infolist(), strict=True))
+            for name in index.photos:
                 try:
-                    assert len(reader.read(name)) == opened.getinfo(name).file_size
+                    assert len(reader.read(name)) == entries[name].file_size
                 except EntryError:
                     unread += 1
         assert [file.name for file in Path(folder).iterdir()] == ["photos.zip"]
@@ -45,7 +48,7 @@ def examine(data: bytes) -> str:
 
 @cache
 def originals() -> tuple[bytes, ...]:
-    """Return a zip for each way of packing, one with long sizes, one with a comment."""
+    """Return a zip for each way of packing, with long sizes and a comment, one as by Windows."""
     zips = []
     for packing in PACKINGS:
         stream = io.BytesIO()
@@ -56,4 +59,7 @@ def originals() -> tuple[bytes, ...]:
                 entry.write(bytes(3000))
             packed.comment = b"made for the test"
         zips.append(stream.getvalue())
-    return tuple(zips)
+    windows = (
+        zips[0].replace(b"panda/1.jpg", b"panda\\\xc3\xa8.jp").replace(b"cats/2", b"cats\\\x8a")
+    )
+    return (*zips, windows)

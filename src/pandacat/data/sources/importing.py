@@ -73,7 +73,8 @@ def import_archive(source: Path, archive: Path) -> None:
                         shutil.copyfileobj(content, target, 1 << 20)
                 except UnicodeEncodeError:
                     raise PandacatError(
-                        f"{name!r} is not a valid UTF-8 file name: rename it."
+                        f"{name!r} is not a valid UTF-8 file name: rename it; the program convmv "
+                        "renames all files of a folder."
                     ) from None
     else:
         with open_zip(source), atomic_write(archive) as aside:
