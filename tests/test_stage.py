@@ -1,6 +1,7 @@
 """How a stage fails."""
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -118,3 +119,15 @@ def test_without_a_stage_a_sentence_says_how_one_is_run() -> None:
     )
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: no stage given. `sh stages/run NAME`")
+
+
+def test_a_terminal_without_the_letters_of_a_name_gets_escapes(tmp_path: Path) -> None:
+    stage = tmp_path / "stage.py"
+    stage.write_text("print('猫.jpg')", encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "-m", "pandacat.core.stage", stage],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (0, b"\\u732b.jpg\n")

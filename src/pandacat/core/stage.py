@@ -1,6 +1,7 @@
 """How stages start and fail: `python -m pandacat.core.stage stages/audit.py` runs one."""
 
 import inspect
+import io
 import runpy
 import sys
 from collections.abc import Callable, Iterator
@@ -39,8 +40,13 @@ def _ending_in_a_sentence() -> Iterator[None]:
 
 
 def _launch() -> None:
-    """Run the stage whose file the command line names, with the arguments that follow."""
+    """Run the stage whose file the command line names, with the arguments that follow.
+
+    Characters that the terminal's encoding lacks are printed as escapes.
+    """
     end_at_ctrl_c()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     if len(sys.argv) < 2:
         sys.exit("error: no stage given. `sh stages/run NAME` runs a stage of dvc.yaml.")
     with _ending_in_a_sentence():
