@@ -49,36 +49,6 @@ def open_image(data: bytes, form: Format, max_pixels: float) -> ImageFile:
     return image
 
 
-def jpeg_reduction(image: JpegImageFile, max_pixels: float) -> int:
-    """Return the least of 1, 2, 4 and 8 by which to divide the sides of a JPEG as it is decoded.
-
-    A JPEG in several scans, as a progressive one, is held as coefficients of two bytes until its
-    last scan, whatever the reduction; four bytes of them count as a pixel of the decoded image.
-
-    Raises:
-        TooManyPixelsError: none keeps it within `max_pixels`.
-    """
-    pixels = image.width * image.height
-    if pixels > max_pixels and not _is_in_one_scan(image):
-        most = max(layer[1] * layer[2] for layer in image.layer)
-        samples = sum(pixels * layer[1] * layer[2] / most for layer in image.layer)
-        if samples * 2 / 4 > max_pixels:
-            raise TooManyPixelsError
-    for reduction in (1, 2, 4, 8):
-        if pixels <= max_pixels * reduction**2:
-            return reduction
-    raise TooManyPixelsError
-
-
-def _is_in_one_scan(image: JpegImageFile) -> bool:
-    """Tell whether the first scan, whose header ends where the reader is, has all components."""
-    if "progressive" in image.info or image.fp is None:
-        return False
-    header_bytes = 6 + 2 * image.layers
-    image.fp.seek(image.fp.tell() - header_bytes)
-    return image.fp.read(header_bytes)[:3] == bytes([0, header_bytes, image.layers])
-
-
 @contextmanager
 def complaints() -> Iterator[list[str]]:
     """Collect the first thing that libtiff says in this thread, and would else print."""

@@ -1,17 +1,20 @@
 """From the bytes of a photo, which may be damaged or hostile, to the pixels that networks take."""
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.Image import Transpose
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from pandacat.config.photos import LARGEST_MEGAPIXELS, ImageSpec
-from pandacat.data.decoders import TooManyPixelsError, complaints, jpeg_reduction, open_image
+from pandacat.data.decoders import TooManyPixelsError, complaints, open_image
 from pandacat.data.formats import Format, format_of, why_not_read
+from pandacat.data.jpeg import ORIENTATION, load_jpeg, with_true_colors
 from pandacat.data.pixels import (
     MODES,
     coding_of,
@@ -23,6 +26,7 @@ from pandacat.data.pixels import (
     stated_white,
     to_rgb,
 )
+from pandacat.data.repair import without_metadata
 
 LONGEST_PX = 65_000
 """Longest side after shrinking: a JPEG holds few more pixels."""
@@ -30,7 +34,9 @@ LONGEST_PX = 65_000
 DAMAGED_METADATA = "damaged metadata; the pixels are whole"
 """Note."""
 
-_ORIENTATION = 0x0112
+BLANKS = b"\0\t\n\r \xef\xbb\xbf"
+"""Bytes, also those of UTF-8's mark, that some programs write before an image."""
+
 _UPRIGHT = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
@@ -106,10 +112,12 @@ def open_photo(data: bytes) -> ImageFile:
     Raises:
         UnreadablePhotoError: it is not an image of the formats that are read.
     """
-    form = format_of(data)
-    if form is None:
-        raise UnreadablePhotoError(why_not_read(data))
-    return open_image(data, form, LARGEST_MEGAPIXELS * 1e6)
+    data, form = _identified(data)
+    most = LARGEST_MEGAPIXELS * 1e6
+    try:
+        return open_image(data, form, most)
+    except Exception:  # decoders of hostile bytes raise nearly anything
+        return open_image(without_metadata(data, form.name), form, most)
 
 
 def decode_photo(data: bytes, *, image_px: int, max_megapixels: float) -> Photo:
@@ -117,36 +125,65 @@ def decode_photo(data: bytes, *, image_px: int, max_megapixels: float) -> Photo:
 
     EXIF orientation and color profiles are applied, transparency is laid on white, gray of more
     than 8 bits is scaled to 8, and of an animation the first frame is taken. JPEGs much larger
-    than needed, or than `max_megapixels`, are decoded at a fraction of their size.
+    than needed, or than `max_megapixels`, are decoded at a fraction of their size. Damage to
+    anything but the pixels is noted.
 
     Raises:
         UnreadablePhotoError: it is not an image of the formats that are read, truncated, has more
             than `max_megapixels` to hold in memory, is far longer than wide, or has a mode that
             photos do not have.
     """
-    if not data:
-        raise UnreadablePhotoError("empty file")
-    form = format_of(data)
-    if form is None:
-        raise UnreadablePhotoError(why_not_read(data))
+    original, (data, form) = data, _identified(data)
+    decode = partial(_decode, form=form, image_px=image_px, max_pixels=max_megapixels * 1e6)
     with complaints() as complained:
         try:
-            return _decode(data, form, image_px, max_megapixels * 1e6)
-        except UnreadablePhotoError:
-            raise
+            photo = _decode_or_rebuild(data, form, decode)
         except TooManyPixelsError:
             raise UnreadablePhotoError(
                 f"more than {max_megapixels:g} megapixels: preprocess.max_megapixels sets the limit"
             ) from None
         except MemoryError:
             raise UnreadablePhotoError("too large for this machine's memory") from None
+        except UnreadablePhotoError:
+            raise
         except Exception as error:  # decoders of hostile bytes raise nearly anything
             complaint = next(iter(complained), str(error)) or type(error).__name__
             reason = " ".join(complaint.split())[:120]
             raise UnreadablePhotoError(f"damaged: {reason}") from None
+    return photo if data is original else _noted(photo, DAMAGED_METADATA)
 
 
-def _decode(data: bytes, form: Format, image_px: int, max_pixels: float) -> Photo:
+def _decode_or_rebuild(data: bytes, form: Format, decode: Callable[..., Photo]) -> Photo:
+    """Decode a file, or what can be rebuilt of it without metadata if that fails."""
+    try:
+        return decode(data)
+    except (UnreadablePhotoError, TooManyPixelsError, MemoryError):
+        raise
+    except Exception as error:
+        try:
+            rebuilt = without_metadata(data, form.name)
+        except ValueError as cause:
+            raise (cause if isinstance(error, UnidentifiedImageError) else error) from None
+        return _noted(decode(rebuilt, is_rebuilt=True), DAMAGED_METADATA)
+
+
+def _identified(data: bytes) -> tuple[bytes, Format]:
+    """Return a file from its signature on, before which some programs write blanks."""
+    if not data:
+        raise UnreadablePhotoError("empty file")
+    for candidate in (data, data.lstrip(BLANKS)):
+        if form := format_of(candidate):
+            return candidate, form
+    raise UnreadablePhotoError(why_not_read(data))
+
+
+def _noted(photo: Photo, note: str) -> Photo:
+    return replace(photo, notes=tuple(dict.fromkeys((note, *photo.notes))))
+
+
+def _decode(
+    data: bytes, form: Format, image_px: int, max_pixels: float, *, is_rebuilt: bool = False
+) -> Photo:
     image = open_image(data, form, max_pixels)
     width, height = image.size
     mode = image.mode
@@ -155,20 +192,23 @@ def _decode(data: bytes, form: Format, image_px: int, max_pixels: float) -> Phot
     scale = image_px / min(width, height)
     if max(width, height) * min(scale, 1) > LONGEST_PX:
         raise UnreadablePhotoError(f"more than {LONGEST_PX:,} px long, and narrow")
-    if isinstance(image, JpegImageFile):
-        least = jpeg_reduction(image, max_pixels)
-        sides = (min(round(side * scale), side // least) for side in image.size)
-        image.draft(mode, (next(sides), next(sides)))
     coding = coding_of(image)
     correct_header(image)
-    image.load()
     notes: list[str] = []
+    if isinstance(image, JpegImageFile):
+        data, given = with_true_colors(data, image), data
+        if data is not given:
+            image = JpegImageFile(io.BytesIO(data))
+            notes.append(DAMAGED_METADATA)
+        load_jpeg(image, data, image_px, max_pixels, is_doubtful=is_rebuilt)
+    else:
+        image.load()
     if is_dark_deep_color(image, coding):
         low = open_image(data, form, max_pixels)
         keep_low_bytes(low)
         low.load()
         join_bytes(image, low, coding, stated_white(image, data), notes)
-    orientation = image.getexif().get(_ORIENTATION, 1)
+    orientation = _orientation(image, notes)
     white = stated_white(image, data) if is_deep_gray(image) else None
     upright = _shrink(to_rgb(image, white, notes), image_px)
     if orientation in _UPRIGHT:
@@ -176,6 +216,18 @@ def _decode(data: bytes, form: Format, image_px: int, max_pixels: float) -> Phot
     if orientation in (5, 6, 7, 8):
         width, height = height, width
     return Photo(upright, width, height, mode, tuple(notes))
+
+
+def _orientation(image: ImageFile, notes: list[str]) -> object:
+    """Return the EXIF orientation of an image, 1 where there is none or its EXIF is damaged."""
+    try:
+        exif = image.getexif()
+        if exif or not image.info.get("exif"):
+            return exif.get(ORIENTATION, 1)
+    except Exception:  # damaged bytes raise nearly anything
+        pass
+    notes.append(DAMAGED_METADATA)
+    return 1
 
 
 def _shrink(image: Image.Image, image_px: int) -> Image.Image:
