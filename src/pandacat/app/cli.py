@@ -9,7 +9,7 @@ from pathlib import Path
 from pandacat import __version__
 from pandacat.core.errors import sentence_of
 from pandacat.core.interrupts import raise_at_ctrl_c
-from pandacat.core.paths import MODELS
+from pandacat.core.paths import MODELS, project_root
 
 EXAMPLES = """\
 examples:
@@ -129,7 +129,7 @@ def _gate(options: argparse.Namespace) -> int:
 
 def _sync(_: argparse.Namespace) -> int:
     from pandacat.tracking.delivery import sync
-    from pandacat.tracking.journal import JOURNALS, project_root
+    from pandacat.tracking.journal import JOURNALS
 
     sent = sync()
     print(f"{sent} runs sent." if sent else f"No runs are waiting in {project_root() / JOURNALS}.")

@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
-import platformdirs
 
 from pandacat.core.console import print_status
+from pandacat.core.paths import user_cache
 
 EngineName = Literal["auto", "openvino", "torch"]
 
@@ -31,20 +31,30 @@ def compile_backbone(
     """
     if name == "torch" or (name == "auto" and _has_gpu()):
         return _torch_engine(build_backbone())
-    folder = platformdirs.user_cache_path("pandacat") / f"openvino-{_openvino().__version__[:9]}"
-    cached = folder / f"{key}.xml"
-    if cached.exists() and cached.with_suffix(".bin").exists():
+    cached = _place(key)
+    if cached and cached.exists() and cached.with_suffix(".bin").exists():
         with suppress(RuntimeError):  # a damaged file is written again
             return _openvino_engine(cached)
     print_status("Converting the backbone for OpenVINO; this takes about 10 s, once per backbone.")
     model = _convert(build_backbone(), input_px)
     try:
+        if not cached:
+            raise OSError("this user has no home folder")
         _save(model, cached)
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().rpartition("\n")[2]
-        print_status(f"It can't be cached, so the next start converts it again: {reason}")
+        print_status(
+            f"It can't be cached, so the next start converts it again ({reason}): "
+            "set XDG_CACHE_HOME to a folder that this user may write to."
+        )
         return _openvino_engine(model)
     return _openvino_engine(cached)
+
+
+def _place(key: str) -> Path | None:
+    """Return where the conversion of a backbone lies or will lie, if the user has a cache."""
+    cache = user_cache()
+    return cache and cache / f"openvino-{_openvino().__version__[:9]}" / f"{key}.xml"
 
 
 def _has_gpu() -> bool:

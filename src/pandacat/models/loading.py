@@ -6,11 +6,10 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-import platformdirs
-
 from pandacat.config.loading import default_config
 from pandacat.config.schema import Config
 from pandacat.core.errors import PandacatError
+from pandacat.core.paths import user_cache
 from pandacat.labels import OTHER
 from pandacat.models.classifier import Classifier
 from pandacat.models.engine import EngineName
@@ -55,7 +54,10 @@ def _default_pretrained() -> SavedModel:
     backbone = config.predict_pretrained.backbone
     parts = [FORMAT, backbone, config.label_names, config.label_classes, spec]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
-    folder = platformdirs.user_cache_path("pandacat") / f"pretrained-{key}"
+    cache = user_cache()
+    if not cache:
+        return imagenet_model(config)
+    folder = cache / f"pretrained-{key}"
     with suppress(PandacatError, OSError):
         return load_model(folder)
     model = imagenet_model(config)

@@ -19,13 +19,12 @@ from pydantic import Json, OnErrorOmit, TypeAdapter
 
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write, remove
-from pandacat.core.paths import PARAMS, PIPELINE
+from pandacat.core.paths import PARAMS, PIPELINE, project_root
 from pandacat.tracking import pipeline
 from pandacat.tracking.journal import (
     COMMITTED,
     JOURNALS,
     Record,
-    project_root,
     send,
     start_delivery,
     tracking_uri,
@@ -81,7 +80,7 @@ def main() -> None:
 
     What is sent is removed; the last line on stderr says why something was not.
     """
-    os.environ.update(MLFLOW_SETTINGS | dict(os.environ))
+    prepare_environment()
     uri = tracking_uri()
     store = None
     reason = ""
@@ -104,6 +103,13 @@ def main() -> None:
     os._exit(0)  # tearing MLflow down would take longer than sending
 
 
+def prepare_environment() -> None:
+    """Set what MLflow needs in the environment: a user without a home folder gets one, too."""
+    os.environ.update(MLFLOW_SETTINGS | dict(os.environ))
+    if not Path(os.path.expanduser("~")).is_absolute():  # noqa: PTH111 raises where there is none
+        os.environ["HOME"] = str(project_root() / ".pandacat")
+
+
 def _cause(error: BaseException) -> str:
     """Return the text of the error at the root of this one, on one line."""
     while (cause := error.__cause__ or error.__context__) and not isinstance(cause, KeyError):
@@ -118,8 +124,8 @@ def open_store(uri: str) -> tuple[Any, str]:
 
     artifacts = None
     if database := _sqlite_file(uri):
+        artifacts = _artifacts(database)
         create_database(database)
-        artifacts = database.with_name("mlruns").as_uri()
     client = MlflowClient(tracking_uri=uri)
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "pandacat")
     experiment = client.get_experiment_by_name(name)
@@ -146,7 +152,20 @@ def _free_name(client: Any, experiment: Any) -> None:
 def _sqlite_file(uri: str) -> Path | None:
     """Return the SQLite file that the URI names, if it is a plain path to one."""
     found = re.fullmatch(r"sqlite:///([^?]+)", uri)
-    return Path(found[1]).absolute() if found else None
+    return Path(found[1]) if found else None
+
+
+def _artifacts(database: Path) -> str:
+    """Return the URI of the folder of files beside the database."""
+    folder = database.absolute().with_name("mlruns")
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"MLflow would not find {str(folder)!a} again: give the folder of the project a "
+            "name in UTF-8, or set MLFLOW_TRACKING_URI"
+        ) from None
+    return folder.as_uri()
 
 
 def create_database(database: Path) -> None:
@@ -156,7 +175,7 @@ def create_database(database: Path) -> None:
     database that never opens again. A file that counts only once it has its name need not sync
     each of them to the disk, either: 1 second instead of 6.
     """
-    from mlflow import MlflowClient
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy import Engine, event
 
     def unsynced(connection: Any, _: Any) -> None:
@@ -170,7 +189,7 @@ def create_database(database: Path) -> None:
         event.listen(Engine, "connect", unsynced)
         try:
             with atomic_write(database) as part:
-                MlflowClient(tracking_uri=f"sqlite:///{part.as_posix()}").search_experiments()
+                SqlAlchemyStore(f"sqlite:///{part.as_posix()}", _artifacts(database))
         finally:
             event.remove(Engine, "connect", unsynced)
 

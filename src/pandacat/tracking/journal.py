@@ -23,7 +23,7 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from pandacat.core.errors import sentence_of
-from pandacat.core.paths import EXCLUSIONS, PARAMS, PIPELINE
+from pandacat.core.paths import EXCLUSIONS, PARAMS, PIPELINE, project_root
 
 JOURNALS = Path(".pandacat/tracking")
 """Below the project's root: one folder for each run that MLflow does not have yet."""
@@ -167,7 +167,7 @@ def start_delivery(journals: Sequence[Path]) -> subprocess.Popen[bytes]:
     """Start the process that loads MLflow and waits for `send`, or for the end of this one."""
     path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "pandacat.tracking.delivery", *journals],
+        [sys.executable, "-P", "-X", "utf8", "-m", "pandacat.tracking.delivery", *journals],
         cwd=project_root(),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
         stdin=subprocess.PIPE,
@@ -190,15 +190,12 @@ def send(delivery: subprocess.Popen[bytes], seconds: float | None = None) -> str
     return without_credentials(last_line)[:200] or "the delivery process ended early"
 
 
-def project_root() -> Path:
-    """Return the project's top folder; for an experiment in a copy of it, the original's."""
-    return Path(os.environ.get("DVC_ROOT", "")).absolute()
-
-
 def tracking_uri() -> str:
-    """Return MLflow's address: a database in the project unless the environment names another."""
-    local = f"sqlite:///{(project_root() / 'mlflow.db').as_posix()}"
-    return os.environ.get("MLFLOW_TRACKING_URI") or local
+    """Return MLflow's address: a database in the project unless the environment names another.
+
+    A path in it counts from the project, as no URI of SQLite can hold each name of a folder.
+    """
+    return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
 
 
 def without_credentials(text: str) -> str:

@@ -13,8 +13,8 @@ from filelock import FileLock
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pandacat.core.paths import DEFAULT_PARAMS, PARAMS, PIPELINE
-from pandacat.tracking.journal import COMMITTED, Record, flat, project_root
+from pandacat.core.paths import DEFAULT_PARAMS, PARAMS, PIPELINE, project_root
+from pandacat.tracking.journal import COMMITTED, Record, flat
 
 COMPARED = 50
 """How many pipelines, the latest, get all parameters in which one of them differs."""

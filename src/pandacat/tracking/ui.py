@@ -5,10 +5,11 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import chdir, suppress
 
 from pandacat.core.errors import PandacatError
-from pandacat.tracking.delivery import MLFLOW_SETTINGS, open_store
+from pandacat.core.paths import project_root
+from pandacat.tracking.delivery import open_store, prepare_environment
 from pandacat.tracking.journal import tracking_uri, without_credentials
 from pandacat.tracking.pipeline import VIEW
 
@@ -26,13 +27,19 @@ def serve(port: int) -> int:
     """
     if not 1 <= port <= 65535:
         raise PandacatError(f"--port {port} is no port: name one from 1 to 65535.")
-    os.environ.update(MLFLOW_SETTINGS | NO_JOBS | dict(os.environ))
+    os.environ.update(NO_JOBS | dict(os.environ))
+    prepare_environment()
     uri = tracking_uri()
     if not uri.startswith("http") and _listens(port):
         raise PandacatError(
             f"Something listens on port {port} already, maybe another `make ui`: open "
             f"http://127.0.0.1:{port}, or name another, as in `make ui PORT=5001`."
         )
+    with chdir(project_root()):
+        return _serve(uri, port)
+
+
+def _serve(uri: str, port: int) -> int:
     client, experiment = open_store(uri)
     page = f"#/experiments/{experiment}/runs?workflowType=machine_learning"
     if VIEW in client.get_experiment(experiment).tags:
@@ -43,7 +50,7 @@ def serve(port: int) -> int:
     options = ["--backend-store-uri", uri, "--port", str(port), "--workers", "1"]
     with (
         suppress(KeyboardInterrupt),
-        subprocess.Popen([sys.executable, "-m", "mlflow", "ui", *options]) as server,
+        subprocess.Popen([sys.executable, "-X", "utf8", "-m", "mlflow", "ui", *options]) as server,
     ):
         while server.poll() is None and not _listens(port):
             time.sleep(0.2)

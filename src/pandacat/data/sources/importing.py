@@ -11,6 +11,7 @@ from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
 from pandacat.core.names import find
+from pandacat.core.paths import project_root
 from pandacat.data.sources.archive import open_zip
 from pandacat.data.sources.photo_files import files_below
 
@@ -28,7 +29,7 @@ def find_archive(given: str, parameter: str) -> Path:
         PandacatError: there is nothing.
     """
     path = os.path.expanduser(given)  # noqa: PTH111 raises where there is no such user
-    starts = (Path(), Path(os.environ.get("DVC_ROOT", "")))
+    starts = (Path(), project_root())
     if found := next(filter(None, (find(start / path) for start in starts)), None):
         return found
     advice = "check the path"

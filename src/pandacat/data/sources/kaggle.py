@@ -2,12 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Callable
-from contextlib import redirect_stdout, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import requests
@@ -58,7 +59,8 @@ def download(
     archive = DOWNLOADS / f"{dataset.replace('/', '__')}.zip"
     signed_in = True
     try:
-        client = transfer.retry(lambda: _connect(policy), policy)
+        with _home_folder():
+            client = transfer.retry(lambda: _connect(policy), policy)
         signed_in = _session(client).auth is not None
         origin = transfer.retry(lambda: _origin(client, dataset), policy)
         request = partial(_request_archive, client, dataset, origin.version)
@@ -121,6 +123,28 @@ def _connect(policy: RetryPolicy) -> "KaggleClient":
             f"or remove them: public data sets need no account. {SIGN_IN}"
         )
     return client
+
+
+@contextmanager
+def _home_folder() -> Iterator[None]:
+    """Lend an empty home folder to a user without one, as in a container.
+
+    The client looks there for credentials, and creates a folder when it is imported.
+    """
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 raises where there is none
+    settings = (home / ".kaggle", home / ".config/kaggle")
+    is_writable = home.is_absolute() and os.access(home, os.W_OK | os.X_OK)
+    if is_writable or any(os.access(folder, os.R_OK | os.X_OK) for folder in settings):
+        yield
+        return
+    given = os.environ.get("HOME")
+    with TemporaryDirectory() as lent:
+        os.environ["HOME"] = lent
+        try:
+            yield
+        finally:
+            del os.environ["HOME"]
+            os.environ |= {"HOME": given} if given is not None else {}
 
 
 def _session(client: "KaggleClient") -> requests.Session:
