@@ -53,22 +53,17 @@ def read_revision(revision: str, current: Headline) -> Headline:
         PandacatError: this is not a Git repository, there is no such revision, or it holds no
             readable metrics, or those of other data.
     """
-    commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", revision + "^{commit}")
-    if commit.stderr:
-        raise PandacatError(f"Git can't read this repository ({' '.join(commit.stderr.split())}).")
-    if commit.returncode:
-        raise PandacatError(
-            f"There is no Git revision {revision!r} here: fetch it (`git fetch origin {revision}`),"
-            " or name another one with --against."
-        )
+    commit = _commit(revision)
+    if not commit:
+        raise PandacatError(_absent(revision))
     headline, predictions = (
-        _git("show", f"{commit.stdout.strip()}:./{path.as_posix()}").stdout or None
+        _git("show", f"{commit}:./{path.as_posix()}").stdout or None
         for path in (HEADLINE, TEST_PREDICTIONS)
     )
     if headline is None:
         raise PandacatError(
             f"{revision} has no {HEADLINE} to compare with: commit the one that `dvc repro` "
-            "writes, or name another revision with --against."
+            "writes, and name that commit, or another that has one, with --against."
         )
     baseline = _parse(headline, predictions, f"{HEADLINE} of {revision}")
     if baseline.data != current.data:
@@ -78,14 +73,52 @@ def read_revision(revision: str, current: Headline) -> Headline:
         )
         raise PandacatError(
             f"{revision} was measured on other data ({there}) than the workspace ({here}): "
-            "metrics can only be compared on the same photos."
+            "metrics can only be compared on the same photos. Run `dvc repro` with those of that "
+            "revision, or commit these results, to compare later ones with them."
         )
     return baseline
 
 
+def _commit(revision: str) -> str:
+    """Return the hash of a revision's commit, or nothing where there is none.
+
+    Raises:
+        PandacatError: Git can't read the repository.
+    """
+    found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", revision + "^{commit}")
+    if found.returncode > 1:
+        raise PandacatError(
+            f"Git can't read this repository ({' '.join(found.stderr.split())}): if it gives no "
+            "advice, work in a clone of the project, or run `git init` here and commit all."
+        )
+    return found.stdout.strip()
+
+
+def _absent(revision: str) -> str:
+    """Return that there is no such revision, and where it may be."""
+    absent = f"There is no Git revision {revision!r} here"
+    if not _commit("HEAD"):
+        return f"{absent}, nor any commit: commit all, and name HEAD with --against."
+    remote = next(iter(_git("remote").stdout.split()), "")
+    if revision and remote and _commit(theirs := f"{remote}/{revision}"):
+        return f"{absent}: name {theirs}, which there is, with --against."
+    another = "name another one with --against, such as HEAD."
+    if not (revision and remote):
+        return f"{absent}: {another}"
+    is_shallow = _git("rev-parse", "--is-shallow-repository").stdout.strip() == "true"
+    fetch = f"git fetch{' --unshallow' * is_shallow} {remote}"
+    return (
+        f"{absent}. If it is at {remote}, fetch it and try again: "
+        f"`{fetch} '+refs/heads/*:refs/remotes/{remote}/*'`. If not, {another}"
+    )
+
+
 def _git(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = ["git", *arguments]
-    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
+    try:
+        return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise PandacatError("Git is not installed here: install it, to compare.") from None
 
 
 def _parse(headline: str, predictions: str | None, name: str) -> Headline:
