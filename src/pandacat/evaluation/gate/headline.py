@@ -42,7 +42,9 @@ def read_workspace() -> Headline:
         for path in (HEADLINE, TEST_PREDICTIONS)
     )
     if headline is None:
-        raise PandacatError(f"There is no {HEADLINE}: run `dvc repro` first.")
+        raise PandacatError(
+            f"There is no {HEADLINE}: in the project's top folder, run `dvc repro` first."
+        )
     return _parse(headline, predictions, str(HEADLINE))
 
 
