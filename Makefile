@@ -16,6 +16,9 @@ PACKAGES := $(if $(LOCKED),--require-hashes -r requirements.lock,-r requirements
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
+# DVC needs both, and a user whom the system does not know, as in a container, has neither:
+export HOME ?= $(CURDIR)/.pandacat
+export LOGNAME ?= $(shell id -un 2> /dev/null || id -u)
 
 .DEFAULT_GOAL := help
 .PHONY: help repro test experiments gate ui deps lint first-day torture bench clean

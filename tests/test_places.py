@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from dvc_stages import ROOT
 
 from pandacat.core.paths import project_root
 from pandacat.models import engine
@@ -154,3 +155,11 @@ def test_without_a_cache_networks_are_converted_each_time(tmp_path, monkeypatch,
     for _ in range(2):
         engine.compile_backbone(lambda: network, 2, "key", "openvino")
     assert capsys.readouterr().err.count("Converting") == 1
+
+
+@pytest.mark.parametrize("home", ["", "/elsewhere"])
+def test_make_gives_dvc_a_home_folder_and_a_user_where_there_is_none(home):
+    environment = {"PATH": os.environ["PATH"], **({"HOME": home} if home else {})}
+    show = ["make", "--silent", "--eval", "show:; echo $$HOME:$${LOGNAME:?}", "show"]
+    output = subprocess.check_output(show, cwd=ROOT, env=environment, text=True)
+    assert output.split(":")[0] == (home or str(ROOT / ".pandacat"))
