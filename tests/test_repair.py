@@ -2,18 +2,29 @@
 
 import struct
 import zlib
-from collections.abc import Callable
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
+from pathlib import Path
+from time import process_time
+from typing import Any, cast
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
 from conftest import EXAMPLES
+from dvc_stages import ROOT
 from image_files import chunk, halves, png_of, saved_as, with_chunks
 from PIL import Image, ImageCms
 
+from pandacat.app import predict
+from pandacat.config.loading import load_config
+from pandacat.core.console import print_notes
+from pandacat.core.errors import PandacatError
 from pandacat.data.images import DAMAGED_METADATA, Photo, UnreadablePhotoError, decode_photo
+from pandacat.data.preprocess import preprocess
+from pandacat.data.provenance import Provenance
 from pandacat.evaluation.shortcuts import header_properties
+from pandacat.models.classifier import Classifier, Prediction
 
 READ: dict[str, Any] = {"image_px": 96, "max_megapixels": 1.0}
 
@@ -206,6 +217,17 @@ def test_a_jpeg_without_its_last_bytes_is_refused(options: dict[str, Any]) -> No
             read(jpeg[:-missing])
 
 
+def test_a_small_jpeg_that_claims_billions_of_pixels_is_refused_before_it_is_decoded() -> None:
+    for options in ({}, {"progressive": True}):
+        jpeg = bytearray(saved("JPEG", **options))
+        frame = jpeg.index(b"\xff\xc2" if options else b"\xff\xc0")
+        jpeg[frame + 5 : frame + 9] = b"\xff\xff\xff\xff"
+        started = process_time()
+        with pytest.raises(UnreadablePhotoError, match=r"truncated|megapixels"):
+            decode_photo(bytes(jpeg), image_px=96, max_megapixels=5_000)
+        assert process_time() - started < 1
+
+
 def test_a_progressive_jpeg_without_its_last_scan_is_refused() -> None:
     jpeg = saved("JPEG", progressive=True)
     with pytest.raises(UnreadablePhotoError, match="truncated"):
@@ -327,6 +349,45 @@ def test_an_avif_with_damaged_exif_is_read() -> None:
     for harm in (b"\0\0\0\0", b"MM\0\xff", b"XX*\0"):
         data = whole[:place] + harm + whole[place + 4 :]
         assert read(data).image.tobytes() == read(whole).image.tobytes()
+
+
+def test_preprocess_and_predict_tell_the_notes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = f"2 photos have {DAMAGED_METADATA}: cat/b.jpg, panda/a.jpg"
+    photos = {
+        "cat/b.jpg": saved("JPEG")[:-2],
+        "panda/a.jpg": saved("JPEG")[:-2],
+        "panda/c.jpg": b"",
+    }
+    with ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for name, data in photos.items():
+            archive.writestr(name, data)
+    config = load_config(ROOT / "params.yaml")
+    origin = Provenance("a test", "archive", "here")
+    with pytest.raises(PandacatError, match=r"Only . of . photos"):
+        preprocess(tmp_path / "photos.zip", origin, tmp_path / "done", config, exclusions={})
+    assert line in capsys.readouterr().err.splitlines()
+
+    class Noting:
+        def predict_many(
+            self, items: Iterable[tuple[str, Callable[[], bytes]]], *, top: int
+        ) -> Iterator[Prediction]:
+            for name, read_file in items:
+                if data := read_file():
+                    yield Prediction(name, {"cat": 1.0}, notes=read(data).notes)
+
+    opened = {name: partial(bytes, data) for name, data in photos.items()}
+    list(predict._predict(cast("Classifier", Noting()), opened, 0, []))
+    assert line in capsys.readouterr().err.splitlines()
+
+
+def test_notes_are_counted_and_name_some_photos(capsys: pytest.CaptureFixture[str]) -> None:
+    print_notes({DAMAGED_METADATA: ["a.jpg"], "a doubt": ["b\x1b.jpg", "c.jpg", "d.jpg", "e.jpg"]})
+    assert capsys.readouterr().err.splitlines() == [
+        f"1 photo has {DAMAGED_METADATA}: a.jpg",
+        "4 photos have a doubt: b\\x1b.jpg, c.jpg, d.jpg, …",
+    ]
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])

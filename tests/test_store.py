@@ -78,6 +78,7 @@ def originals() -> dict[str, bytes]:
         "print.jpg": saved_as(noise(7, (600, 600)).convert("CMYK"), "JPEG"),
         "palette.gif": saved_as(noise(8, (500, 400)).quantize(64), "GIF"),
         "scan.tif": saved_as(noise(9, (500, 400)), "TIFF", compression="tiff_lzw"),
+        "no-end.jpg": saved_as(noise(10, (500, 400)), "JPEG")[:-2],
         "example.jpg": (EXAMPLES / "panda/giant_panda.jpg").read_bytes(),
     }
     fillers = {f"{n:02d}.jpg": saved_as(noise(100 + n), "JPEG") for n in range(60)}

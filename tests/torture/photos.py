@@ -1,11 +1,13 @@
-"""Damaged images of every format that Pillow reads."""
+"""Damaged images of every format that is read, and of some that are not."""
 
 import io
 import random
+import zlib
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+from image_files import chunk, png_of, tiff_of
 from PIL import Image, ImageCms
 
 from drawn_animals import draw
@@ -43,7 +45,7 @@ def examine(data: bytes) -> str:
 
 @cache
 def originals() -> tuple[bytes, ...]:
-    """Return photos and a drawn image, in 36 forms."""
+    """Return photos and a drawn image, in 47 forms; some are of formats that are not read."""
     jpegs = [path.read_bytes() for path in sorted(EXAMPLES.rglob("*.jpg"))[:6]]
     jpegs.append(draw("panda", 1, 1))
     with Image.open(EXAMPLES / "cat/kitten.jpg") as opened:
@@ -89,8 +91,36 @@ def _forms(photo: Image.Image) -> list[bytes]:
         _saved(photo, "BMP"),
         _saved(photo, "PPM"),
         _saved(photo, "TGA", compression="tga_rle"),
-        _saved(clear, "ICO"),
         _saved(photo, "JPEG2000"),
+        _saved(photo, "DIB"),
+        *_of_few_bits(photo),
+        *_not_read(photo, clear),
+    ]
+
+
+def _of_few_bits(photo: Image.Image) -> list[bytes]:
+    """Colors and gray of 10 and 12 bits in files of 16, with and without their white level."""
+    color = np.asarray(photo, np.uint16) * 4
+    gray = np.asarray(photo.convert("L"), np.uint16)[..., None] * 16
+    profile = chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(3000)))
+    return [
+        png_of(color),
+        png_of(gray, chunk(b"sBIT", b"\x0c"), chunk(b"tEXt", b"Software\0scanner"), profile),
+        tiff_of(color, {}),
+        tiff_of(gray, {262: [0], 281: [4095]}),
+        b"P5 %d %d 4095\n" % photo.size + gray.astype(">u2").tobytes(),
+    ]
+
+
+def _not_read(photo: Image.Image, clear: Image.Image) -> list[bytes]:
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n{ } loop\n"
+    return [
+        postscript,
+        _saved(photo, "EPS"),
+        _saved(photo, "PDF"),
+        _saved(clear, "ICNS"),
+        _saved(clear, "ICO"),
+        b"\xd7\xcd\xc6\x9a" + bytes(40),
     ]
 
 

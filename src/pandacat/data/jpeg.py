@@ -13,6 +13,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from pandacat.data.decoders import TooManyPixelsError
 
+MOST_PIXELS_PER_BYTE = 512
+"""Each block of 8 × 8 pixels takes a bit or more; a smaller file can't have all of them."""
+
 ORIENTATION = 0x0112
 """The tag of EXIF and TIFF."""
 
@@ -42,6 +45,8 @@ def load_jpeg(
         TooManyPixelsError: it takes more, at any fraction.
         OSError: pixels are missing.
     """
+    if image.width * image.height > MOST_PIXELS_PER_BYTE * len(data):
+        raise OSError("image file is truncated")
     least, scale = _least_reduction(image, max_pixels), shorter_px / min(image.size)
     width, height = (min(round(side * scale), side // least) for side in image.size)
     image.draft(image.mode, (width, height))
@@ -49,8 +54,11 @@ def load_jpeg(
     if is_doubtful or _ends_gray(image):
         padded = JpegImageFile(io.BytesIO(rebuilt_jpeg(data, padding=_PADDING)))
         padded.draft(image.mode, (width, height))
-        if padded.tobytes() != image.tobytes():
-            raise OSError("image file is truncated")
+        padded.load()
+        for top in range(0, image.height, 256):  # in parts, for the sake of memory
+            part = (0, top, image.width, min(top + 256, image.height))
+            if padded.crop(part).tobytes() != image.crop(part).tobytes():
+                raise OSError("image file is truncated")
 
 
 def _ends_gray(image: Image.Image) -> bool:

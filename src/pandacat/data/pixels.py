@@ -163,6 +163,7 @@ def to_rgb(image: Image.Image, stated: float | None, notes: list[str]) -> Image.
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
+@np.errstate(all="ignore")
 def _deep_gray(
     image: Image.Image, stated: float | None, exponent: float, notes: list[str]
 ) -> Image.Image:
