@@ -39,7 +39,7 @@ def compile_backbone(
     model = _convert(build_backbone(), input_px)
     try:
         if not cached:
-            raise OSError("this user has no home folder")
+            raise OSError("this user has no folder for caches")
         _save(model, cached)
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().rpartition("\n")[2]
