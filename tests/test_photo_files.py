@@ -21,7 +21,8 @@ from pandacat.data.preprocess import preprocess
 from pandacat.data.provenance import Provenance
 from pandacat.data.sources.archive import index_archive
 from pandacat.data.sources.importing import find_archive, import_archive
-from pandacat.data.splits import split_of_folder, whole_groups
+from pandacat.data.sources.photo_files import split_of_folder
+from pandacat.data.splits import whole_groups
 
 CONFIG = load_config(ROOT / "params.yaml")
 ORIGIN = Provenance("a test", "archive", "here")

@@ -1,26 +1,12 @@
 """Splits for training, validation and testing; near-duplicates stay in one split."""
 
 import hashlib
-import re
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 SPLITS = ("train", "validation", "test")
-
-SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-"""In the names of an archive's own folders, such as `seg_train` and `test_set`."""
-
-
-def split_of_folder(folder: str) -> str | None:
-    """Return the split that a folder's name, in lower case, stands for, if it is one."""
-    splits = {SPLIT_WORDS[word] for word in re.findall(r"[a-z]+", folder) if word in SPLIT_WORDS}
-    return splits.pop() if len(splits) == 1 else None
 
 
 def assign_splits(

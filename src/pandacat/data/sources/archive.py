@@ -23,8 +23,8 @@ from pandacat.data.sources.photo_files import (
     is_document,
     is_hidden,
     is_photo,
+    split_of_folder,
 )
-from pandacat.data.splits import split_of_folder
 from pandacat.labels import OTHER, listed
 
 LARGEST_FILE_BYTES = 256 << 20

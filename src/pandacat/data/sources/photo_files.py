@@ -32,6 +32,13 @@ _SYSTEM_NAMES = frozenset(
 )
 """Of macOS, Windows, Linux, Synology, QNAP and programs for photos."""
 
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""In the names of an archive's own folders, such as `seg_train` and `test_set`."""
+
 
 def is_hidden(name: str) -> bool:
     """Return whether a file or folder has a hidden name, or one that systems give to their own.
@@ -85,3 +92,9 @@ def files_below(top: Path, on_error: Callable[[OSError], object]) -> Iterator[Pa
     for parent, folders, names in os.walk(top, onerror=on_error, followlinks=True):
         folders[:] = sorted(name for name in folders if enter(Path(parent, name)))
         yield from (Path(parent, name) for name in sorted(names) if not is_hidden(name))
+
+
+def split_of_folder(folder: str) -> str | None:
+    """Return the split that a folder's name, in lower case, stands for, if it is one."""
+    splits = {SPLIT_WORDS[word] for word in re.findall(r"[a-z]+", folder) if word in SPLIT_WORDS}
+    return splits.pop() if len(splits) == 1 else None
