@@ -173,7 +173,8 @@ def test_of_copies_in_a_field_test_one_counts_and_none_under_two_labels(read, fi
 
 def test_folders_without_a_label_are_named(read, field_test, capsys):
     (field_test / "dragon").mkdir()
-    (field_test / "dragon/1.jpg").write_bytes((EXAMPLES / "other/cow.jpg").read_bytes())
+    for name in ("dragon/1.jpg", "1.jpg"):
+        (field_test / name).write_bytes((EXAMPLES / "other/cow.jpg").read_bytes())
     read(field_test)
     message = "folders without a label in params.yaml: (top) (1), dragon (1)"
     assert message in capsys.readouterr().err

@@ -196,13 +196,14 @@ def test_where_too_few_photos_can_be_used_the_reasons_are_counted(
     small_params: dict[str, dict[str, object]],
 ) -> None:
     shutil.copytree(workspace / "data", tmp_path / "data")
-    smaller = small_params["preprocess"] | {"max_megapixels": 0.001}
+    smaller = small_params["preprocess"] | {"max_megapixels": 0.0001}
     write_params(tmp_path, small_params | {"preprocess": smaller})
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
         run_stage("preprocess")
-    assert "Only 0 of 12 photos of panda can be used, and 5 are needed (12: more than 0.001" in str(
-        ended.value
+    assert (
+        "Only 0 of 12 photos of panda can be used, and 5 are needed (12: more than 0.0001"
+        in str(ended.value)
     )
 
 
