@@ -31,13 +31,13 @@ repro: $(READY)  ## run every stage that is not up to date
 	@git rev-parse --git-dir > /dev/null || { echo "DVC needs a Git repository that Git opens: do as Git says, or clone the project, or run 'git init' here." >&2; exit 1; }
 	$(BIN)/dvc repro
 	@echo "What came out, on one page: reports/report.html"
-	@git diff --quiet HEAD -- $(INPUTS) 2> /dev/null && ! git diff --quiet HEAD -- dvc.lock && echo "Results differ from the committed ones by rounding, as those of another processor do. Commit yours, to compare experiments with them: git commit -am 'Results of this machine'" || true
+	@git diff --quiet HEAD -- $(INPUTS) 2> /dev/null && ! git diff --quiet HEAD -- dvc.lock && echo "Results are not bit for bit the committed ones, as on a processor that rounds differently. Commit yours, to compare experiments with them: git commit -am 'Results of this machine'" || true
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest
 
 experiments: $(READY)  ## compare all experiments: what was changed, and what came of it
-	$(BIN)/dvc exp show --only-changed --drop '.*/.*'
+	$(BIN)/dvc exp show --only-changed --num 2 --drop '.*/.*|params.yaml'
 
 deps: $(READY)  ## list in dvc.yaml the code that each stage uses
 	$(BIN)/python tools/stage_dependencies.py
