@@ -28,12 +28,13 @@ def main() -> None:
     train = np.flatnonzero(index.split == "train")
     with tracked_stage("predict_pretrained", params) as tracked:
         model = imagenet_model(config)
+        classifier = Classifier(model, params.engine)
         with atomic_write(paths.FEATURES) as folder:
             folder.mkdir()
             extract_features(
                 paths.PHOTOS,
                 folder,
-                Classifier(model, params.engine),
+                classifier,
                 crops=params.crops,
                 copies=params.augmented_copies,
                 seed=params.seed,
@@ -43,7 +44,7 @@ def main() -> None:
         model = add_label_rows(model, centers[train], classes)
         save_model(paths.MODELS / "pretrained", model)
 
-        probabilities = Classifier(model, params.engine).probabilities(centers[:, None])
+        probabilities = Classifier(model, classifier.engine).probabilities(centers[:, None])
         table = prediction_table(index, probabilities, config.label_names)
         write_table(paths.PREDICTIONS / "pretrained.csv", table)
         metrics = headline_metrics_by_split(table)

@@ -256,7 +256,7 @@ def test_the_gpu_is_asked_for_in_vain(
 def test_the_cpu_can_be_chosen_where_there_is_a_gpu(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def torch_engine(_: object) -> None:
+    def torch_engine(*_: object) -> None:
         raise AssertionError("PyTorch runs the network")
 
     monkeypatch.setattr(engine, "_has_gpu", lambda: True)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -147,13 +148,15 @@ def test_without_a_home_folder_there_is_no_cache(tmp_path, home):
 def test_without_a_cache_networks_are_converted_each_time(tmp_path, monkeypatch, capsys):
     network = torch.nn.Flatten()
     monkeypatch.setattr(engine, "user_cache", lambda: None)
-    run = engine.compile_backbone(lambda: network, 2, "key", "openvino")
-    assert run(np.ones((1, 2, 2, 3), np.uint8)).shape == (1, 12)
+    build = partial(
+        engine.compile_backbone, lambda: network, 2, "key", name="openvino", precision="float32"
+    )
+    assert build().run(np.ones((1, 2, 2, 3), np.uint8)).shape == (1, 12)
     assert "set XDG_CACHE_HOME to a folder" in capsys.readouterr().err
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for _ in range(2):
-        engine.compile_backbone(lambda: network, 2, "key", "openvino")
+        build()
     assert capsys.readouterr().err.count("Converting") == 1
 
 

@@ -72,7 +72,6 @@ def scratch_params(**changes: object) -> ScratchParams:
         "patience": None,
         "precision": "float32",
         "memory_format": "auto",
-        "pin_memory": True,
         "augment": UNCHANGED,
         "mixup": 0.0,
         "seed": 1,
@@ -179,15 +178,20 @@ def test_weights_of_something_else_are_refused(fault: str) -> None:
         scratch.restore(shape, tensors)
 
 
+def augmented(images: torch.Tensor, params: AugmentParams, *, seed: int = 0) -> torch.Tensor:
+    draws = augment.draw_augmentations(len(images), params, generator_for("test", seed))
+    return augment.augmented(images, draws, params)
+
+
 def test_nothing_changes_where_nothing_is_asked_for() -> None:
-    changed = augment.augmented(pictures(), UNCHANGED, generator_for("test"))
+    changed = augmented(pictures(), UNCHANGED)
     assert torch.allclose(changed, pictures(), atol=1e-5)
 
 
 def test_a_zoom_of_two_shows_the_middle() -> None:
     how = AugmentParams(**{**vars(UNCHANGED), "scale": (2.0, 2.0)})
     images = pictures(input_px=64)
-    zoomed = augment.augmented(images, how, generator_for("test"))
+    zoomed = augmented(images, how)
     middle = torch.nn.functional.interpolate(
         images[:, :, 16:48, 16:48], 64, mode="bilinear", align_corners=False
     )
@@ -197,7 +201,7 @@ def test_a_zoom_of_two_shows_the_middle() -> None:
 def test_flipping_mirrors_about_every_other_picture() -> None:
     how = AugmentParams(**{**vars(UNCHANGED), "flip": True})
     images = pictures(60)
-    changed = augment.augmented(images, how, generator_for("test"))
+    changed = augmented(images, how)
     mirrored = [
         torch.allclose(new, old.flip(2), atol=1e-5)
         for new, old in zip(changed, images, strict=True)
@@ -209,9 +213,7 @@ def test_flipping_mirrors_about_every_other_picture() -> None:
 
 def test_changed_pictures_keep_their_shape_and_range_and_follow_the_generator() -> None:
     how = AugmentParams(10.0, (0.8, 1.4), 0.2, 0.2, 0.1, 0.05, True, 0.4, 0.5)
-    one, same, other = (
-        augment.augmented(pictures(8), how, generator_for("test", seed)) for seed in (1, 1, 2)
-    )
+    one, same, other = (augmented(pictures(8), how, seed=seed) for seed in (1, 1, 2))
     assert one.shape == (8, 3, 16, 16)
     assert one.dtype == torch.float32
     assert one.min() >= 0
@@ -223,7 +225,8 @@ def test_changed_pictures_keep_their_shape_and_range_and_follow_the_generator() 
 def test_mixing_blends_pictures_and_targets_by_the_same_share() -> None:
     targets = torch.eye(4)
     images = torch.arange(4.0)[:, None, None, None].expand(4, 3, 2, 2)
-    blended, shares = augment.mixup(images, targets, 0.4, generator_for("test"))
+    drawn = augment.draw_mixup(4, 0.4, generator_for("test"))
+    blended, shares = augment.mixup(images, targets, drawn)
     assert torch.allclose(blended[:, 0, 0, 0], shares @ torch.arange(4.0))
     assert shares.sum(dim=1) == pytest.approx(torch.ones(4))
     assert 0.6 <= shares.diagonal().min() < shares.diagonal().max() <= 1

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from pandacat.config.loading import load_config
 from pandacat.core.errors import PandacatError
 from pandacat.training.batches import (
     Batch,
@@ -22,13 +20,15 @@ from pandacat.training.checkpoint import Checkpoint, checkpoint_key
 from pandacat.training.device import Device, pick_device
 from pandacat.training.loop import EpochRecord, FitSettings, History, fit, warm_up_then_cosine
 
-AUGMENT = load_config(ROOT / "params.yaml").fine_tune.augment
-
 
 def points(count: int = 120) -> Examples:
     """Points of the plane; the class says on which side of a circle they lie."""
     places = torch.randn(count, 2, generator=torch.Generator().manual_seed(0))
     return Examples(places, (places.norm(dim=1) > 1.2).long())
+
+
+def nothing_drawn(count: int) -> Tensor:
+    return torch.empty(count, 0)
 
 
 def small_network(*, seed: int = 0) -> nn.Module:
@@ -59,17 +59,21 @@ class CircleTask:
         validate: Callable[[nn.Module], dict[str, float]] = measured,
     ) -> None:
         self.network, self.seed, self.measure = network, seed, validate
+        self.train = points()
         self.optimizer: torch.optim.Optimizer = torch.optim.SGD(
             network.parameters(), lr=learning_rate, momentum=0.9
         )
-        self.steps_per_epoch = points().batch_count(32)
+        self.steps_per_epoch = self.train.batch_count(32)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         rng = generator_for("batches", self.seed, epoch)
-        return shuffled_batches(points(), 32, AUGMENT, rng, Device())
+        return shuffled_batches(self.train, 32, rng, nothing_drawn, Device())
 
-    def loss(self, batch: Batch) -> Tensor:
-        return cross_entropy(self.network(batch[0]), batch[1])
+    def examples(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return self.train.inputs[batch[0]], self.train.classes[batch[0]]
+
+    def loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy(self.network(inputs), targets)
 
     def validate(self) -> dict[str, float]:
         return self.measure(self.network)
@@ -302,9 +306,9 @@ def test_each_gpu_gets_what_is_fast_on_it(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bfloat16)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
-    assert pick_device() == Device("cuda", dtype, channels_last, True)
-    asked = pick_device("float32", "channels_last", pin_memory=False)
-    assert asked == Device("cuda", torch.float32, True, False)
+    assert pick_device() == Device("cuda", dtype, channels_last)
+    asked = pick_device("float32", "channels_last")
+    assert asked == Device("cuda", torch.float32, channels_last=True)
 
 
 @pytest.mark.parametrize("native", [True, False])
@@ -314,7 +318,7 @@ def test_a_processor_calculates_in_bfloat16_only_where_that_is_native(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native})
     dtype = torch.bfloat16 if native else torch.float32
-    assert pick_device() == Device("cpu", dtype, True, False)
+    assert pick_device() == Device("cpu", dtype, channels_last=True)
 
 
 def test_the_learning_rate_warms_up_and_falls_to_nothing() -> None:
@@ -325,12 +329,13 @@ def test_the_learning_rate_warms_up_and_falls_to_nothing() -> None:
 def test_an_epoch_has_every_example_once_in_batches_of_nearly_equal_size() -> None:
     examples = Examples(torch.arange(65), torch.zeros(65))
     rng = generator_for("batches", 1, 1)
-    batches = shuffled_batches(examples, 32, AUGMENT, rng, Device())
-    inputs = [inputs for inputs, _ in batches]
-    assert [len(some) for some in inputs] == [22, 22, 21]
+    batches = list(shuffled_batches(examples, 32, rng, lambda n: torch.full((n, 2), n), Device()))
+    rows = [rows for rows, _ in batches]
+    assert [len(some) for some in rows] == [22, 22, 21]
+    assert all(torch.equal(draws, torch.full((len(some), 2), len(some))) for some, draws in batches)
     assert examples.batch_count(32) == 3
-    assert torch.equal(torch.cat(inputs).sort().values, examples.inputs)
-    assert not torch.equal(torch.cat(inputs), examples.inputs)
+    assert torch.equal(torch.cat(rows).sort().values, examples.inputs)
+    assert not torch.equal(torch.cat(rows), examples.inputs)
 
 
 def test_curves_are_a_table_with_a_line_for_each_epoch() -> None:

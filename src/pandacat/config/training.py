@@ -58,8 +58,6 @@ class ScratchParams:
     """Stop after so many epochs without a lower validation loss; `None`: never."""
     precision: Literal["auto", "float32", "bfloat16", "float16"]
     memory_format: Literal["auto", "channels_last", "contiguous"]
-    pin_memory: bool
-    """Whether batches are copied to a GPU from pinned memory, while the CPU goes on."""
     augment: AugmentParams
     mixup: Annotated[float, Field(ge=0, le=0.5)]
     """Up to this share of another image and of its label is blended into each."""
@@ -111,6 +109,8 @@ class PredictPretrainedParams:
     backbone: str
     """`efficientnet_lite0`, `timm/NAME` or `torchvision/NAME`."""
     engine: Literal["auto", "openvino", "torch"]
+    precision: fields.Precision
+    """In which the frozen backbone calculates, in all stages and in `pandacat predict`."""
     crops: Literal["center", "two_scales"]
     """Crops of each photo for the fine-tuned network; the pretrained one takes the center."""
     augmented_copies: AugmentedCopiesParams

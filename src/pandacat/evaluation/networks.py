@@ -14,8 +14,9 @@ from pandacat.core.parallel import ordered_map
 from pandacat.data import store
 from pandacat.data.features import Features
 from pandacat.evaluation.predictions import prediction_table
-from pandacat.models.classifier import Classifier
+from pandacat.models.classifier import Classifier, backbone_key
 from pandacat.models.embed import split_features
+from pandacat.models.engine import Engine
 from pandacat.models.saved import load_model
 
 NETWORKS = {
@@ -35,8 +36,18 @@ NamedImage = tuple[dict[str, Any], Image.Image]
 
 
 def load_networks(models: Path) -> dict[str, Classifier]:
-    """Return all networks that are compared, from the folder of saved models."""
-    return {network: Classifier(load_model(models / name)) for network, name in NETWORKS.items()}
+    """Return all networks that are compared, from the folder of saved models.
+
+    Those with the same backbone share its engine.
+    """
+    classifiers: dict[str, Classifier] = {}
+    engines: dict[str, Engine] = {}
+    for network, name in NETWORKS.items():
+        model = load_model(models / name)
+        key = backbone_key(model)
+        classifiers[network] = Classifier(model, engines.get(key, "auto"))
+        engines[key] = classifiers[network].engine
+    return classifiers
 
 
 def predict_split(
@@ -72,7 +83,9 @@ def predict_images(
     def predict(item: Item) -> list[tuple[dict[str, Any], list[np.ndarray]]]:
         return [(about, predict_image(classifiers, image)) for about, image in images(item)]
 
-    bar = tqdm(ordered_map(predict, items), desc=title, unit="photo", disable=None)
+    callers = max(classifier.callers for classifier in classifiers.values())
+    results = ordered_map(predict, items, workers=callers)
+    bar = tqdm(results, desc=title, unit="photo", disable=None)
     about, probabilities = zip(*(image for item in bar for image in item), strict=True)
     columns = pd.DataFrame(list(about))
     rows = photos.set_index("name", drop=False).loc[columns.pop("name")]

@@ -16,7 +16,7 @@ from pandacat.core.parallel import ordered_map
 from pandacat.data.crops import crop_count, cut_crops
 from pandacat.data.images import UnreadablePhotoError, load_photo
 from pandacat.labels import IMAGENET_CLASS_COUNT, OTHER, imagenet_names, listed
-from pandacat.models.engine import EngineName, compile_backbone
+from pandacat.models.engine import Engine, EngineName, compile_backbone
 from pandacat.models.probabilities import (
     class_probabilities,
     label_log_probabilities,
@@ -54,8 +54,13 @@ class Prediction:
 class Classifier:
     """A model that is ready to run."""
 
-    def __init__(self, model: SavedModel, engine: EngineName = "auto") -> None:
-        """Compile the backbone of a saved model."""
+    def __init__(self, model: SavedModel, engine: EngineName | Engine = "auto") -> None:
+        """Compile the backbone of a saved model, or take it from one with the same `backbone_key`.
+
+        Args:
+            model: the model.
+            engine: the name of an engine, or that of another classifier.
+        """
         description = model.description
         if description.image is None or description.labels[-1] != OTHER:
             raise PandacatError(
@@ -68,11 +73,17 @@ class Classifier:
         """In the order of all probabilities, `other` last."""
         self._head_weight = model.tensors.get("head.weight")
         self._head_bias = model.tensors.get("head.bias")
-        self.backbone_key = _backbone_key(model)
+        self.backbone_key = backbone_key(model)
         """Classifiers with the same key share their features."""
-        self._engine = compile_backbone(
-            partial(_build_backbone, model), description.input_px, self.backbone_key, engine
-        )
+        if isinstance(engine, str):
+            engine = compile_backbone(
+                partial(_build_backbone, model),
+                description.input_px,
+                self.backbone_key,
+                name=engine,
+                precision=description.precision,
+            )
+        self.engine = engine
         self._check_on_gray_image()
 
     @cached_property
@@ -106,6 +117,11 @@ class Classifier:
             )
 
     @property
+    def callers(self) -> int:
+        """How many threads that ask for features keep the engine busy."""
+        return self.engine.callers
+
+    @property
     def crop_count(self) -> int:
         """How many crops of each photo this model takes."""
         return crop_count(self.description.crops)
@@ -116,7 +132,7 @@ class Classifier:
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Return features `(N, D) float32` of square images `(N, S, S, 3) uint8`."""
-        return self._engine(images)
+        return self.engine.run(images)
 
     def log_probabilities(self, features: np.ndarray) -> np.ndarray:
         """Return `(…, K + 1)` log-probabilities before calibration for features `(…, D)`."""
@@ -193,13 +209,13 @@ class Classifier:
                 notes=photo.notes,
             )
 
-        return ordered_map(predict, items)
+        return ordered_map(predict, items, workers=self.callers)
 
 
-def _backbone_key(model: SavedModel) -> str:
+def backbone_key(model: SavedModel) -> str:
     """Return a hash over all that the backbone's features of a square image depend on."""
     about = model.description
-    shape = [about.kind, about.backbone, about.input_px, about.architecture]
+    shape = [about.kind, about.backbone, about.input_px, about.architecture, about.precision]
     digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode())
     for name, values in sorted(model.tensors.items()):
         if name.startswith("backbone."):

@@ -50,7 +50,8 @@ def extract_features(
             images = np.concatenate([images, augmented_copies(image, input_px, copies, rng)])
         return classifier.features(images)
 
-    results = ordered_map(features_of, enumerate(jpeg for _, jpeg in store.iter_jpegs(folder)))
+    jpegs = enumerate(jpeg for _, jpeg in store.iter_jpegs(folder))
+    results = ordered_map(features_of, jpegs, workers=classifier.callers)
     bar = tqdm(results, total=len(index), desc="features", unit="photo", disable=None)
     width = classifier.features(np.zeros((1, input_px, input_px, 3), np.uint8)).shape[1]
     crops_shape = (counts["validation"], crop_count(crops), width)
@@ -99,5 +100,5 @@ def split_features(
         return classifier.features(cut_crops(image, classifier.description.input_px, crops))
 
     jpegs = store.iter_jpegs(photo_folder, index.name[rows])
-    results = ordered_map(features_of, jpegs)
+    results = ordered_map(features_of, jpegs, workers=classifier.callers)
     return np.stack([*tqdm(results, total=len(rows), desc=split, unit="photo", disable=None)])

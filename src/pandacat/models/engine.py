@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -12,29 +13,56 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pandacat.config.fields import Precision
 from pandacat.core.console import print_status
+from pandacat.core.errors import PandacatError
+from pandacat.core.parallel import core_count
 from pandacat.core.paths import user_cache
 
 EngineName = Literal["auto", "openvino", "torch"]
 
-Engine = Callable[[np.ndarray], np.ndarray]
-"""From images `(N, S, S, 3) uint8` to features `(N, D) float32`; any thread may call it."""
+GPU_CALLERS = 64
+"""Threads that prepare images: enough to fill a batch while another is computed."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A compiled backbone."""
+
+    run: Callable[[np.ndarray], np.ndarray]
+    """From images `(N, S, S, 3) uint8` to features `(N, D) float32`; any thread may call it."""
+    callers: int
+    """How many threads that call it keep it busy."""
 
 
 def compile_backbone(
-    build_backbone: Callable[[], Any], input_px: int, key: str, name: EngineName
+    build_backbone: Callable[[], Any],
+    input_px: int,
+    key: str,
+    *,
+    name: EngineName,
+    precision: Precision,
 ) -> Engine:
     """Return an engine for the backbone that `build_backbone` returns.
 
     `key` identifies the backbone and its weights. Its conversion for OpenVINO is cached under it in
     the user's cache folder, so that the next start needs neither `build_backbone` nor PyTorch.
+    `auto` is PyTorch on a GPU, and where OpenVINO can't calculate in this precision.
+
+    Raises:
+        PandacatError: OpenVINO is asked for by name, and can't calculate in this precision.
     """
-    if name == "torch" or (name == "auto" and _has_gpu()):
-        return _torch_engine(build_backbone())
+    if name == "torch" or (name == "auto" and (_has_gpu() or not _is_native(precision))):
+        return _torch_engine(build_backbone(), input_px, precision)
+    if not _is_native(precision):
+        raise PandacatError(
+            f"OpenVINO does not calculate in {precision} on this CPU: use the engine torch, or the "
+            "precision float32 (predict_pretrained in params.yaml)."
+        )
     cached = _place(key)
     if cached and cached.exists() and cached.with_suffix(".bin").exists():
         with suppress(RuntimeError):  # a damaged file is written again
-            return _openvino_engine(cached)
+            return _openvino_engine(cached, precision)
     print_status("Converting the backbone for OpenVINO; this takes about 10 s, once per backbone.")
     model = _convert(build_backbone(), input_px)
     try:
@@ -47,8 +75,8 @@ def compile_backbone(
             f"It can't be cached, so the next start converts it again ({reason}): "
             "set XDG_CACHE_HOME to a folder that this user may write to."
         )
-        return _openvino_engine(model)
-    return _openvino_engine(cached)
+        return _openvino_engine(model, precision)
+    return _openvino_engine(cached, precision)
 
 
 def _place(key: str) -> Path | None:
@@ -66,22 +94,26 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _torch_engine(backbone: Any) -> Engine:
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    backbone = backbone.eval().to(device, memory_format=torch.channels_last)
-
-    def run(images: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return np.asarray(backbone(torch.from_numpy(images).to(device)).float().cpu())
-
-    return run
+def _is_native(precision: Precision) -> bool:
+    """Return whether OpenVINO calculates in this precision here; float32 it does everywhere."""
+    if precision == "float32":
+        return True
+    capabilities = _openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return {"bfloat16": "BF16", "float16": "FP16"}[precision] in capabilities
 
 
-def _openvino_engine(model: Any) -> Engine:
+def _torch_engine(backbone: Any, input_px: int, precision: Precision) -> Engine:
+    from pandacat.models.torch_engine import batched_backbone
+
+    if _has_gpu():
+        return Engine(batched_backbone(backbone, input_px, precision, "cuda"), GPU_CALLERS)
+    return Engine(batched_backbone(backbone, input_px, precision, "cpu"), core_count())
+
+
+def _openvino_engine(model: Any, precision: Precision) -> Engine:
     """Run one image at a time: the activations of several would not fit in the CPU's cache."""
-    settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+    hint = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision]
+    settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": hint}
     compiled = _openvino_core().compile_model(model, "CPU", settings)
     of_thread = threading.local()
 
@@ -91,7 +123,7 @@ def _openvino_engine(model: Any) -> Engine:
         infer = of_thread.request.infer
         return np.concatenate([infer({0: images[[row]]})[0] for row in range(len(images))])
 
-    return run
+    return Engine(run, core_count())
 
 
 def _openvino() -> ModuleType:

@@ -51,8 +51,8 @@ def _default_pretrained() -> SavedModel:
     """Return the pretrained network of the default parameters, from the cache where it is there."""
     config = default_config()
     spec = asdict(config.preprocess.image_spec)
-    backbone = config.predict_pretrained.backbone
-    parts = [FORMAT, backbone, config.label_names, config.label_classes, spec]
+    network = [config.predict_pretrained.backbone, config.predict_pretrained.precision]
+    parts = [FORMAT, *network, config.label_names, config.label_classes, spec]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
     cache = user_cache()
     if not cache:
@@ -86,5 +86,6 @@ def imagenet_model(config: Config) -> SavedModel:
         trained_on="ImageNet",
         title="ImageNet (ILSVRC-2012)",
         architecture={},
+        precision=config.predict_pretrained.precision,
     )
     return SavedModel(description, network.tensors())

@@ -5,6 +5,7 @@ probabilities of the classes that mean a label are summed, so that a pretrained 
 apart without any training.
 """
 
+import functools
 import hashlib
 import importlib.resources
 import io
@@ -140,11 +141,18 @@ def _lite0(weights: Weights) -> nn.Module:
 def label_log_probabilities(logits: Tensor, label_classes: LabelClasses) -> Tensor:
     """Return what `probabilities.label_log_probabilities` does, in PyTorch."""
     log_probabilities = logits.log_softmax(dim=-1)
-    groups = label_groups(label_classes, logits.shape[-1])
-    rows = [torch.tensor(group, device=logits.device) for group in groups]
+    groups = _rows_of_labels(label_classes, logits.shape[-1], logits.device)
     return torch.stack(
-        [log_probabilities.index_select(-1, group).logsumexp(dim=-1) for group in rows], dim=-1
+        [log_probabilities.index_select(-1, rows).logsumexp(dim=-1) for rows in groups], dim=-1
     )
+
+
+@functools.cache
+def _rows_of_labels(
+    label_classes: LabelClasses, class_count: int, device: torch.device
+) -> list[Tensor]:
+    """Return `label_groups` as tensors that lie on the device, so that no step copies them."""
+    return [torch.tensor(rows, device=device) for rows in label_groups(label_classes, class_count)]
 
 
 def pool_crops(log_probabilities: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as packed
 
-from pandacat.config.fields import CropScheme
+from pandacat.config.fields import CropScheme, Precision
 from pandacat.config.photos import ImageSpec
 from pandacat.core.errors import MODEL_AGAIN, PandacatError
 from pandacat.core.files import atomic_write, sha256_of, write_json
@@ -63,6 +63,8 @@ class Description:
     """`None` where none was calibrated."""
     drawn: bool = False
     """Whether the training pictures were drawn by a program and are not photographs."""
+    precision: Precision = "float32"
+    """In which the backbone calculates; temperature and thresholds hold for it."""
     format: int = FORMAT
 
 

@@ -2,18 +2,16 @@
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from pandacat.config.training import AugmentParams
-from pandacat.data.augment import augmented
 from pandacat.training.device import Device
 
 Batch = tuple[Tensor, Tensor]
-"""Inputs and the class of each."""
+"""Rows of the examples, `(N,) int64`, and the random numbers for each, `(N, K) float32`."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +23,10 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def on(self, device: Device) -> "Examples":
+        """Return the same examples in the memory of a device."""
+        return Examples(self.inputs.to(device.name), self.classes.to(device.name))
 
     def batch_count(self, batch_size: int) -> int:
         """Return the number of batches in an epoch."""
@@ -60,22 +62,20 @@ class Dataset:
 def shuffled_batches(
     examples: Examples,
     batch_size: int,
-    augment: AugmentParams,
     rng: torch.Generator,
+    draw: Callable[[int], Tensor],
     device: Device,
 ) -> Iterator[Batch]:
-    """Yield all examples once, shuffled, in batches of nearly equal size, on the device.
+    """Return the rows of all examples once, shuffled, in batches of nearly equal size.
 
-    Pictures, which are bytes, are augmented and become float32 in [0, 1]; features stay as they
-    are. There are no loader processes: the examples are decoded and in memory, and the device that
-    trains also augments them, a batch at a time, in 3 to 8 % of a step.
+    `draw` returns the random numbers for so many examples. Those of a whole epoch go to the device
+    at once, where the examples are, so that no step waits for the CPU.
     """
+    count = examples.batch_count(batch_size)
     order = torch.randperm(len(examples), generator=rng)
-    for rows in order.tensor_split(examples.batch_count(batch_size)):
-        inputs, classes = device.put(examples.inputs[rows]), device.put(examples.classes[rows])
-        if inputs.dtype == torch.uint8:
-            inputs = augmented(inputs.float() / 255, augment, rng)
-        yield inputs, classes
+    draws = torch.cat([draw(len(rows)) for rows in order.tensor_split(count)])
+    on_device = (tensor.to(device.name).tensor_split(count) for tensor in (order, draws))
+    return zip(*on_device, strict=True)
 
 
 def generator_for(*parts: str | int) -> torch.Generator:

@@ -20,14 +20,11 @@ class Device:
     """Of convolutions and matrix products; weights and sums stay float32."""
     channels_last: bool = True
     """Whether the channels of a pixel lie side by side in memory, or the pixels of a channel."""
-    pin_memory: bool = False
-    """Whether batches wait in memory from which a GPU copies while the processor goes on."""
 
-    def put(self, tensor: Tensor) -> Tensor:
-        """Return the tensor on this device."""
-        if self.pin_memory:
-            tensor = tensor.pin_memory()
-        return tensor.to(self.name, non_blocking=self.pin_memory)
+    @property
+    def is_gpu(self) -> bool:
+        """Whether it is a GPU."""
+        return self.name == "cuda"
 
     def laid_out(self, inputs: Tensor) -> Tensor:
         """Return pictures `(N, C, H, W)` in the chosen memory format; other inputs as they are."""
@@ -38,29 +35,28 @@ class Device:
     def autocast(self) -> torch.autocast:
         """Return the context in which the network is to run."""
         mixed = self.dtype != torch.float32
-        return torch.autocast(self.name, self.dtype if mixed else None, enabled=mixed)
+        return torch.autocast(
+            self.name, self.dtype if mixed else None, enabled=mixed, cache_enabled=not self.is_gpu
+        )
 
     def scaler(self) -> torch.amp.GradScaler:
         """Return what keeps small gradients from vanishing in float16; idle in other precisions."""
         return torch.amp.GradScaler(self.name, enabled=self.dtype == torch.float16)
 
 
-def pick_device(
-    precision: Precision = "auto", memory_format: MemoryFormat = "auto", *, pin_memory: bool = True
-) -> Device:
+def pick_device(precision: Precision = "auto", memory_format: MemoryFormat = "auto") -> Device:
     """Return the GPU where there is one, else the CPU, with what is fast there for each `auto`.
 
     Precision: bfloat16 where the processor multiplies it natively (otherwise it is slower), float16
     on a GPU that multiplies only that, else float32. Channels last, except on a GPU in float32.
-    Memory is pinned only for a GPU. Networks are not compiled: on two cores that takes 56 s, about
-    as long as the training itself.
+    Networks are not compiled: on two cores that takes 56 s, about as long as the training itself.
     """
     on_gpu = torch.cuda.is_available()
     dtype = getattr(torch, _fastest_precision(on_gpu=on_gpu) if precision == "auto" else precision)
     channels_last = memory_format == "channels_last"
     if memory_format == "auto":
         channels_last = not on_gpu or dtype != torch.float32
-    return Device("cuda" if on_gpu else "cpu", dtype, channels_last, pin_memory and on_gpu)
+    return Device("cuda" if on_gpu else "cpu", dtype, channels_last)
 
 
 def _fastest_precision(*, on_gpu: bool) -> Precision:
@@ -72,9 +68,13 @@ def _fastest_precision(*, on_gpu: bool) -> Precision:
 
 
 def make_deterministic() -> None:
-    """Let two runs on one machine give the same bits; call it before anything is calculated."""
+    """Let two runs on one machine give the same bits; call it before anything is calculated.
+
+    float32 means float32 on a GPU, too: by default, convolutions there round to 10 bits (TF32).
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(mode=True)
     # Filling memory that is about to be overwritten costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import cross_entropy, linear, one_hot
 
 from pandacat.config.training import FineTuneParams
 from pandacat.core.errors import PandacatError
+from pandacat.data.augment import augmented, draw_augmentations
 from pandacat.labels import LabelClasses, label_groups
 from pandacat.models import pretrained
 from pandacat.models.pretrained import PretrainedNetwork, label_log_probabilities, pool_crops
@@ -125,41 +126,59 @@ class FineTuneTask(Task):
         self, model: SavedModel, dataset: Dataset, params: FineTuneParams, device: Device
     ) -> None:
         """Start from a saved model; `dataset` has features for the strategy `head`, else pixels."""
-        self.dataset, self.params, self.device = dataset, params, device
+        self.params, self.device = params, device
+        self.train, self.validation = dataset.train.on(device), dataset.validation.on(device)
         self.label_classes = model.description.label_classes
         self.network = trainable_network(model, dataset.train, params).to(device.name)
         self.trained = [weights for weights in self.network.parameters() if weights.requires_grad]
         self.start = [weights.detach().clone() for weights in self.trained]
-        self.optimizer = torch.optim.Adam(self.trained, lr=params.learning_rate)
+        self.optimizer = torch.optim.Adam(
+            self.trained, lr=params.learning_rate, fused=device.is_gpu, capturable=device.is_gpu
+        )
         self.steps_per_epoch = dataset.train.batch_count(params.batch_size)
         counts = torch.bincount(dataset.train.classes, minlength=len(dataset.labels)).clamp(min=1)
         weights = len(dataset.train) / (counts.count_nonzero() * counts)
         self.class_weights = weights.to(device.name)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """Return shuffled batches of features, or of augmented pictures."""
-        params, rng = self.params, generator_for(self.params.seed, epoch)
-        examples = self.dataset.train
-        return shuffled_batches(examples, params.batch_size, params.augment, rng, self.device)
+        """Return shuffled batches; pictures come with the random numbers of their augmentation."""
+        rng = generator_for(self.params.seed, epoch)
 
-    def loss(self, batch: Batch) -> Tensor:
+        def draw(count: int) -> Tensor:
+            if self.params.strategy == "head":
+                return torch.empty(count, 0)
+            return draw_augmentations(count, self.params.augment, rng)
+
+        return shuffled_batches(self.train, self.params.batch_size, rng, draw, self.device)
+
+    def examples(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return features, or augmented pictures, and their classes."""
+        rows, draws = batch
+        inputs = self.train.inputs[rows]
+        if self.params.strategy != "head":
+            images = augmented(inputs.float() / 255, draws, self.params.augment)
+            inputs = self.device.laid_out(images)
+        return inputs, self.train.classes[rows]
+
+    def loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the class-weighted cross-entropy plus the L2-SP penalty."""
-        inputs, classes = batch
-        own = self._log_probabilities(inputs)[range(len(classes)), :, classes]
+        log_probabilities = self._log_probabilities(inputs)
+        is_own = one_hot(targets, log_probabilities.shape[-1])[:, None] > 0
+        own = torch.where(is_own, log_probabilities, 0).sum(dim=-1)
         photo, copies = own[:, 0], own[:, 1:]
         if copies.shape[1]:
             photo = (photo + copies.mean(dim=1)) / 2
         pairs = zip(self.trained, self.start, strict=True)
         distance = sum((now - start).square().sum() for now, start in pairs)
-        return -(photo * self.class_weights[classes]).mean() + self.params.l2_sp * distance
+        return -(photo * self.class_weights[targets]).mean() + self.params.l2_sp * distance
 
     def validate(self) -> dict[str, float]:
         """Return loss and accuracy of the validation photos, their crops pooled."""
-        classes = self.dataset.validation.classes
-        parts = [part.to(self.device.name) for part in self.dataset.validation.inputs.split(64)]
+        parts = self.validation.inputs.split(64)
         if self.params.strategy != "head":
             parts = [part.float() / 255 for part in parts]
-        logits = pool_crops(torch.cat([self._log_probabilities(part).cpu() for part in parts]))
+        logits = pool_crops(torch.cat([self._log_probabilities(part) for part in parts])).cpu()
+        classes = self.validation.classes.cpu()
         return {
             "validation_loss": float(cross_entropy(logits, classes)),
             "validation_accuracy": float((logits.argmax(dim=1) == classes).double().mean()),

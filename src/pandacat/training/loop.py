@@ -17,6 +17,7 @@ from pandacat.core.errors import PandacatError
 from pandacat.training.batches import Batch, seed_from
 from pandacat.training.checkpoint import Checkpoint
 from pandacat.training.device import Device
+from pandacat.training.graphs import Step, captured
 
 
 class Task(Protocol):
@@ -30,8 +31,11 @@ class Task(Protocol):
     def batches(self, epoch: int) -> Iterable[Batch]:
         """Return the batches of an epoch, from 1."""
 
-    def loss(self, batch: Batch) -> Tensor:
-        """Return the mean loss of a batch, a scalar."""
+    def examples(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the inputs and targets of a batch."""
+
+    def loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss, a scalar."""
 
     def validate(self) -> dict[str, float]:
         """Return metrics of the network, in evaluation mode, on the validation split.
@@ -133,8 +137,7 @@ def fit(
         PandacatError: a loss is no longer a finite number.
     """
     network, optimizer, scaler = task.network, task.optimizer, device.scaler()
-    for group in optimizer.param_groups:
-        group["initial_lr"] = group["lr"]
+    rates = [group["lr"] for group in optimizer.param_groups]
     history, best_weights = History(), deepcopy(network.state_dict())
     if device.channels_last:
         network.to(memory_format=torch.channels_last)
@@ -149,20 +152,27 @@ def fit(
         for record in history.epochs:
             on_epoch(record)
 
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["initial_lr"] = rate
+        group["lr"] = torch.tensor(rate, device=device.name) if device.is_gpu else rate
+    step = _step_of(task, device, scaler)
+
     first = len(history.epochs) + (0 if settings.include_epoch_zero else 1)
     for epoch in range(first, settings.epochs + 1):
         if history.epochs and epoch - 1 - history.best.epoch >= (settings.patience or math.inf):
             break
         torch.manual_seed(seed_from("network", settings.seed, epoch))
         began = time.perf_counter()
-        train_loss, count = _train(task, epoch, settings, device, scaler) if epoch else (None, 0)
+        train_loss, count = _train(task, step, epoch, settings, device) if epoch else (None, 0)
         speed = count / (time.perf_counter() - began)
 
         network.eval()
         with torch.inference_mode():
             metrics = task.validate()
         _require_finite(metrics["validation_loss"], "validation loss", epoch)
-        record = EpochRecord(epoch, optimizer.param_groups[0]["lr"], train_loss, metrics)
+        factor = warm_up_then_cosine(epoch / settings.epochs, settings.warm_up_share)
+        rate = factor * rates[0] if epoch else rates[0]
+        record = EpochRecord(epoch, rate, train_loss, metrics)
         history = History((*history.epochs, record))
         if history.best is record:
             best_weights = deepcopy(network.state_dict())
@@ -184,8 +194,24 @@ def fit(
     return history
 
 
+def _step_of(task: Task, device: Device, scaler: torch.amp.GradScaler) -> Step:
+    """Return one step of gradient descent: from a batch to its loss."""
+
+    def step(batch: Batch) -> Tensor:
+        inputs, targets = task.examples(batch)
+        with device.autocast():
+            loss = task.loss(inputs, targets)  # forward: how wrong is it?
+        task.optimizer.zero_grad()
+        scaler.scale(loss).backward()  # backpropagation: how does each weight contribute?
+        scaler.step(task.optimizer)  # gradient descent: each weight moves to lower the loss
+        scaler.update()
+        return loss.detach()
+
+    return captured(step) if device.is_gpu and not scaler.is_enabled() else step
+
+
 def _train(
-    task: Task, epoch: int, settings: FitSettings, device: Device, scaler: torch.amp.GradScaler
+    task: Task, step: Step, epoch: int, settings: FitSettings, device: Device
 ) -> tuple[float, int]:
     """Train for one epoch; return the mean loss, and over how many examples."""
     task.network.train()
@@ -193,26 +219,24 @@ def _train(
     count = 0
     title = f"epoch {epoch}/{settings.epochs}"
     with tqdm(desc=title, unit=" pictures", leave=False, disable=None) as bar:
-        for step, (inputs, classes) in enumerate(task.batches(epoch), start=1):
-            done = (epoch - 1 + step / task.steps_per_epoch) / settings.epochs
-            factor = warm_up_then_cosine(done, settings.warm_up_share)
-            for group in task.optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * factor
-
-            batch = (device.laid_out(inputs), classes)
-            with device.autocast():
-                loss = task.loss(batch)  # forward: how wrong is it?
-            task.optimizer.zero_grad()
-            scaler.scale(loss).backward()  # backpropagation: how does each weight contribute?
-            scaler.step(task.optimizer)  # gradient descent: each weight moves to lower the loss
-            scaler.update()
-
-            loss_sum += loss.detach() * len(inputs)
-            count += len(inputs)
-            bar.update(len(inputs))
+        for number, batch in enumerate(task.batches(epoch), start=1):
+            done = (epoch - 1 + number / task.steps_per_epoch) / settings.epochs
+            _set_learning_rates(task.optimizer, warm_up_then_cosine(done, settings.warm_up_share))
+            loss_sum += step(batch) * len(batch[0])
+            count += len(batch[0])
+            bar.update(len(batch[0]))
     mean = loss_sum.item() / count
     _require_finite(mean, "training loss", epoch)
     return mean, count
+
+
+def _set_learning_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    for group in optimizer.param_groups:
+        rate = factor * group["initial_lr"]
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def _require_finite(value: float, name: str, epoch: int) -> None:

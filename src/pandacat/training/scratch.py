@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from pandacat.config.photos import ImageSpec
 from pandacat.config.training import ScratchParams
-from pandacat.data.augment import mixup
+from pandacat.data.augment import augmented, draw_augmentations, draw_mixup, mixup
 from pandacat.metrics.intervals import wilson
 from pandacat.models import scratch
 from pandacat.models.saved import Description, SavedModel
@@ -26,13 +26,15 @@ class ScratchTask(Task):
 
     def __init__(self, dataset: Dataset, params: ScratchParams, device: Device) -> None:
         """Build the network with random weights."""
-        self.dataset, self.params, self.device = dataset, params, device
+        self.params, self.device = params, device
+        self.train, self.validation = dataset.train.on(device), dataset.validation.on(device)
+        self.class_count = len(dataset.labels)
         spec = ScratchSpec(
             image_channels=dataset.train.inputs.shape[1],
             input_px=params.input_px,
             channels=params.channels,
             depths=params.depths,
-            classes=len(dataset.labels),
+            classes=self.class_count,
             dropout=params.dropout,
         )
         self.network = scratch.build(spec, seed=params.seed)
@@ -50,27 +52,37 @@ class ScratchTask(Task):
             lr=params.learning_rate,
             momentum=params.momentum,
             nesterov=params.momentum > 0,
+            fused=device.is_gpu,
         )
         self.steps_per_epoch = dataset.train.batch_count(params.batch_size)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """Return shuffled batches of augmented pictures."""
-        params, rng = self.params, generator_for("batches", self.params.seed, epoch)
-        examples = self.dataset.train
-        return shuffled_batches(examples, params.batch_size, params.augment, rng, self.device)
+        """Return shuffled batches, with the random numbers of augmentation and mixup."""
+        rng = generator_for("batches", self.params.seed, epoch)
 
-    def loss(self, batch: Batch) -> Tensor:
-        """Return the cross-entropy of the pictures, blended by mixup."""
-        images, classes = batch
-        targets = one_hot(classes, len(self.dataset.labels)).float()
-        images, targets = mixup(images, targets, self.params.mixup, torch.default_generator)
+        def draw(count: int) -> Tensor:
+            mixed = draw_mixup(count, self.params.mixup, torch.default_generator)
+            return torch.cat([draw_augmentations(count, self.params.augment, rng), mixed], dim=1)
+
+        return shuffled_batches(self.train, self.params.batch_size, rng, draw, self.device)
+
+    def examples(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return augmented pictures, blended by mixup, and the probabilities of their classes."""
+        rows, draws = batch
+        images = self.train.inputs[rows].float() / 255
+        images = self.device.laid_out(augmented(images, draws, self.params.augment))
+        targets = one_hot(self.train.classes[rows], self.class_count).float()
+        return mixup(images, targets, draws[:, -1:])
+
+    def loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the cross-entropy."""
         smoothing = self.params.label_smoothing
-        return cross_entropy(self.network(images), targets, label_smoothing=smoothing)
+        return cross_entropy(self.network(inputs), targets, label_smoothing=smoothing)
 
     def validate(self) -> dict[str, float]:
         """Return loss and accuracy on the validation split, without augmentation."""
-        classes = self.dataset.validation.classes
-        logits = scratch_logits(self.network, self.dataset.validation.inputs)
+        logits = scratch_logits(self.network, self.validation.inputs)
+        classes = self.validation.classes.cpu()
         return {
             "validation_loss": cross_entropy(logits, classes).item(),
             "validation_accuracy": (logits.argmax(1) == classes).double().mean().item(),
@@ -86,7 +98,7 @@ def train_scratch(
 ) -> tuple[ScratchNetwork, History]:
     """Return the trained network, on the CPU, and its training history."""
     make_deterministic()
-    device = pick_device(params.precision, params.memory_format, pin_memory=params.pin_memory)
+    device = pick_device(params.precision, params.memory_format)
     task = ScratchTask(dataset, params, device)
     settings = FitSettings(params.epochs, params.seed, params.warm_up_share, params.patience)
     history = fit(task, settings, device=device, checkpoint=checkpoint, on_epoch=on_epoch)
@@ -137,4 +149,5 @@ def scratch_accuracy(network: nn.Module, examples: Examples) -> dict[str, float]
 def scratch_logits(network: nn.Module, images: Tensor) -> Tensor:
     """Return `(N, classes)` for pictures `(N, C, S, S) uint8`, calculated in float32."""
     device = next(network.parameters()).device
-    return torch.cat([network(part.to(device).float() / 255).cpu() for part in images.split(500)])
+    parts = [network(part.to(device).float() / 255) for part in images.split(500)]
+    return torch.cat(parts).cpu()

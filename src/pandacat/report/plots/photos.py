@@ -74,7 +74,9 @@ def _copies(picture: np.ndarray, params: AugmentParams) -> list[np.ndarray]:
     """Return augmented copies, uint8, of a picture `(H, W)` or `(H, W, 3)`."""
     one = torch.from_numpy(np.atleast_3d(picture).transpose(2, 0, 1).copy()).float() / 255
     same = one.expand(COPIES_SHOWN, *one.shape).contiguous()
-    changed = augment.augmented(same, params, torch.Generator().manual_seed(SEED))
+    rng = torch.Generator().manual_seed(SEED)
+    draws = augment.draw_augmentations(COPIES_SHOWN, params, rng)
+    changed = augment.augmented(same, draws, params)
     copies = (changed * 255).round().byte().permute(0, 2, 3, 1).numpy()
     return [copy.reshape(picture.shape) for copy in copies]
 
