@@ -8,11 +8,11 @@ import pandas as pd
 
 from pandacat.app.output import output_file
 from pandacat.config.loading import load_config
-from pandacat.core.errors import PandacatError, sentence_of
+from pandacat.core.errors import PandacatError, sentence_of, some_of
 from pandacat.core.files import write_text
 from pandacat.core.paths import TEST_PREDICTIONS
 from pandacat.evaluation.gate.comparison import RULE_ADVICE, Row, compare, photo_metric
-from pandacat.evaluation.gate.headline import Headline, read_revision, read_workspace
+from pandacat.evaluation.gate.revisions import Headline, read_revision, read_workspace
 from pandacat.evaluation.predictions import by_network, label_names
 from pandacat.labels import OTHER
 from pandacat.metrics.paired import smallest_detectable_drop
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         code, result = NOT_COMPARABLE, "not compared; no metric breaks its floor or ceiling."
     else:
         code, result = PASSED, f"all {len(rows)} metrics pass."
-    notes = [note, *_detectable_drops(current), *_limitations(rows), f"Gate: {result}"]
+    notes = [note, *_detectable_drops(current), *_unpaired(rows), f"Gate: {result}", *_unused(rows)]
     print(_table(rows), "", *notes, sep="\n")
     if file:
         try:
@@ -68,20 +68,23 @@ def _detectable_drops(current: Headline) -> list[str]:
     ]
 
 
-def _limitations(rows: Sequence[Row]) -> list[str]:
-    """Return sentences about metrics of photos compared without these, and about unused rules."""
+def _unpaired(rows: Sequence[Row]) -> list[str]:
+    """Return a sentence about metrics of photos that are compared without these, if there are."""
     compared = [row for row in rows if row.change is not None and not row.paired]
     coarse = [row.metric for row in compared if photo_metric(row.metric)]
-    some = ", ".join(coarse[:3]) + (", …" if len(coarse) > 3 else "")
-    unpaired = (
-        f"{len(coarse)} metrics are compared by their intervals, not photo by photo ({some}): "
-        f"{TEST_PREDICTIONS} is missing on one side, has other photos, or gives other values."
-    )
-    unused = [row.metric for row in rows if row.outcome == "no such metric"]
+    if not coarse:
+        return []
     return [
-        *([unpaired] if coarse else []),
-        *(f"No metric is called {metric}: {RULE_ADVICE}." for metric in unused),
+        f"{len(coarse)} metrics are compared by their intervals, not photo by photo "
+        f"({some_of(coarse)}): {TEST_PREDICTIONS} is missing on one side, has other photos, or "
+        "gives other values."
     ]
+
+
+def _unused(rows: Sequence[Row]) -> list[str]:
+    """Return a sentence about each rule that matches no metric."""
+    unused = [row.metric for row in rows if row.outcome == "no such metric"]
+    return [f"No metric is called {metric}: {RULE_ADVICE}." for metric in unused]
 
 
 def _table(rows: Sequence[Row], *, markdown: bool = False) -> str:

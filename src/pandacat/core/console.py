@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from tqdm import tqdm
 
-from pandacat.core.errors import printable
+from pandacat.core.errors import some_of
 
 
 def print_status(text: str) -> None:
@@ -16,5 +16,5 @@ def print_status(text: str) -> None:
 def print_notes(photos: Mapping[str, Sequence[str]]) -> None:
     """Print, for each note on photos, how many have it and the names of some."""
     for note, names in photos.items():
-        some = ", ".join(map(printable, names[:3])) + ", …" * (len(names) > 3)
-        print_status(f"{len(names)} {'photos have' if names[1:] else 'photo has'} {note}: {some}")
+        have = "photos have" if names[1:] else "photo has"
+        print_status(f"{len(names)} {have} {note}: {some_of(names)}")

@@ -2,6 +2,8 @@
 
 import errno
 import traceback
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from unicodedata import category
 
@@ -65,6 +67,12 @@ def printable(text: str) -> str:
         letter.encode("unicode_escape").decode() if category(letter) in _UNPRINTABLE else letter
         for letter in text
     )
+
+
+def some_of(names: Iterable[str]) -> str:
+    """Return the first three names, `printable`, with an ellipsis if there are more."""
+    first = [*map(printable, islice(names, 4))]
+    return ", ".join([*first[:3], *["…"] * (len(first) > 3)])
 
 
 def _message(error: Exception) -> str:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from pandacat.config.photos import PreprocessParams
 from pandacat.config.schema import Config
 from pandacat.core.console import print_notes, print_status
-from pandacat.core.errors import PandacatError, printable
+from pandacat.core.errors import PandacatError, some_of
 from pandacat.core.files import atomic_write
 from pandacat.core.names import comparable
 from pandacat.core.parallel import ordered_map
@@ -192,10 +192,9 @@ def _splits(
 
 def _report_unmatched(names: Collection[str]) -> None:
     if names:
-        some = ", ".join(map(printable, sorted(names)[:3])) + ", …" * (len(names) > 3)
         print(
             "Exclusions that match no photo of this archive (expected if they belong to another "
-            f"one): {some}",
+            f"one): {some_of(sorted(names))}",
             file=sys.stderr,
         )
 

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Collection, Iterator
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,7 +10,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from pandacat.config.schema import Config
-from pandacat.core.errors import PandacatError, printable
+from pandacat.core.errors import PandacatError, some_of
 from pandacat.core.parallel import ordered_map
 from pandacat.data import store
 from pandacat.data.duplicates import group_near_duplicates
@@ -100,5 +99,5 @@ def _without_copies(photos: pd.DataFrame, index: pd.DataFrame, config: Config) -
 
 def _report_left_out(names: Collection[str], why: str) -> None:
     if len(names):
-        some = ", ".join(map(printable, islice(names, 3))) + (", …" if len(names) > 3 else "")
+        some = some_of(names)
         print(f"Field test: {len(names)} photos {why} and are left out: {some}", file=sys.stderr)

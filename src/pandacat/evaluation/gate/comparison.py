@@ -19,7 +19,7 @@ from pandacat.config.schema import GateRule
 from pandacat.core.errors import PandacatError
 from pandacat.core.paths import HEADLINE
 from pandacat.evaluation import predictions as tables
-from pandacat.evaluation.gate.headline import Headline
+from pandacat.evaluation.gate.revisions import Headline
 from pandacat.labels import OTHER
 from pandacat.metrics.accuracy import log_losses
 from pandacat.metrics.calibration import expected_calibration_error
