@@ -74,6 +74,18 @@ def test_what_the_system_refuses_is_a_sentence_with_the_next_step(
     assert str(failing_with(error).code).startswith(f"error: {message}")
 
 
+@pytest.mark.parametrize("error", [PandacatError("do this."), FileNotFoundError("data/x")])
+def test_after_a_failed_experiment_the_way_back_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
+    monkeypatch.delenv("DVC_EXP_NAME", raising=False)
+    assert "git restore" not in str(failing_with(error).code)
+    monkeypatch.setenv("DVC_EXP_NAME", "slow-panda")
+    assert "`git restore params.yaml && dvc repro`" in str(failing_with(error).code)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))  # it was queued, and this is a copy
+    assert "git restore" not in str(failing_with(error).code)
+
+
 def test_ctrl_c_ends_with_130() -> None:
     assert failing_with(KeyboardInterrupt()).code == 130
 

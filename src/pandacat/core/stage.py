@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import os
 import runpy
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 
 from pandacat.core.errors import sentence_of
 from pandacat.core.interrupts import end_at_ctrl_c, raise_at_ctrl_c
+from pandacat.core.paths import PARAMS, project_root
 
 
 def run(main: Callable[..., None]) -> None:
@@ -34,9 +36,24 @@ def _ending_in_a_sentence() -> Iterator[None]:
         sys.exit(130)
     except FileNotFoundError as error:
         missing = error.filename or error
-        sys.exit(f"error: {missing} is missing. `dvc repro` runs the stages that write it.")
+        text = f"{missing} is missing. `dvc repro` runs the stages that write it."
+        sys.exit(f"error: {text}{_way_back()}")
     except Exception as error:
-        sys.exit(f"error: {sentence_of(error)}")
+        sys.exit(f"error: {sentence_of(error)}{_way_back()}")
+
+
+def _way_back() -> str:
+    """Return how to undo an experiment, before which DVC changed `params.yaml` and removed outputs.
+
+    A queued one runs in a copy of the project and leaves nothing to undo.
+    """
+    if "DVC_EXP_NAME" not in os.environ or not os.path.samefile(project_root(), "."):  # noqa: PTH121
+        return ""
+    return (
+        "\nDVC has removed the outputs of this stage. Correct the experiment and run it again, or "
+        f"go back to the committed parameters and their results: `git restore {PARAMS} && dvc "
+        "repro`."
+    )
 
 
 def _launch() -> None:
