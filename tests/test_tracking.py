@@ -179,6 +179,8 @@ def test_sync_without_a_store_says_what_is_left(project, monkeypatch):
         with pytest.raises(PandacatError, match=r"2 of 2 runs could not be sent.*refused"):
             sync()
     assert len(journals(project)) == 2
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert sync() == 2
 
 
 def test_a_folder_in_the_place_of_the_store_is_reported_at_once(project, monkeypatch):

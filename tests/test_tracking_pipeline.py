@@ -1,8 +1,10 @@
 """In MLflow, a pipeline is one run with what was changed and what came of it, its stages below."""
 
 import json
+import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -20,9 +22,16 @@ from pandacat.core.paths import DEFAULT_PARAMS
 from pandacat.models import pyfunc, scratch
 from pandacat.models.loading import load_classifier
 from pandacat.models.saved import Description, SavedModel, save_model
-from pandacat.tracking.delivery import create_database, deliver, finished_journals, open_store, sync
+from pandacat.tracking.delivery import (
+    create_database,
+    deliver,
+    finished_journals,
+    open_store,
+    running_pipelines,
+    sync,
+)
 from pandacat.tracking.journal import tracked_stage
-from pandacat.tracking.pipeline import VIEW
+from pandacat.tracking.pipeline import VIEW, end_stopped
 from pandacat.tracking.ui import serve
 
 DVC_YAML = """
@@ -187,6 +196,37 @@ def test_an_interrupted_pipeline_and_its_second_half_are_one_run(later):
     assert set(table(pipeline).values()) == {"ran"}
 
 
+def test_a_pipeline_runs_until_it_has_results_and_is_killed_if_it_goes_on_no_more(later):
+    run_stages("preprocess")
+    send(later)
+    (pipeline,) = pipelines(later)
+    assert pipeline.info.status == "RUNNING"
+
+    store = open_store(local_store(later))
+    with tracked_stage("fine_tune", {}):
+        end_stopped(*store, running_pipelines())
+        assert pipelines(later)[0].info.status == "RUNNING"
+    end_stopped(*store, running_pipelines())
+    assert pipelines(later)[0].info.status == "KILLED"
+
+    run_stages("headline")
+    send(later)
+    (pipeline,) = pipelines(later)
+    assert pipeline.info.status == "FINISHED"
+    end_stopped(*store, running_pipelines())
+    assert pipelines(later)[0].info.status == "FINISHED"
+
+
+def test_pipelines_of_one_name_are_numbered(later, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "slow-panda")
+    for steps in (100, 20, 50):
+        set_steps(steps)
+        run_stages("preprocess", "fine_tune")
+    send(later)
+    names = [pipeline.info.run_name for pipeline in pipelines(later)]
+    assert names == ["slow-panda", "slow-panda (2)", "slow-panda (3)"]
+
+
 @pytest.mark.parametrize("path", ["params.yaml", "dvc.yaml", "src/pandacat/new.py", "stages/a.py"])
 def test_what_decides_results_makes_another_pipeline(later, path):
     run_stages("preprocess")
@@ -320,3 +360,25 @@ def test_a_port_that_is_taken_is_told(project):
         listening.listen()
         with pytest.raises(PandacatError, match="PORT=5001"):
             serve(listening.getsockname()[1])
+
+
+def test_ctrl_c_ends_the_pages_in_silence_and_they_show_what_was_killed(later):
+    """The stage is killed as by `dvc queue stop --kill`; its journal waits, and `ui` sends it."""
+    killed = "with tracked_stage('fine_tune', {}): os.kill(os.getpid(), signal.SIGKILL)"
+    imports = "import os, signal\nfrom pandacat.tracking.journal import tracked_stage"
+    subprocess.run([sys.executable, "-c", f"{imports}\n{killed}"], check=False)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "pandacat", "tracking", "ui", "--port", str(port)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as pages:
+        assert any("Open http" in line for line in pages.stdout)
+        os.killpg(pages.pid, signal.SIGINT)
+        _, errors = pages.communicate(timeout=60)
+    assert pages.returncode == 0
+    assert "Traceback" not in errors
+    with socket.socket() as asking:
+        assert asking.connect_ex(("127.0.0.1", port)) != 0
+    assert [pipeline.info.status for pipeline in pipelines(later)] == ["KILLED"]

@@ -67,12 +67,27 @@ def sync() -> int:
 def finished_journals() -> list[Path]:
     """Return the journals that no living process writes to, oldest first."""
     finished = []
-    journals = project_root() / JOURNALS
-    for path in sorted(journals.iterdir()) if journals.exists() else []:
-        if path.is_dir() and re.fullmatch(r"\d+-[0-9a-f]{12}", path.name):  # all else is not ours
-            with suppress(Timeout), FileLock(path / "lock", timeout=0):
-                finished.append(path)
+    for path in _journals():
+        with suppress(Timeout), FileLock(path / "lock", timeout=0):
+            finished.append(path)
     return finished
+
+
+def _journals() -> list[Path]:
+    folder = project_root() / JOURNALS
+    paths = sorted(folder.iterdir()) if folder.exists() else []
+    own = re.compile(r"\d+-[0-9a-f]{12}")  # all else is not ours
+    return [path for path in paths if path.is_dir() and own.fullmatch(path.name)]
+
+
+def running_pipelines() -> set[str]:
+    """Return the pipelines, as they tag their runs, of which a stage runs now."""
+    finished = finished_journals()
+    return {
+        records[0].pipeline["pipeline"]
+        for journal in _journals()
+        if journal not in finished and (records := read_journal(journal)[0]) and records[0].pipeline
+    }
 
 
 def main() -> None:

@@ -2,9 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from itertools import chain, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,6 +16,9 @@ from ruamel.yaml.error import YAMLError
 
 from pandacat.core.paths import DEFAULT_PARAMS, PARAMS, PIPELINE, project_root
 from pandacat.tracking.journal import COMMITTED, Record, flat
+
+PIPELINES = "tags.pipeline != ''"
+"""Finds the runs of all pipelines."""
 
 COMPARED = 50
 """How many pipelines, the latest, get all parameters in which one of them differs."""
@@ -34,13 +38,32 @@ def run_of_pipeline(client: Any, experiment: str, stage: Record) -> str:
     """Return the id of the run below which a stage's belongs; create it where there is none.
 
     A pipeline that has results is over: what begins later with the same code and parameters, as
-    with `dvc repro --force`, is another.
+    with `dvc repro --force`, is another. Of those with one name, all but the first are numbered.
     """
     same = f"tags.pipeline = '{stage.pipeline['pipeline']}'"
     for run in client.search_runs([experiment], same, order_by=["attributes.start_time"]):
         if not run.data.metrics or stage.time_ms <= (run.info.end_time or 0):
             return str(run.info.run_id)
-    return str(client.create_run(experiment, stage.time_ms, tags=stage.pipeline).info.run_id)
+    taken = {run.info.run_name for run in client.search_runs([experiment], PIPELINES)}
+    own = stage.pipeline["mlflow.runName"]
+    numbered = chain([own], (f"{own} ({number})" for number in count(2)))
+    tags = stage.pipeline | {"mlflow.runName": next(name for name in numbered if name not in taken)}
+    return str(client.create_run(experiment, stage.time_ms, tags=tags).info.run_id)
+
+
+def end_stopped(client: Any, experiment: str, living: Collection[str]) -> None:
+    """Mark as killed the pipelines without results of which no stage runs.
+
+    One that goes on, because it was between two stages, is running again when the next one ends.
+
+    Args:
+        client: MLflow's.
+        experiment: the id of the project's.
+        living: the pipelines, by their tag, of which a stage runs.
+    """
+    for run in client.search_runs([experiment], f"{PIPELINES} and attributes.status = 'RUNNING'"):
+        if run.data.tags["pipeline"] not in living:
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 def complete(
@@ -69,8 +92,12 @@ def complete(
     note = describe(declared, stages, is_over=is_over)
     client.set_tag(run_id, "mlflow.note.content", note)
     statuses = {run.info.status for run in stages.values()}
-    status = next((bad for bad in ("FAILED", "KILLED") if bad in statuses), "FINISHED")
-    client.set_terminated(run_id, status, max(run.info.end_time or 0 for run in nested))
+    so_far = "FINISHED" if is_over else "RUNNING"
+    status = next((bad for bad in ("FAILED", "KILLED") if bad in statuses), so_far)
+    if status == "RUNNING":
+        client.update_run(run_id, status)
+    else:
+        client.set_terminated(run_id, status, max(run.info.end_time or 0 for run in nested))
     if result:
         log(client, run_id, metrics=[(result, result.results)])
 
@@ -101,7 +128,7 @@ def log_changed_params(client: Any, experiment: str, journal: Path) -> list[str]
     from the defaults), or in which it differs from the oldest pipeline; and all that were found so
     before. Each pipeline gets the values that it had, so that no comparison has gaps.
     """
-    runs = client.search_runs([experiment], "tags.pipeline != ''", max_results=COMPARED)
+    runs = client.search_runs([experiment], PIPELINES, max_results=COMPARED)
     names = {name for run in runs for name in run.data.params}
     if own := params_of(journal / PARAMS):
         committed = params_of(journal / COMMITTED) or params_of(DEFAULT_PARAMS)

@@ -1,17 +1,23 @@
 """MLflow's pages, from the project's experiment on."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from contextlib import chdir, suppress
 
-from pandacat.core.errors import PandacatError
+from pandacat.core.errors import PandacatError, sentence_of
 from pandacat.core.paths import project_root
-from pandacat.tracking.delivery import open_store, prepare_environment
+from pandacat.tracking.delivery import (
+    open_store,
+    prepare_environment,
+    running_pipelines,
+    sync,
+)
 from pandacat.tracking.journal import tracking_uri, without_credentials
-from pandacat.tracking.pipeline import VIEW
+from pandacat.tracking.pipeline import VIEW, end_stopped
 
 NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 """Several processes less, which serve features that the project does not use."""
@@ -20,7 +26,8 @@ NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 def serve(port: int) -> int:
     """Serve the pages on `port` until Ctrl-C; print the experiment's address; return an exit code.
 
-    Of a server that `MLFLOW_TRACKING_URI` names, only print the address.
+    Runs that wait are sent before, and pipelines that were stopped are marked as killed. Of a
+    server that `MLFLOW_TRACKING_URI` names, only print the address.
 
     Raises:
         PandacatError: the port is none, or taken.
@@ -40,6 +47,10 @@ def serve(port: int) -> int:
 
 
 def _serve(uri: str, port: int) -> int:
+    try:
+        sync()
+    except PandacatError as error:
+        print(sentence_of(error), file=sys.stderr)
     client, experiment = open_store(uri)
     page = f"#/experiments/{experiment}/runs?workflowType=machine_learning"
     if VIEW in client.get_experiment(experiment).tags:
@@ -47,17 +58,21 @@ def _serve(uri: str, port: int) -> int:
     if uri.startswith("http"):
         print(f"The runs are at {without_credentials(uri).rstrip('/')}/{page}")
         return 0
+    end_stopped(client, experiment, running_pipelines())
     options = ["--backend-store-uri", uri, "--port", str(port), "--workers", "1"]
-    with (
-        suppress(KeyboardInterrupt),
-        subprocess.Popen([sys.executable, "-X", "utf8", "-m", "mlflow", "ui", *options]) as server,
-    ):
-        while server.poll() is None and not _listens(port):
-            time.sleep(0.2)
-        if server.poll() is None:
-            print(f"\nOpen http://127.0.0.1:{port}/{page}\n", flush=True)
-        return server.wait()
-    return 0
+    command = [sys.executable, "-X", "utf8", "-m", "mlflow", "ui", *options]
+    with subprocess.Popen(command, start_new_session=True) as server:  # which Ctrl-C does not reach
+        try:
+            while server.poll() is None and not _listens(port):
+                time.sleep(0.2)
+            if server.poll() is None:
+                print(f"\nOpen http://127.0.0.1:{port}/{page}\n", flush=True)
+            return server.wait()
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
 
 
 def _listens(port: int) -> bool:
