@@ -16,6 +16,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 from conftest import EXAMPLES, ROOT, make_unopenable
+from PIL import Image
 
 import pandacat
 from pandacat.app import output
@@ -23,6 +24,9 @@ from pandacat.app.cli import main
 from pandacat.app.inputs import open_photos
 from pandacat.models import engine
 from pandacat.models.classifier import Prediction
+
+KITTEN = "photos/cat/kitten.jpg"
+"""In `folder`."""
 
 
 @pytest.fixture
@@ -37,13 +41,18 @@ def names(*paths: str) -> list[str]:
         return list(photos)
 
 
+def predict(*arguments: str) -> int:
+    """Return the exit code of `pandacat predict` with the pretrained network."""
+    return main(["predict", *arguments, "--model", "pretrained"])
+
+
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as stream:
         return list(csv.DictReader(stream))
 
 
 def test_the_pretrained_network_names_the_examples(folder: Path) -> None:
-    assert main(["predict", "photos", "--model", "pretrained", "--output", "out.csv"]) == 0
+    assert predict("photos", "--output", "out.csv") == 0
     table = rows(folder / "out.csv")
     assert list(table[0]) == ["path", "label", "p_panda", "p_cat", "p_other", "reason"]
     assert len(table) == 11
@@ -78,10 +87,7 @@ def test_the_table_and_the_lines_have_the_same_prediction_sets(
 def test_one_line_per_photo_on_the_terminal(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert (
-        main(["predict", "photos/pan*/*.jpg", "photos/cat/kitten.jpg", "--model", "pretrained"])
-        == 0
-    )
+    assert predict("photos/pan*/*.jpg", KITTEN) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["label", "panda", "cat"]
 
@@ -148,8 +154,7 @@ def test_what_was_written_is_said_and_where(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "photos/bad.jpg").write_bytes(b"no picture")
-    arguments = ["predict", "photos/bad.jpg", "photos/cat", "--model", "pretrained"]
-    assert main([*arguments, "-o", "out.csv"]) == 1
+    assert predict("photos/bad.jpg", "photos/cat", "-o", "out.csv") == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
@@ -170,17 +175,28 @@ def test_quiet_says_errors_only(folder: Path, capsys: pytest.CaptureFixture[str]
 def test_the_most_probable_imagenet_classes_are_named(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["predict", "photos/other/jaguar.jpg", "--model", "pretrained", "--top", "3"]
-    assert main(arguments) == 0
+    arguments = ("photos/other/jaguar.jpg", "--top", "3")
+    assert predict(*arguments) == 0
     head, line, classes = capsys.readouterr().out.splitlines()
     assert classes.index("jaguar ") > line.index("photos/") == head.index("photo")
     assert classes.count("%") == 3
-    assert main([*arguments, "-o", "out.csv"]) == 0
+    assert predict(*arguments, "-o", "out.csv") == 0
     (row,) = rows(folder / "out.csv")
     assert row["top_1"] == "jaguar"
     shares = [float(row[f"top_{rank}_p"]) for rank in (1, 2, 3)]
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) <= 1
+
+
+def test_lines_have_no_more_classes_than_can_be_read(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(KITTEN, "--top", "2000") == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[-1].count("%") == 20
+    assert "the 20 most probable classes; -o FILE.csv writes all 1,000" in captured.err
+    assert predict(KITTEN, "--top", "2000", "-o", "out.csv") == 0
+    assert len(rows(folder / "out.csv")[0]) == 2 * 1000 + 6
 
 
 @pytest.mark.parametrize("name", ["scratch-photos", "linear-probe"])
@@ -208,7 +224,7 @@ def test_a_photo_comes_from_standard_input(
 ) -> None:
     photo = (folder / "photos/panda/giant_panda.jpg").read_bytes()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(photo)))
-    assert main(["predict", "-", "photos/cat/kitten.jpg", "--model", "pretrained"]) == 0
+    assert predict("-", KITTEN) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [(line.split()[0], line.split()[-1]) for line in lines[1:]] == [
         ("panda", "-"),
@@ -235,7 +251,7 @@ def test_photos_in_a_zip_are_read_without_unpacking_it(
         for left_out in ("notes.txt", ".hidden/cat.jpg", "inside/._kitten.jpg"):
             packed.writestr(left_out, b"something else")
     before = sorted(folder.rglob("*"))
-    assert main(["predict", "zoo.zip", "--model", "pretrained"]) == 1
+    assert predict("zoo.zip") == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["label", "cat", "unreadable", "cat"]
     assert lines[1].endswith("   zoo.zip/./again.jpg")
@@ -248,9 +264,11 @@ def test_the_gpu_is_asked_for_in_vain(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    arguments = ["predict", "photos/cat", "--model", "pretrained", "--device"]
-    assert main([*arguments, "cuda"]) == 1
-    assert "--device cuda: PyTorch finds no GPU" in capsys.readouterr().err
+    assert predict("photos/cat", "--device", "cuda") == 1
+    assert "--device cuda: PyTorch finds no GPU that it can use; --device cpu needs none" in (
+        capsys.readouterr().err
+    )
+    assert predict("photos/cat", "--device", "cpu") == 0
 
 
 def test_the_cpu_can_be_chosen_where_there_is_a_gpu(
@@ -261,9 +279,8 @@ def test_the_cpu_can_be_chosen_where_there_is_a_gpu(
 
     monkeypatch.setattr(engine, "_has_gpu", lambda: True)
     monkeypatch.setattr(engine, "_torch_engine", torch_engine)
-    arguments = ["predict", "photos/cat", "--model", "pretrained", "--device"]
-    assert main([*arguments, "auto"]) == 1
-    assert main([*arguments, "cpu"]) == 0
+    assert predict("photos/cat", "--device", "auto") == 1
+    assert predict("photos/cat", "--device", "cpu") == 0
 
 
 @pytest.mark.parametrize(
@@ -313,7 +330,7 @@ def test_an_unreadable_file_gets_a_line_with_the_reason_and_the_rest_go_on(
 ) -> None:
     (folder / "photos/bad.jpg").write_bytes(b"no picture")
     paths = ["photos/bad.jpg", "nowhere.jpg", "photos/panda/giant_panda.jpg"]
-    assert main(["predict", *paths, "--model", "pretrained"]) == 1
+    assert predict(*paths) == 1
     captured = capsys.readouterr()
     assert "bad.jpg: not an image" in captured.out
     assert "nowhere.jpg: No such file or directory. Check the name" in captured.out
@@ -323,15 +340,8 @@ def test_an_unreadable_file_gets_a_line_with_the_reason_and_the_rest_go_on(
 
 def test_an_unreadable_file_has_a_row_in_the_table(folder: Path) -> None:
     (folder / "photos/bad.jpg").write_bytes(b"no picture")
-    arguments = [
-        "predict",
-        "photos/bad.jpg",
-        "photos/panda/giant_panda.jpg",
-        "--model",
-        "pretrained",
-    ]
-    assert main([*arguments, "--output", "out.csv"]) == 1
-    assert main([*arguments, "--output", "out.json"]) == 1
+    for table in ("out.csv", "out.json"):
+        assert predict("photos/bad.jpg", "photos/panda/giant_panda.jpg", "--output", table) == 1
     assert [row["label"] for row in rows(folder / "out.csv")] == ["unreadable", "panda"]
     assert json.loads((folder / "out.json").read_text())[0]["reason"].startswith("not an image")
 
@@ -345,7 +355,7 @@ def test_hidden_folders_are_left_out_and_no_photo_is_listed_twice(folder: Path) 
 def test_a_file_without_end_is_unreadable_and_takes_no_more_memory_than_a_photo(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["predict", "/dev/zero", "photos/cat/kitten.jpg", "--model", "pretrained"]) == 1
+    assert predict("/dev/zero", KITTEN) == 1
     out = capsys.readouterr().out
     assert "/dev/zero: larger than 256 MiB" in out
     assert "photos/cat/kitten.jpg" in out
@@ -363,7 +373,7 @@ def test_a_pipe_that_is_named_is_not_waited_for(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     os.mkfifo(folder / "pipe.jpg")
-    assert main(["predict", "pipe.jpg", "--model", "pretrained"]) == 1
+    assert predict("pipe.jpg") == 1
     assert "pipe.jpg: a named pipe" in capsys.readouterr().out
 
 
@@ -371,7 +381,7 @@ def test_a_folder_that_cannot_be_opened_has_its_line(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_unopenable(folder / "photos")
-    assert main(["predict", "photos", "--model", "pretrained"]) == 1
+    assert predict("photos") == 1
     captured = capsys.readouterr()
     assert "xxx: File name too long" in captured.out
     assert "photos/cat/kitten.jpg" in captured.out
@@ -388,7 +398,7 @@ def test_one_photo_spelled_in_two_ways_is_listed_once(folder: Path) -> None:
 def test_a_name_cannot_steer_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = "two\nlines\x1b[2J\u202e.jpg"
     shutil.copy(EXAMPLES / "cat/kitten.jpg", folder / name)
-    assert main(["predict", name, "--model", "pretrained"]) == 0
+    assert predict(name) == 0
     assert r"   two\nlines\x1b[2J\u202e.jpg" in capsys.readouterr().out
     assert main(["predict", "photos", "--model", "\x1b[2J"]) == 1
     assert r"no model called \x1b[2J in" in capsys.readouterr().err
@@ -411,23 +421,29 @@ def test_a_terminal_without_the_letters_gets_escapes(
     shutil.copy(EXAMPLES / "cat/kitten.jpg", folder / "ü.jpg")
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr("sys.stdout", terminal)
-    assert main(["predict", "ü.jpg", "--model", "pretrained"]) == 0
+    assert predict("ü.jpg") == 0
     terminal.seek(0)
     assert r"\xfc.jpg" in terminal.read()
+
+
+def test_no_folder_is_made_for_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict(KITTEN, "-o", "no/where/out.csv") == 1
+    assert "`mkdir -p no/where` creates it" in capsys.readouterr().err
+    assert not (folder / "no").exists()
+
+
+def test_a_photo_of_few_pixels_is_noted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for side in (1, 31, 32):
+        Image.new("RGB", (100, side), "gray").save(folder / f"{side}.png")
+    assert predict("1.png", "31.png", "32.png") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(r"2 photos have fewer than 32 pixels a side.*: 1\.png, 31\.png$", line)
 
 
 def test_a_folder_is_never_replaced_by_a_table(folder: Path) -> None:
     (folder / "keep.csv").mkdir()
     (folder / "keep.csv/notes.txt").write_text("mine")
-    arguments = [
-        "predict",
-        "photos/cat/kitten.jpg",
-        "--model",
-        "pretrained",
-        "--output",
-        "keep.csv",
-    ]
-    assert main(arguments) == 1
+    assert predict(KITTEN, "--output", "keep.csv") == 1
     assert (folder / "keep.csv/notes.txt").read_text() == "mine"
 
 
@@ -435,15 +451,14 @@ def test_a_name_that_is_no_text_has_its_row(folder: Path) -> None:
     odd = os.fsdecode(b"photos/caf\xe9.jpg")
     shutil.copy(EXAMPLES / "cat/kitten.jpg", odd)
     for table in ([], ["--output", "out.csv"], ["--output", "out.json"]):
-        assert main(["predict", odd, "--model", "pretrained", *table]) == 0
+        assert predict(odd, *table) == 0
     assert b"caf\xe9.jpg,cat" in (folder / "out.csv").read_bytes()
 
 
 def test_a_table_that_cannot_be_written_is_a_sentence(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["predict", "photos/cat/kitten.jpg", "--model", "pretrained"]
-    assert main([*arguments, "--output", "photos/cat/kitten.jpg/out.csv"]) == 1
+    assert predict(KITTEN, "--output", f"{KITTEN}/out.csv") == 1
     assert "photos/cat/kitten.jpg: File exists. A file is where" in capsys.readouterr().err
 
 
@@ -452,9 +467,8 @@ def test_where_streams_are_closed_the_table_is_written(
 ) -> None:
     for name in ("stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
-    arguments = ["predict", "photos/cat/kitten.jpg", "--model", "pretrained"]
-    assert main(arguments) == 0
-    assert main([*arguments, "--output", "out.csv"]) == 0
+    assert predict(KITTEN) == 0
+    assert predict(KITTEN, "--output", "out.csv") == 0
     assert len((folder / "out.csv").read_text().splitlines()) == 2
 
 
@@ -464,8 +478,7 @@ def test_no_table_gets_into_a_model(
 ) -> None:
     shutil.copytree(workspace / "models/pretrained", folder / "models/pretrained")
     before = {path: path.read_bytes() for path in (folder / "models/pretrained").iterdir()}
-    arguments = ["predict", "photos/cat/kitten.jpg", "--model", "pretrained"]
-    assert main([*arguments, "--output", f"models/pretrained/{name}"]) == 1
+    assert predict(KITTEN, "--output", f"models/pretrained/{name}") == 1
     assert "is in a model's folder" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in (folder / "models/pretrained").iterdir()} == before
 
@@ -474,14 +487,13 @@ def test_no_table_gets_into_a_model(
 def test_an_existing_file_is_replaced_with_force_only(
     folder: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    arguments = ["predict", "photos/cat/kitten.jpg", "--model", "pretrained", "--output", name]
-    assert main(arguments) == 0
+    assert predict(KITTEN, "--output", name) == 0
     first = (folder / name).read_bytes()
     (folder / name).write_text("mine")
-    assert main(arguments) == 1
+    assert predict(KITTEN, "--output", name) == 1
     assert f"--output {name} exists: --force replaces it" in capsys.readouterr().err
     assert (folder / name).read_text() == "mine"
-    assert main([*arguments, "--force"]) == 0
+    assert predict(KITTEN, "--output", name, "--force") == 0
     assert (folder / name).read_bytes() == first
 
 
@@ -489,8 +501,7 @@ def test_no_table_is_written_among_the_outputs_of_the_pipeline(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for place in ("data/photos/out.csv", "plots/tables/out.csv", "metrics/headline.json"):
-        arguments = ["predict", "photos/cat/kitten.jpg", "--model", "pretrained", "--output", place]
-        assert main([*arguments, "--force"]) == 1
+        assert predict(KITTEN, "--output", place, "--force") == 1
         assert "is among the pipeline's outputs" in capsys.readouterr().err
         assert not (folder / place).exists()
 
@@ -499,7 +510,7 @@ def test_a_folder_called_pretrained_is_not_taken_for_the_network(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "pretrained").mkdir()
-    assert main(["predict", "photos/panda/giant_panda.jpg", "--model", "pretrained"]) == 0
+    assert predict("photos/panda/giant_panda.jpg") == 0
     assert "giant_panda.jpg" in capsys.readouterr().out
 
 
@@ -507,15 +518,7 @@ def test_a_table_goes_where_a_link_leads(folder: Path) -> None:
     (folder / "far").mkdir()
     (folder / "out.csv").symlink_to("far/out.csv")
     for force in ([], ["--force"]):
-        arguments = [
-            "predict",
-            "photos/cat/kitten.jpg",
-            "--model",
-            "pretrained",
-            "--output",
-            "out.csv",
-        ]
-        assert main([*arguments, *force]) == 0
+        assert predict(KITTEN, "--output", "out.csv", *force) == 0
     assert (folder / "out.csv").is_symlink()
     assert len(rows(folder / "far/out.csv")) == 1
 
@@ -526,7 +529,7 @@ def test_without_a_cache_folder_the_network_is_made_each_time(
     (folder / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "file"))
     for _ in range(2):
-        assert main(["predict", "photos/panda/giant_panda.jpg", "--model", "pretrained"]) == 0
+        assert predict("photos/panda/giant_panda.jpg") == 0
         captured = capsys.readouterr()
         assert captured.out.splitlines()[1].startswith("panda")
         assert "It can't be cached, so the next start converts it again" in captured.err
@@ -536,23 +539,16 @@ def test_a_damaged_copy_of_the_network_in_the_cache_is_replaced(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-    arguments = [
-        "predict",
-        "photos/panda/giant_panda.jpg",
-        "--model",
-        "pretrained",
-        "--output",
-        "out.csv",
-    ]
-    assert main(arguments) == 0
+    arguments = ("photos/panda/giant_panda.jpg", "--output", "out.csv")
+    assert predict(*arguments) == 0
     first = (folder / "out.csv").read_bytes()
     (weights,) = (folder / "cache").rglob("weights.safetensors")
     weights.write_bytes(b"damaged")
-    assert main([*arguments, "--force"]) == 0
+    assert predict(*arguments, "--force") == 0
     assert (folder / "out.csv").read_bytes() == first
     (converted,) = (folder / "cache").rglob("*.xml")
     converted.write_text("damaged")
-    assert main([*arguments, "--force"]) == 0
+    assert predict(*arguments, "--force") == 0
     assert (folder / "out.csv").read_bytes() == first
 
 
@@ -560,15 +556,7 @@ def test_no_usage_report_is_sent(folder: Path) -> None:
     """OpenVINO's reports of use keep an account in the home folder, and go out from there."""
     home = folder / "home"
     home.mkdir()
-    command = [
-        sys.executable,
-        "-m",
-        "pandacat",
-        "predict",
-        "photos/cat/kitten.jpg",
-        "--model",
-        "pretrained",
-    ]
+    command = [sys.executable, "-m", "pandacat", "predict", KITTEN, "--model", "pretrained"]
     cache = platformdirs.user_cache_dir()
     subprocess.run(
         command, env={**os.environ, "HOME": str(home), "XDG_CACHE_HOME": cache}, check=True

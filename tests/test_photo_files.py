@@ -37,21 +37,14 @@ def picture(seed: int = 0, form: str = "PNG") -> bytes:
     return stream.getvalue()
 
 
+BY_ENDING = ("2.JPE", "film.heic", "x.jpg.", "3.jp2", "4.tga", "5.pgm", "6.apng", "7.dib", "8.pnm")
 PHOTOS = {
     "1.jpg": b"damaged",
-    "2.JPE": b"",
-    "film.heic": b"",
-    "x.jpg.": b"",
+    **dict.fromkeys(BY_ENDING, b""),
     "images_q=tbn_ANd9Gc": picture(form="JPEG"),
     "a.jpg.download": picture(form="JPEG"),
     "photo.jpg.1": picture(form="WEBP"),
     "avatar.jpg?size=large": picture(form="GIF"),
-    "3.jp2": b"",
-    "4.tga": b"",
-    "5.pgm": b"",
-    "6.apng": b"",
-    "7.dib": b"",
-    "8.pnm": b"",
     "scan": picture(form="TIFF"),
     "gray": picture(form="PPM"),
     "new": picture(form="AVIF"),

@@ -22,14 +22,17 @@ examples:
   pandacat predict photos/ --top 5             which ImageNet classes it takes the animals for
   pandacat predict photos/ --prediction-sets   panda, "panda or cat", "cat or other", ...
 
-exit code: 1 if a photo could not be read or an error ended it, 2 for wrong options
+exit code: 0 if all photos were read; 1 if one could not be, or an error ended it; 2 for wrong
+options
 """
 SETS = """name all labels that can't be ruled out; on photos like those trained on, the set holds
 the right one for 95%% of each animal's photos (params.yaml: fine_tune.coverage)"""
-TOP = "also show the N most probable ImageNet classes (fine-tuning shifts their probabilities)"
+TOP = """also show the N most probable ImageNet classes, in lines 20 at most (fine-tuning shifts
+their probabilities)"""
 DEVICE = "where the network runs; auto (default) takes the GPU where there is one"
-GATE = """Exit with 1 if a metric regressed by more than params.yaml and chance allow, with 2 if
-the metrics can't be compared."""
+GATE = """Exit with 0 if no metric fails; with 1 if one does, because it regressed by more than
+params.yaml and chance allow, broke its floor or ceiling, or is missing; with 2 if the metrics can't
+be compared."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

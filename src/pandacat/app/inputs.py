@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pandacat.core.console import print_status
-from pandacat.core.errors import PandacatError, printable
+from pandacat.core.errors import PandacatError, some_of
 from pandacat.core.names import find
 from pandacat.data.images import UnreadablePhotoError
 from pandacat.data.sources.archive import LARGEST_FILE_BYTES, EntryError, Reader, open_archive
@@ -48,19 +48,28 @@ def open_photos(paths: Sequence[str]) -> Iterator[Photos]:
     photos: Photos = {}
     with ExitStack() as opened:
         for file in files.values():
-            if file.lower().endswith(".zip") and Path(file).is_file():
+            if _is_zip(file):
                 photos |= _photos_in(file, opened, passed_over)
             else:
                 photos[file] = partial(read_file, file)
-        if passed_over:
-            some = ", ".join(map(printable, passed_over[:3])) + ", …" * (len(passed_over) > 3)
-            print_status(f"Passed over, as no photos that can be read: {len(passed_over)} ({some})")
+        if zips := [name for name in passed_over if _is_zip(name)]:
+            print_status(
+                f"Zips in folders are not opened: {len(zips)} ({some_of(zips)}). Name them, as in "
+                f"`pandacat predict {shlex.quote(zips[0])}`."
+            )
+        if others := [name for name in passed_over if name not in zips]:
+            count, some = len(others), some_of(others)
+            print_status(f"Passed over, as no photos that can be read: {count} ({some})")
         if not photos:
             raise PandacatError(
                 f"No photos in {', '.join(paths)}: name the folder they are in, or the files, "
                 "whatever their ending."
             )
         yield photos
+
+
+def _is_zip(file: str) -> bool:
+    return file.lower().endswith(".zip") and Path(file).is_file()
 
 
 def _check(path: str) -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,9 @@ from pandacat.core.names import spreadsheet_safe
 from pandacat.labels import listed
 from pandacat.models.classifier import Prediction
 from pandacat.models.saved import DESCRIPTION
+
+MOST_CLASSES_IN_LINE = 20
+"""So many of the most probable classes are readable on a terminal."""
 
 UNREADABLE = "unreadable"
 """In place of the label of a file that can't be read."""
@@ -122,8 +126,8 @@ def output_file(option: str, path: Path, *, force: bool) -> Path:
     """Return where a file for the user goes: `path`, or what this links to; a device as it is.
 
     Raises:
-        PandacatError: it would lie in a model's folder or among the pipeline's outputs, or it
-            exists, and `force` is not set.
+        PandacatError: it would lie in a model's folder, among the pipeline's outputs or in no
+            folder, or it exists, and `force` is not set.
     """
     place = Path(os.path.realpath(path))
     if is_device(path):
@@ -136,6 +140,9 @@ def output_file(option: str, path: Path, *, force: bool) -> Path:
         problem = "is among the pipeline's outputs, which DVC replaces; choose another place."
     elif place.exists() and not force:
         problem = "exists: --force replaces it."
+    elif next(filter(Path.exists, place.parents)).is_dir() and not place.parent.exists():
+        folder = shlex.quote(os.path.relpath(place.parent))
+        problem = f"is in a folder that does not exist: `mkdir -p {folder}` creates it."
     else:
         return place
     raise PandacatError(f"{option} {path} {problem}")

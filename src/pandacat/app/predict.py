@@ -10,7 +10,13 @@ from contextlib import nullcontext, redirect_stderr
 from tqdm import tqdm
 
 from pandacat.app.inputs import Photos, open_photos
-from pandacat.app.output import WRITERS, output_file, print_lines, table_columns
+from pandacat.app.output import (
+    MOST_CLASSES_IN_LINE,
+    WRITERS,
+    output_file,
+    print_lines,
+    table_columns,
+)
 from pandacat.core.console import print_notes, print_status
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
@@ -43,6 +49,12 @@ def _run(options: argparse.Namespace, photos: Photos) -> int:
         raise PandacatError(f"--output {options.output}: the name must end in .csv or .json.")
     classifier = _load(options)
     top = min(options.top, len(classifier.class_names))
+    if top > MOST_CLASSES_IN_LINE and not table:
+        print_status(
+            f"Lines have the {MOST_CLASSES_IN_LINE} most probable classes; -o FILE.csv writes all "
+            f"{top:,}."
+        )
+        top = MOST_CLASSES_IN_LINE
     failed: list[str] = []
     predictions = _predict(classifier, photos, top, failed)
     if table:

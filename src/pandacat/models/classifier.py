@@ -26,6 +26,11 @@ from pandacat.models.probabilities import (
 )
 from pandacat.models.saved import SavedModel
 
+FEWEST_PX = 32
+"""Of the shorter side of a photo on which an animal can be told."""
+FEW_PIXELS = f"fewer than {FEWEST_PX} pixels a side, too few to tell animals apart"
+"""Note."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -201,12 +206,13 @@ class Classifier:
             values = self.probabilities(features)
             if not np.isfinite(values).all():
                 return Prediction(path, None, "the model gives no probabilities for it")
+            has_few = min(photo.width_px, photo.height_px) < FEWEST_PX
             return Prediction(
                 path,
                 dict(zip(self.labels, values.tolist(), strict=True)),
                 prediction_set=self.prediction_set(values),
                 top_classes=self.top_classes(features, top) if top and self.class_names else (),
-                notes=photo.notes,
+                notes=photo.notes + (FEW_PIXELS,) * has_few,
             )
 
         return ordered_map(predict, items, workers=self.callers)
