@@ -170,6 +170,13 @@ def test_the_report_is_one_well_formed_file_that_loads_no_other(results: Results
         assert str(attributes.get("href", "#")).startswith("#")
 
 
+def test_the_log_loss_of_the_linear_probe_is_explained(results: Results) -> None:
+    probe = results.metrics["evaluate"]["test"]["linear_probe"]
+    assert all(row.get("other", 0) == 0 for row in probe["confusion"].values())
+    assert probe["log_loss"]["value"] > 5
+    assert "never says other: it gives other a probability of 0" in pages.report(results)
+
+
 def test_every_picture_has_a_text_and_every_link_leads_somewhere(results: Results) -> None:
     page = elements(pages.report(results))
     pictures = [attributes for tag, attributes in page.found if tag == "img"]
