@@ -240,6 +240,15 @@ def open_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
         yield opened
 
 
+def fault_of(name: str) -> str:
+    """Return why no file of an archive may have this name; nothing where it may."""
+    if _OUTSIDE.search(name):
+        return "points outside it"
+    if _CONTROL_CHARACTERS.search(name) and not is_hidden(name.rpartition("/")[2]):
+        return "has control characters"
+    return ""
+
+
 def _safe_files(opened: zipfile.ZipFile, encoding: str) -> dict[str, zipfile.ZipInfo]:
     """Return the files of an archive by the names of `entry_names`."""
 
@@ -254,10 +263,8 @@ def _safe_files(opened: zipfile.ZipFile, encoding: str) -> dict[str, zipfile.Zip
     for name, info in zip(entry_names(entries, encoding), entries, strict=True):
         if name.endswith("/"):
             continue
-        if _OUTSIDE.search(name):
-            reject(f"the name {name!r} points outside it")
-        if _CONTROL_CHARACTERS.search(name) and not is_hidden(name.rpartition("/")[2]):
-            reject(f"the name {name!r} has control characters")
+        if fault := fault_of(name):
+            reject(f"the name {name!r} {fault}")
         if name in files:
             reject(f"it holds two files named {name!r}")
         if info.flag_bits & 0x1:

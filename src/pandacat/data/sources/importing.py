@@ -12,7 +12,7 @@ from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
 from pandacat.core.names import find
 from pandacat.core.paths import project_root
-from pandacat.data.sources.archive import open_zip
+from pandacat.data.sources.archive import fault_of, open_zip
 from pandacat.data.sources.photo_files import files_below
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -91,6 +91,9 @@ def _files_to_pack(folder: Path) -> dict[str, Path]:
     paths = list(files_below(folder, stop))
     broken = [path for path in paths if path.is_symlink() and not path.exists()]
     files = {path.relative_to(folder).as_posix(): path for path in paths if path.is_file()}
+    for name in files:
+        if fault := fault_of(name):
+            raise PandacatError(f"In {folder}, the name {name!r} {fault}: rename this file.")
     lost = f"links that lead nowhere: {len(broken)}, such as {broken[0]}" if broken else ""
     if not files:
         raise PandacatError(
