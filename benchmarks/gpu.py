@@ -28,6 +28,7 @@ from ruamel.yaml import YAML
 
 from pandacat.config.loading import load_config
 from pandacat.core import paths
+from pandacat.core.errors import PandacatError
 from pandacat.core.files import write_json
 from pandacat.core.parallel import core_count, ordered_map
 from pandacat.data import store
@@ -126,6 +127,7 @@ def run_stages(copy: Path) -> dict[str, float]:
         print(f"  {seconds[name]:6.1f} s  {name}", flush=True)
         if result.returncode:
             print(result.stdout[-3000:], flush=True)
+            raise PandacatError(f"the stage {name} failed, see above.")
     print(f"  {sum(seconds.values()):6.1f} s  together", flush=True)
     return seconds
 
@@ -310,7 +312,7 @@ def compared_with_committed(project: Path, copy: Path) -> dict[str, Any]:
         return {}
     there, here = (pd.read_csv(table) for table in tables)
     if not there[["path", "network"]].equals(here[["path", "network"]]):
-        print("  metrics/test_predictions.csv is of other photos: not compared")
+        print("  metrics/test_predictions.csv is of other photos: not compared", flush=True)
         return {}
     result = {}
     for network, rows in there.groupby("network", sort=False).groups.items():

@@ -152,7 +152,9 @@ def _rows_of_labels(
     label_classes: LabelClasses, class_count: int, device: torch.device
 ) -> list[Tensor]:
     """Return `label_groups` as tensors that lie on the device, so that no step copies them."""
-    return [torch.tensor(rows, device=device) for rows in label_groups(label_classes, class_count)]
+    with torch.inference_mode(mode=False):  # training uses them, too
+        groups = label_groups(label_classes, class_count)
+        return [torch.tensor(rows, device=device) for rows in groups]
 
 
 def pool_crops(log_probabilities: Tensor) -> Tensor:
