@@ -152,6 +152,7 @@ def test_a_second_run_gives_the_same_bits(workspace: Path, monkeypatch: pytest.M
         Path("data/features/centers.npy"),
         Path("data/features/copies.npy"),
         Path("data/features/validation_crops.npy"),
+        Path("data/features/test_crops.npy"),
         Path("models/fine-tuned/weights.safetensors"),
         Path("models/fine-tuned/model.json"),
     ]

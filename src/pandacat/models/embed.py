@@ -1,6 +1,7 @@
 """Run the frozen backbone over photos, and store the features."""
 
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,7 +33,8 @@ def extract_features(
     """Write the features of all photos in `folder` to `target`, which exists.
 
     Training needs no more than the center of a photo and some augmented copies: with all crops
-    besides, it learns no better. All crops are taken of the validation photos, for calibration.
+    besides, it learns no better. All crops are taken of the validation photos, for calibration, and
+    of the test photos, for each evaluation of a head that shares this backbone.
     The copies of a photo depend on its content and the seed, not on the photos beside it.
     """
     index = store.read_index(folder)
@@ -44,7 +46,7 @@ def extract_features(
     def features_of(item: tuple[int, bytes]) -> np.ndarray:
         row, jpeg = item
         image = decode_jpeg(jpeg)
-        images = cut_crops(image, input_px, crops if splits[row] == "validation" else "center")
+        images = cut_crops(image, input_px, crops if splits[row] in CROPS else "center")
         if splits[row] == "train":
             rng = np.random.default_rng((seed, photo_seeds[row]))
             images = np.concatenate([images, augmented_copies(image, input_px, copies, rng)])
@@ -54,18 +56,18 @@ def extract_features(
     results = ordered_map(features_of, jpegs, workers=classifier.callers)
     bar = tqdm(results, total=len(index), desc="features", unit="photo", disable=None)
     width = classifier.features(np.zeros((1, input_px, input_px, 3), np.uint8)).shape[1]
-    crops_shape = (counts["validation"], crop_count(crops), width)
-    with (
-        _open_array(target / CENTERS, (len(index), width)) as of_all,
-        _open_array(target / COPIES, (counts["train"], copies.count, width)) as of_training,
-        _open_array(target / CROPS, crops_shape) as of_validation,
-    ):
+    with ExitStack() as files:
+
+        def array(name: str, *shape: int) -> BinaryIO:
+            return files.enter_context(_open_array(target / name, (*shape, width)))
+
+        of_all = array(CENTERS, len(index))
+        of_split = {"train": array(COPIES, counts["train"], copies.count)}
+        for split, name in CROPS.items():
+            of_split[split] = array(name, counts[split], crop_count(crops))
         for split, features in zip(splits, bar, strict=True):
             of_all.write(features[0].tobytes())
-            if split == "train":
-                of_training.write(features[1:].tobytes())
-            if split == "validation":
-                of_validation.write(features.tobytes())
+            of_split[split].write(features[split == "train" :].tobytes())
     write_json(target / ORIGIN, {"backbone_key": classifier.backbone_key, "crops": crops})
 
 
@@ -92,8 +94,8 @@ def split_features(
     if classifier.backbone_key == stored.backbone_key:
         if crops == "center":
             return stored.centers[rows, None]
-        if crops == stored.crops and split == "validation":
-            return stored.validation_crops
+        if crops == stored.crop_scheme and split in stored.crops:
+            return stored.crops[split]
 
     def features_of(item: tuple[str, bytes]) -> np.ndarray:
         image = decode_jpeg(item[1])

@@ -26,7 +26,7 @@ def photo_features(folder: Path, features: Features) -> Dataset:
 
     def inputs(split: str, photos: pd.DataFrame) -> np.ndarray:
         if split == "validation":
-            return np.array(features.validation_crops)
+            return np.array(features.crops[split])
         return np.concatenate([features.centers[photos.index, None], features.copies], axis=1)
 
     return _dataset(folder, inputs)
