@@ -23,9 +23,9 @@ from pandacat.data import store
 from pandacat.data.features import read_features
 from pandacat.data.images import decode_jpeg
 from pandacat.data.sources.importing import find_archive
-from pandacat.evaluation.compare import OURS
 from pandacat.evaluation.field_test import read_field_test
 from pandacat.evaluation.networks import NETWORKS
+from pandacat.evaluation.predictions import OURS
 from pandacat.labels import OTHER, LabelClasses
 from pandacat.metrics.neighbors import neighbor_similarity
 from pandacat.metrics.open_set import in_distribution_score, open_set_metrics

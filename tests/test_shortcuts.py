@@ -5,12 +5,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pandacat.evaluation.shortcuts import (
-    find_shortcuts,
-    header_properties,
-    pixel_properties,
-    warnings,
-)
+from pandacat.evaluation.shortcut_search import find_shortcuts
+from pandacat.evaluation.shortcuts import header_properties, pixel_properties, warnings
 
 PHOTOS = 300
 NAMES = ("panda", "cat", "other")

@@ -21,6 +21,7 @@ from pandacat.data.sources.archive import open_archive
 from pandacat.evaluation import shortcuts
 from pandacat.evaluation.label_issues import rank_label_issues
 from pandacat.evaluation.predictions import label_names, labels_and_probabilities
+from pandacat.evaluation.shortcut_search import find_shortcuts
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def audit(
     issues = ranked.head(params.label_issues_shown)
     shared = index[index.duplicated("group", keep=False)].sort_values(["group", "name"])
     original, preprocessed = (
-        shortcuts.find_shortcuts(table, labels, groups, names, params.seed)
+        find_shortcuts(table, labels, groups, names, params.seed)
         for table in _properties(archive, origin.encoding, photo_folder, len(index))
     )
     return Audit(

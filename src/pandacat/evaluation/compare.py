@@ -6,13 +6,11 @@ from typing import Any
 import pandas as pd
 
 from pandacat.evaluation import predictions as tables
+from pandacat.evaluation.predictions import OURS
 from pandacat.metrics.accuracy import correct_by_measure, log_losses
 from pandacat.metrics.calibration import calibration_error_by_chance, expected_calibration_error
 from pandacat.metrics.open_set import in_distribution_score, open_set_metrics
 from pandacat.metrics.paired import mcnemar, paired_difference
-
-OURS = "fine_tuned"
-"""The network to which the others are compared."""
 
 
 def evaluate(predictions: pd.DataFrame, differences: pd.DataFrame, *, seed: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
-from scipy.signal import fftconvolve
+from scipy.fft import irfftn, next_fast_len, rfftn
 
 from pandacat.data.images import decode_jpeg, encode_jpeg
 
@@ -168,4 +168,7 @@ def _convolve(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     reach = len(kernel) // 2
     padded = np.pad(values, ((reach, reach), (reach, reach), (0, 0)), mode="symmetric")
     weights = (kernel / kernel.sum()).astype(np.float32)[..., None]
-    return np.asarray(fftconvolve(padded, weights, mode="valid", axes=(0, 1)))
+    lengths = [next_fast_len(side + 2 * reach, real=True) for side in padded.shape[:2]]
+    product = rfftn(padded, lengths, axes=(0, 1)) * rfftn(weights, lengths, axes=(0, 1))
+    inside = tuple(slice(2 * reach, side) for side in padded.shape[:2])
+    return np.asarray(irfftn(product, lengths, axes=(0, 1))[inside])

@@ -9,6 +9,9 @@ import pandas as pd
 from pandacat.data.splits import SPLITS
 from pandacat.metrics.accuracy import correct_by_measure, headline
 
+OURS = "fine_tuned"
+"""The network to which the others are compared."""
+
 
 def prediction_table(
     index: pd.DataFrame, probabilities: np.ndarray, labels: Sequence[str]

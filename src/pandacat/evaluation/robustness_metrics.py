@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from pandacat.evaluation import predictions as tables
-from pandacat.evaluation.compare import OURS, compare_networks
+from pandacat.evaluation.compare import compare_networks
+from pandacat.evaluation.predictions import OURS
 from pandacat.metrics.intervals import Interval, proportion, wilson
 
 

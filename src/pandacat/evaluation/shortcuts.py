@@ -4,26 +4,17 @@ A network learns whatever predicts the label. Where the JPEG quality does, its a
 the same data set proves little.
 """
 
-import math
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import astuple
-from itertools import combinations
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
-from sklearn.base import ClassifierMixin
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-from sklearn.tree import DecisionTreeClassifier
 
 from pandacat.data.images import open_photo
 from pandacat.labels import listed
-from pandacat.metrics.intervals import LEVEL, Interval, wilson
 
-FOLDS = 5
 CHANCE = 0.5
 NOTABLE = 0.6
 """A warning is given where the interval of the balanced accuracy lies above this."""
@@ -84,46 +75,6 @@ def pixel_properties(decoded: np.ndarray) -> dict[str, float]:
     return {"red": red, "green": green, "blue": blue, "blur": blur}
 
 
-def find_shortcuts(
-    table: pd.DataFrame, labels: np.ndarray, groups: np.ndarray, names: Sequence[str], seed: int
-) -> pd.DataFrame:
-    """Return how well each property, and all together, separate each two labels; best first.
-
-    A row has the `property` (a column of the table, or `together`), the labels `first` and `second`
-    and, as `value`, `low` and `high`, the balanced accuracy, of which 0.5 is chance.
-
-    Each property of the table, a row a photo, is given to a small decision tree, all together to a
-    random forest, and predicted in five folds that share no group, `(N,)`, such as near-duplicates.
-    Labels, `(N,)`, with fewer than five groups are left out.
-
-    In the intervals the photos of one group count as one, four fifths of the groups count, since
-    the folds are trained on each other's photos and so err together, and the number of findings is
-    allowed for (Bonferroni): among uninformative properties, one audit in forty finds something.
-
-    Source of the interval of a mean of two proportions: Zou and Donner, Construction of confidence
-    limits about effect measures: a general approach, Statistics in Medicine 27 (2008), 1693-1702.
-    """
-    group_count = {label: len(np.unique(groups[labels == label])) for label in np.unique(labels)}
-    frequent = [label for label, count in group_count.items() if count >= FOLDS]
-    pairs = list(combinations(frequent, 2))
-    columns = {name: _numbers(table[name])[:, None] for name in table.columns}
-    columns[TOGETHER] = np.hstack(list(columns.values()))
-    level = 1 - (1 - LEVEL) / max(1, len(pairs) * len(columns))
-    rows = []
-    for first, second in pairs:
-        chosen = np.isin(labels, (first, second))
-        truth, sets = labels[chosen], groups[chosen]
-        folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-        splits = list(folds.split(truth, truth, sets))
-        for name, values in columns.items():
-            learner = _learner(values.shape[1], seed)
-            predicted = cross_val_predict(learner, values[chosen], truth, cv=splits)
-            accuracy = _balanced_accuracy(truth, predicted, sets, level)
-            rows.append((name, names[first], names[second], *astuple(accuracy)))
-    findings = pd.DataFrame(rows, columns=[*KEYS, "value", "low", "high"])
-    return findings.sort_values("value", ascending=False, kind="stable", ignore_index=True)
-
-
 def in_words(name: str) -> str:
     """Return what a property is called on pages and in figures."""
     return "all together" if name == TOGETHER else IN_WORDS.get(name, name).removeprefix("its ")
@@ -151,33 +102,4 @@ def _sentence(finding: Mapping[Hashable, Any]) -> str:
     return (
         f"{subject} {labels} in {100 * finding['value']:.1f} % of held-out photos (at least "
         f"{100 * finding['low']:.1f} %; chance is 50 %). {advice}"
-    )
-
-
-def _numbers(column: pd.Series) -> np.ndarray:
-    if pd.api.types.is_numeric_dtype(column):
-        return column.to_numpy(float)
-    return np.asarray(pd.factorize(column, sort=True)[0], float)
-
-
-def _balanced_accuracy(
-    labels: np.ndarray, predicted: np.ndarray, groups: np.ndarray, level: float
-) -> Interval:
-    recalls = []
-    for label in np.unique(labels):
-        own = labels == label
-        share = float(np.mean(predicted[own] == label))
-        recalls.append(wilson(share, (1 - 1 / FOLDS) * len(np.unique(groups[own])), level))
-    value = sum(recall.value for recall in recalls) / 2
-    below = math.hypot(*(recall.value - recall.low for recall in recalls)) / 2
-    above = math.hypot(*(recall.high - recall.value for recall in recalls)) / 2
-    return Interval(value, max(0.0, value - below), min(1.0, value + above))
-
-
-def _learner(columns: int, seed: int) -> ClassifierMixin:
-    common = {"class_weight": "balanced", "random_state": seed}
-    if columns == 1:
-        return DecisionTreeClassifier(max_leaf_nodes=8, min_samples_leaf=5, **common)
-    return RandomForestClassifier(
-        n_estimators=100, max_leaf_nodes=64, min_samples_leaf=3, max_features=0.5, **common
     )

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq
-from sklearn.metrics import roc_auc_score
 
 from pandacat.metrics.intervals import LEVEL, Interval, bootstrap, proportion, wilson
 
@@ -49,6 +47,8 @@ def auroc(scores: np.ndarray, positive: np.ndarray) -> Interval:
     Raises:
         ValueError: all photos are positive, or none is.
     """
+    from sklearn.metrics import roc_auc_score
+
     counts = positives, negatives = int(np.sum(positive)), int(np.sum(~positive))
     if not positives or not negatives:
         raise ValueError("an ROC curve needs positives and negatives")
@@ -57,6 +57,8 @@ def auroc(scores: np.ndarray, positive: np.ndarray) -> Interval:
 
 
 def _lower_area(area: float, positives: int, negatives: int) -> float:
+    from scipy.optimize import brentq
+
     z = NormalDist().inv_cdf((1 + LEVEL) / 2)
     pairs = (positives + negatives) / 2 - 1
 

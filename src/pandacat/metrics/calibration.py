@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from pandacat.metrics.intervals import proportion
 
@@ -27,7 +26,8 @@ def reliability(confidences: np.ndarray, correct: np.ndarray, bins: int = BINS) 
 
 def _bins(confidences: np.ndarray, bins: int) -> np.ndarray:
     """Return `(N,)`: the bin of each photo; some bins may be empty."""
-    ranks = rankdata(confidences) - 0.5
+    _, place, counts = np.unique(confidences, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - counts / 2)[place]
     return np.asarray(np.floor(bins * ranks / len(confidences)), np.int64)
 
 

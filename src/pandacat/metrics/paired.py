@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
 
 from pandacat.metrics.intervals import Interval, bootstrap
 
@@ -31,8 +30,13 @@ def mcnemar(first_correct: np.ndarray, second_correct: np.ndarray) -> McNemar:
 
 
 def _p_value(only_first: int, only_second: int) -> float:
+    """Return the share of all ways to split the differing photos that are as uneven or more."""
     differing = only_first + only_second
-    return float(binomtest(only_first, differing).pvalue) if differing else 1.0
+    ways = as_uneven = 1
+    for count in range(min(only_first, only_second)):
+        ways = ways * (differing - count) // (count + 1)
+        as_uneven += ways
+    return min(1.0, 2 * as_uneven / 2**differing)
 
 
 def paired_difference(

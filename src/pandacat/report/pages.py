@@ -21,8 +21,12 @@ from pandacat.data import provenance
 from pandacat.data.crops import crop_count
 from pandacat.data.provenance import Provenance
 from pandacat.evaluation import shortcuts
-from pandacat.evaluation.compare import OURS
-from pandacat.evaluation.predictions import is_correct, label_names, labels_and_probabilities
+from pandacat.evaluation.predictions import (
+    OURS,
+    is_correct,
+    label_names,
+    labels_and_probabilities,
+)
 from pandacat.labels import IMAGENET_CLASS_COUNT, OTHER, imagenet_names, listed
 from pandacat.metrics.intervals import proportion
 from pandacat.metrics.paired import smallest_detectable_drop

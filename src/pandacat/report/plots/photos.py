@@ -22,9 +22,8 @@ from pandacat.data.augmented_copies import augmented_copies
 from pandacat.data.crops import cut_crops
 from pandacat.data.splits import SPLITS
 from pandacat.evaluation import predictions as tables
-from pandacat.evaluation.compare import OURS
 from pandacat.evaluation.grad_cam import NoFeatureMapError, grad_cam
-from pandacat.evaluation.predictions import is_correct, labels_and_probabilities
+from pandacat.evaluation.predictions import OURS, is_correct, labels_and_probabilities
 from pandacat.labels import listed
 from pandacat.metrics.accuracy import log_losses
 from pandacat.models import pretrained
