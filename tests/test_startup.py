@@ -62,7 +62,7 @@ def test_a_stage_loads_no_package_that_it_does_not_need(allowed: dict[str, set[s
     loaded = {name: HEAVY & set(modules) for name, *modules in map(str.split, output.splitlines())}
     assert loaded.keys() == allowed.keys()
     unneeded = {name: loaded[name] - allowed[name] for name in allowed}
-    assert unneeded == dict.fromkeys(allowed, set())
+    assert unneeded == {name: set() for name in allowed}
 
 
 def test_each_stage_is_looked_at() -> None:
