@@ -126,7 +126,7 @@ def run_stages(copy: Path) -> dict[str, float]:
         seconds[name] = time.perf_counter() - began
         print(f"  {seconds[name]:6.1f} s  {name}", flush=True)
         if result.returncode:
-            print(result.stdout[-3000:], flush=True)
+            print(result.stdout[:2000], "…", result.stdout[-2000:], flush=True)
             raise PandacatError(f"the stage {name} failed, see above.")
     print(f"  {sum(seconds.values()):6.1f} s  together", flush=True)
     return seconds

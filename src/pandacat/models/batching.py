@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import Empty, Queue, SimpleQueue
-from threading import Thread
+from threading import Thread, current_thread
 from time import monotonic
 
 import numpy as np
@@ -36,15 +36,20 @@ class Batcher:
     def __init__(self, launch: Launch, batch_images: int, wait_seconds: float = 0.002) -> None:
         """Start the thread that calls `launch`, and one that fetches the results.
 
-        They end with the last reference to this object.
+        They end with the last reference to this object, and before the program does: what `launch`
+        holds on the device is then given back.
         """
         self._batch_images = batch_images
         self._requests: SimpleQueue[_Request | None] = SimpleQueue()
         launched: Queue[tuple[list[_Request], Wait] | None] = Queue(BATCHES_AHEAD - 2)
         work = (self._requests, launch, batch_images, wait_seconds, launched)
-        Thread(target=_launch_batches, args=work, name="device", daemon=True).start()
-        Thread(target=_fetch_results, args=(launched,), name="results", daemon=True).start()
-        weakref.finalize(self, self._requests.put, None)
+        threads = (
+            Thread(target=_launch_batches, args=work, name="device", daemon=True),
+            Thread(target=_fetch_results, args=(launched,), name="results", daemon=True),
+        )
+        for thread in threads:
+            thread.start()
+        weakref.finalize(self, _end, self._requests, threads)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return a row of results for each image; any thread may call it.
@@ -57,6 +62,13 @@ class Batcher:
         for request in requests:
             self._requests.put(request)
         return np.concatenate([request.results.result() for request in requests])
+
+
+def _end(requests: SimpleQueue[_Request | None], threads: Sequence[Thread]) -> None:
+    requests.put(None)
+    for thread in threads:
+        if thread is not current_thread():  # which may be collecting garbage
+            thread.join()
 
 
 def _launch_batches(

@@ -45,6 +45,7 @@ def _gpu_launch(backbone: Any, input_px: int, dtype: torch.dtype) -> Launch:
     computing, copying = torch.cuda.Stream(), torch.cuda.Stream()
     graph = torch.cuda.CUDAGraph()
     with torch.inference_mode(), _autocast("cuda", dtype):
+        computing.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(computing):
             backbone(images)  # sets up what can't be captured
         with torch.cuda.graph(graph, stream=computing):
