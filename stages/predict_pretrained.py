@@ -44,7 +44,7 @@ def main() -> None:
         model = add_label_rows(model, centers[train], classes)
         save_model(paths.MODELS / "pretrained", model)
 
-        probabilities = Classifier(model, classifier.engine).probabilities(centers[:, None])
+        probabilities = Classifier(model, classifier).probabilities(centers[:, None])
         table = prediction_table(index, probabilities, config.label_names)
         write_table(paths.PREDICTIONS / "pretrained.csv", table)
         metrics = headline_metrics_by_split(table)

@@ -230,7 +230,7 @@ def test_weights_of_another_shape_are_refused(model: Path) -> None:
     tensors["backbone.body.conv_stem.weight"] = tensors["backbone.body.conv_stem.weight"][:4]
     save_file(tensors, model / WEIGHTS)
     with pytest.raises(PandacatError, match="do not fit"):
-        Classifier(load_model(model), "torch")
+        Classifier(load_model(model), "torch").compiled()
 
 
 def test_a_head_of_another_shape_is_refused(model: Path) -> None:
@@ -238,4 +238,4 @@ def test_a_head_of_another_shape_is_refused(model: Path) -> None:
     tensors["head.weight"] = tensors["head.weight"][:, :7].copy()
     save_file(tensors, model / WEIGHTS)
     with pytest.raises(PandacatError, match="do not fit"):
-        Classifier(load_model(model))
+        Classifier(load_model(model)).compiled()

@@ -34,7 +34,7 @@ def describe(model: Path, **changes: object) -> None:
 
 def refused(model: Path, reason: str) -> None:
     with pytest.raises(PandacatError, match=reason):
-        Classifier(load_model(model), "torch")
+        Classifier(load_model(model), "torch").compiled()
 
 
 def test_the_command_refuses_with_a_sentence(

@@ -50,7 +50,7 @@ def examine(data: bytes) -> str:
         (Path(folder) / DESCRIPTION).write_bytes(data[4 : 4 + length])
         (Path(folder) / WEIGHTS).write_bytes(data[4 + length :])
         try:
-            model = Classifier(load_model(Path(folder)), "torch")
+            model = Classifier(load_model(Path(folder)), "torch").compiled()
         except PandacatError:
             return "refused"
     image_px = model.description.input_px

@@ -16,7 +16,6 @@ from pandacat.data.features import Features
 from pandacat.evaluation.predictions import prediction_table
 from pandacat.models.classifier import Classifier, backbone_key
 from pandacat.models.embed import split_features
-from pandacat.models.engine import Engine
 from pandacat.models.saved import load_model
 
 NETWORKS = {
@@ -41,12 +40,12 @@ def load_networks(models: Path) -> dict[str, Classifier]:
     Those with the same backbone share its engine.
     """
     classifiers: dict[str, Classifier] = {}
-    engines: dict[str, Engine] = {}
+    by_backbone: dict[str, Classifier] = {}
     for network, name in NETWORKS.items():
         model = load_model(models / name)
         key = backbone_key(model)
-        classifiers[network] = Classifier(model, engines.get(key, "auto"))
-        engines[key] = classifiers[network].engine
+        classifiers[network] = Classifier(model, by_backbone.get(key, "auto"))
+        by_backbone.setdefault(key, classifiers[network])
     return classifiers
 
 

@@ -57,15 +57,10 @@ class Prediction:
 
 
 class Classifier:
-    """A model that is ready to run."""
+    """A model that is ready to run. Its backbone is compiled when it is first needed."""
 
-    def __init__(self, model: SavedModel, engine: EngineName | Engine = "auto") -> None:
-        """Compile the backbone of a saved model, or take it from one with the same `backbone_key`.
-
-        Args:
-            model: the model.
-            engine: the name of an engine, or that of another classifier.
-        """
+    def __init__(self, model: SavedModel, engine: "EngineName | Classifier" = "auto") -> None:
+        """Take a saved model; `engine` may be a classifier with the same backbone, to share its."""
         description = model.description
         if description.image is None or description.labels[-1] != OTHER:
             raise PandacatError(
@@ -80,16 +75,32 @@ class Classifier:
         self._head_bias = model.tensors.get("head.bias")
         self.backbone_key = backbone_key(model)
         """Classifiers with the same key share their features."""
-        if isinstance(engine, str):
+        self._model, self._engine = model, engine
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What runs the backbone.
+
+        Raises:
+            PandacatError: the head does not fit the backbone, or weights overflow.
+        """
+        if isinstance(self._engine, Classifier):
+            engine = self._engine.engine
+        else:
             engine = compile_backbone(
-                partial(_build_backbone, model),
-                description.input_px,
+                partial(_build_backbone, self._model),
+                self.description.input_px,
                 self.backbone_key,
-                name=engine,
-                precision=description.precision,
+                name=self._engine,
+                precision=self.description.precision,
             )
-        self.engine = engine
-        self._check_on_gray_image()
+        self._check_on_gray_image(engine)
+        return engine
+
+    def compiled(self) -> "Classifier":
+        """Return this, its backbone compiled and checked now rather than at the first photo."""
+        _ = self.engine
+        return self
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -105,11 +116,10 @@ class Classifier:
         names = (*imagenet_names(), *lacking)
         return names if len(names) == len(weight) else ()
 
-    def _check_on_gray_image(self) -> None:
-        """Refuse a head that does not fit the backbone, and weights that overflow."""
+    def _check_on_gray_image(self, engine: Engine) -> None:
         side = self.description.input_px
         try:
-            features = self.features(np.full((1, side, side, 3), 127, np.uint8))
+            features = engine.run(np.full((1, side, side, 3), 127, np.uint8))
             with np.errstate(all="ignore"):
                 probabilities = self.probabilities(features)
         except (ValueError, IndexError, RuntimeError) as error:

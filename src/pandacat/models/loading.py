@@ -30,11 +30,11 @@ def load_classifier(name: str, *, models: Path, engine: EngineName = "auto") -> 
     if not name:
         raise PandacatError("--model is empty: name a model, or leave it out.")
     if (models / name).is_dir():
-        return Classifier(load_model(models / name), engine)
+        return Classifier(load_model(models / name), engine).compiled()
     if name == PRETRAINED:
-        return Classifier(_default_pretrained(), engine)
+        return Classifier(_default_pretrained(), engine).compiled()
     if Path(name).is_dir():
-        return Classifier(load_model(Path(name)), engine)
+        return Classifier(load_model(Path(name)), engine).compiled()
     names = {PRETRAINED}
     for path in models.glob("*"):
         with suppress(PandacatError, OSError):

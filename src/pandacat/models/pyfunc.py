@@ -42,4 +42,4 @@ class PhotoModel:
 
 def _load_pyfunc(data_path: str) -> PhotoModel:
     """Return the model in a folder; MLflow looks this function up by its name."""
-    return PhotoModel(Classifier(load_model(Path(data_path))))
+    return PhotoModel(Classifier(load_model(Path(data_path))).compiled())
