@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,30 @@ def test_after_a_failed_experiment_the_way_back_is_named(
     assert "`git restore params.yaml && dvc repro`" in str(failing_with(error).code)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))  # it was queued, and this is a copy
     assert "git restore" not in str(failing_with(error).code)
+
+
+def test_git_sees_the_parameters_of_an_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC changes them in the second in which it writes Git's index, and often no size."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.check_output(["git", *arguments], cwd=tmp_path, text=True)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_EXP_NAME", "slow-panda")
+    git("init", "--quiet")
+    params = tmp_path / "params.yaml"
+    while time.time() % 1 > 0.5:
+        time.sleep(0.1)
+    params.write_text("steps: 100")
+    git("add", "params.yaml")
+    params.write_text("steps: 200")
+    os.utime(tmp_path / ".git/index", times=(time.time() + 5,) * 2)
+    run(lambda: None)
+    assert git("diff", "--name-only") == "params.yaml\n"
+    git("restore", "params.yaml")
+    assert params.read_text() == "steps: 100"
 
 
 def test_ctrl_c_ends_with_130() -> None:

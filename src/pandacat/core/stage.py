@@ -5,8 +5,9 @@ import io
 import os
 import runpy
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from pandacat.core.errors import sentence_of
 from pandacat.core.interrupts import end_at_ctrl_c, raise_at_ctrl_c
@@ -21,6 +22,8 @@ def run(main: Callable[..., None]) -> None:
     """
     with _ending_in_a_sentence():
         raise_at_ctrl_c()
+        if _is_experiment():
+            _let_git_see_params()
         try:
             inspect.signature(main).bind(*sys.argv[1:])
         except TypeError as error:
@@ -42,12 +45,25 @@ def _ending_in_a_sentence() -> Iterator[None]:
         sys.exit(f"error: {sentence_of(error)}{_way_back()}")
 
 
-def _way_back() -> str:
-    """Return how to undo an experiment, before which DVC changed `params.yaml` and removed outputs.
+def _is_experiment() -> bool:
+    """Return whether DVC runs this for an experiment, and not in a copy of the project."""
+    return "DVC_EXP_NAME" in os.environ and project_root().samefile(".")
 
-    A queued one runs in a copy of the project and leaves nothing to undo.
+
+def _let_git_see_params() -> None:
+    """Date `params.yaml` at least a second later than DVC did.
+
+    DVC changes it in the second in which it notes its date for Git, which often compares seconds
+    and sizes only: `200` in place of `100` would count as unchanged, and not be restored.
     """
-    if "DVC_EXP_NAME" not in os.environ or not os.path.samefile(project_root(), "."):  # noqa: PTH121
+    with suppress(OSError):
+        written = PARAMS.stat().st_mtime
+        os.utime(PARAMS, times=(written, max(time.time(), written + 1)))
+
+
+def _way_back() -> str:
+    """Return how to undo an experiment, before which DVC changed params and removed outputs."""
+    if not _is_experiment():
         return ""
     return (
         "\nDVC has removed the outputs of this stage. Correct the experiment and run it again, or "

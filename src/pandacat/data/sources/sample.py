@@ -50,7 +50,7 @@ def write_archive(archive: Path, params: SampleParams, labels: Mapping[str, Sequ
                 chunksize=4,
             )
         with atomic_write(archive) as aside, zipfile.ZipFile(aside, "w") as out:
-            progress = tqdm(pictures, total=len(jobs), desc="draw", unit="photo")
+            progress = tqdm(pictures, total=len(jobs), desc="draw", unit="photo", disable=None)
             for (label, number), jpeg in zip(jobs, progress, strict=True):
                 name = f"{folders[label]}/{label}-{number:04d}.jpg"
                 out.writestr(zipfile.ZipInfo(name, EPOCH), jpeg)
