@@ -189,6 +189,9 @@ def play(clone: Clone, command: str) -> None:
     seconds = time.monotonic() - started
     allowed = {0, *(code for start, code in FAILING.items() if command.startswith(start))}
     assert code in allowed, f"{command} ended with {code}:\n{output[-3000:]}"
+    if command.startswith("git restore params.yaml"):
+        params = (clone.folder / "params.yaml").read_text()
+        assert params == clone.require("git show HEAD:params.yaml"), "Git did not see a change"
     if command.startswith("dvc queue start"):
         wait_for_queue(clone)
     remade = ""

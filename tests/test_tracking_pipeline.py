@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -382,3 +383,34 @@ def test_ctrl_c_ends_the_pages_in_silence_and_they_show_what_was_killed(later):
     with socket.socket() as asking:
         assert asking.connect_ex(("127.0.0.1", port)) != 0
     assert [pipeline.info.status for pipeline in pipelines(later)] == ["KILLED"]
+
+
+SERVE = """
+import sys
+from types import SimpleNamespace
+from pandacat.tracking import ui
+
+answers = iter([False, True])
+ui._listens = lambda port: next(answers)
+ui.sync = ui.end_stopped = lambda *_: 0
+experiment = SimpleNamespace(tags={})
+ui.open_store = lambda uri: (SimpleNamespace(get_experiment=lambda _: experiment), "1")
+sys.executable = "./server"
+sys.exit(ui.serve(5000))
+"""
+"""Serves pages by the program `server`."""
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP])
+def test_the_server_ends_with_the_command_however_that_ends(project, end):
+    Path("server").write_text("#!/bin/sh\necho $$ > server.pid\nexec sleep 100\n")
+    Path("server").chmod(0o755)
+    command = [sys.executable, "-c", SERVE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as pages:
+        assert any("Open http" in line for line in pages.stdout)
+        while not Path("server.pid").exists() or not Path("server.pid").read_text():
+            time.sleep(0.05)
+        pages.send_signal(end)
+        assert pages.wait(20) == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(Path("server.pid").read_text()), 0)

@@ -61,6 +61,9 @@ def _serve(uri: str, port: int) -> int:
     end_stopped(client, experiment, running_pipelines())
     options = ["--backend-store-uri", uri, "--port", str(port), "--workers", "1"]
     command = [sys.executable, "-X", "utf8", "-m", "mlflow", "ui", *options]
+    for end in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(end) == signal.SIG_DFL:  # which would leave the server alive
+            signal.signal(end, signal.default_int_handler)
     with subprocess.Popen(command, start_new_session=True) as server:  # which Ctrl-C does not reach
         try:
             while server.poll() is None and not _listens(port):
