@@ -4,6 +4,7 @@ import io
 import os
 import re
 import shutil
+import struct
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -22,7 +23,7 @@ from pandacat.core.errors import PandacatError
 from pandacat.data.images import UnreadablePhotoError, decode_photo
 from pandacat.data.preprocess import preprocess, read_exclusions
 from pandacat.data.provenance import Provenance
-from pandacat.data.sources.archive import index_archive
+from pandacat.data.sources.archive import EntryError, index_archive, open_archive
 from pandacat.data.sources.importing import find_archive, import_archive
 from pandacat.labels import imagenet_classes
 
@@ -74,6 +75,43 @@ def test_a_refused_archive_is_read_as_a_folder(tmp_path: Path, name: str) -> Non
         assert message.endswith("has control characters: rename this file.")
         (folder / name).rename(folder / "cat/2.jpg")
     assert {"panda/1.jpg", "cat/1.jpg"} <= {*read_folder(folder)}
+
+
+DEFLATE64 = 9
+
+
+def pack_by_deflate64(archive: Path, folders: Iterable[str]) -> None:
+    """Say of the files in these folders that they are compressed by Deflate64, and compress all."""
+    data = bytearray(archive.read_bytes())
+    for start, method, name in ((b"PK\x03\x04", 8, 30), (b"PK\x01\x02", 10, 46)):
+        for found in re.finditer(re.escape(start), bytes(data)):
+            place = found.start()
+            if data[place + name :].startswith(tuple(folder.encode() for folder in folders)):
+                data[place + method : place + method + 2] = struct.pack("<H", DEFLATE64)
+    archive.write_bytes(data)
+
+
+def test_an_archive_of_an_unsupported_compression_is_read_as_a_folder(tmp_path: Path) -> None:
+    names = ["cat/1.jpg", "panda/1.jpg", "panda/2.jpg"]
+    archive = write_zip(tmp_path / "photos.zip", names)
+    shutil.unpack_archive(archive, tmp_path / "unpacked")
+    pack_by_deflate64(archive, ["panda/"])
+    message = message_of(lambda: index_archive(archive, LABELS))
+    assert message.startswith("2 of 3 photos in the archive are compressed by a method that Python")
+    assert message.endswith("(panda/1.jpg, panda/2.jpg): unpack it and give the folder instead.")
+    assert read_folder(tmp_path / "unpacked") == names
+
+
+def test_a_few_photos_of_an_unsupported_compression_are_left_out_with_advice(
+    tmp_path: Path,
+) -> None:
+    archive = write_zip(tmp_path / "photos.zip", ["cat/1.jpg", "panda/1.jpg"])
+    pack_by_deflate64(archive, ["panda/"])
+    assert len(index_archive(archive, LABELS).photos) == 2
+    with open_archive(archive) as reader:
+        assert reader.read("cat/1.jpg") == b""
+        with pytest.raises(EntryError, match="unsupported method: unpack the archive"):
+            reader.read("panda/1.jpg")
 
 
 def test_a_file_whose_name_is_no_text_is_read_under_another(tmp_path: Path) -> None:

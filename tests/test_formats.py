@@ -59,6 +59,18 @@ def test_each_format_is_known_by_its_bytes_and_counted_by_its_endings(form: str)
     assert set(found.endings) <= PHOTO_ENDINGS
 
 
+@pytest.mark.parametrize("length", [12, 20, 40])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "PPM"])
+def test_the_reason_is_the_same_each_time(form: str, length: int) -> None:
+    """Reasons are in tables that DVC compares, and libraries name objects by their addresses."""
+    begun = saved_as(halves(), form)[:length]
+    camera = b"II*\0\x10\0\0\0CR\2\0" + bytes(length)
+    for data in (begun, begun + bytes(500), camera):
+        with pytest.raises(UnreadablePhotoError) as error:
+            decode_photo(data, **READ)
+        assert "object at" not in str(error.value)
+
+
 @pytest.mark.parametrize("brand", [b"heic", b"heix", b"hevc", b"mif1"])
 def test_heic_is_refused_with_advice(brand: bytes) -> None:
     data = b"\0\0\0\x18ftyp" + brand + bytes(4) + b"mif1heic" + bytes(100)

@@ -146,6 +146,8 @@ def decode_photo(data: bytes, *, image_px: int, max_megapixels: float) -> Photo:
             raise UnreadablePhotoError("too large for this machine's memory") from None
         except UnreadablePhotoError:
             raise
+        except UnidentifiedImageError:  # whose text has an address in memory
+            raise UnreadablePhotoError("damaged: its header can't be read") from None
         except Exception as error:  # decoders of hostile bytes raise nearly anything
             complaint = next(iter(complained), str(error)) or type(error).__name__
             reason = " ".join(complaint.split())[:120]

@@ -7,7 +7,7 @@ import re
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pandacat.config.photos import folded
-from pandacat.core.errors import PandacatError, printable
+from pandacat.core.errors import PandacatError, printable, some_of
 from pandacat.data.sources.entry_names import encoding_note, entry_names, guess_encoding
 from pandacat.data.sources.photo_files import (
     HEAD_BYTES,
@@ -122,6 +122,21 @@ class Reader:
             return "photos"
         return "documents" if is_document(name) else "not_photos"
 
+    def unsupported(self) -> set[str]:
+        """Return the files that are compressed by methods that Python can't unpack."""
+        by_method = {info.compress_type: info for info in self._files.values()}
+        methods = {method for method, info in by_method.items() if not self._is_supported(info)}
+        return {name for name, info in self._files.items() if info.compress_type in methods}
+
+    def _is_supported(self, info: zipfile.ZipInfo) -> bool:
+        try:
+            self._zip.open(info).close()
+        except NotImplementedError:
+            return False
+        except Exception:  # damaged bytes raise nearly anything
+            return True
+        return True
+
     def read(self, name: str) -> bytes:
         """Return the unpacked bytes of the file `name`.
 
@@ -137,6 +152,8 @@ class Reader:
         try:
             with self._zip.open(info) as stream:
                 content = stream.read(info.file_size + 1)
+        except NotImplementedError:
+            raise EntryError("compressed by an unsupported method: unpack the archive") from None
         except Exception as error:  # damaged bytes raise nearly anything
             raise EntryError(f"can't be unpacked: {str(error) or type(error).__name__}") from None
         if len(content) != info.file_size:
@@ -172,13 +189,15 @@ def index_archive(
 
     Raises:
         PandacatError: the archive is damaged, encrypted or unsafe (names that point outside it, a
-            name used twice, files that overlap), or has no photo of a label other than `other`.
+            name used twice, files that overlap), compressed by unsupported methods, or has no photo
+            of a label other than `other`.
         OSError: it is missing, a folder, or may not be read.
     """
     with open_zip(archive) as opened:
         entries = opened.infolist()
         chosen = encoding or guess_encoding(entries, label_of_folder)
-        kinds = Reader(opened, _safe_files(opened, chosen)).kinds()
+        reader = Reader(opened, _safe_files(opened, chosen))
+        kinds, unsupported = reader.kinds(), reader.unsupported()
         note = "" if encoding else encoding_note(entries, chosen)
 
     @cache
@@ -214,6 +233,7 @@ def index_archive(
         note=note,
     )
     _require_labels(index)
+    _require_supported([name for name in photos if name in unsupported], len(photos))
     return index
 
 
@@ -295,6 +315,16 @@ def _require_labels(index: ArchiveIndex) -> None:
         + f"Add the names of the right folders to {parameters} in params.yaml, or put the photos "
         "into folders that have such names."
     )
+
+
+def _require_supported(unsupported: Sequence[str], count: int) -> None:
+    """Refuse an archive most photos of which can't be unpacked; of others, they are left out."""
+    if 2 * len(unsupported) > count:
+        raise PandacatError(
+            f"{len(unsupported)} of {count} photos in the archive are compressed by a method that "
+            f"Python does not support, such as Deflate64 ({some_of(unsupported)}): unpack it and "
+            "give the folder instead."
+        )
 
 
 def _summary(folders: Mapping[str, int], most: int = 10) -> str:
