@@ -24,6 +24,13 @@ EXAMPLES = ROOT / "examples"
 PROBABILITY_COLUMNS = ["p_panda", "p_cat", "p_other"]
 """Of a table of predictions with the default labels."""
 
+BLAS_THREADS = """
+import numpy
+from threadpoolctl import threadpool_info
+print({library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"})
+"""
+"""A script that prints into how many threads NumPy divides a product."""
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _tracking_waits() -> Iterator[None]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import platformdirs
 import pytest
-from conftest import EXAMPLES, ROOT, make_unopenable
+from conftest import BLAS_THREADS, EXAMPLES, ROOT, make_unopenable
 from PIL import Image
 
 import pandacat
@@ -305,6 +305,14 @@ def test_without_a_fine_tuned_model_the_pretrained_one_is_used_and_named(
     assert captured.out.splitlines()[1].startswith("panda")
     assert "No fine-tuned model in" in captured.err
     assert "--model pretrained" in captured.err
+
+
+def test_products_of_the_command_take_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    command = "import pandacat.__main__ as command, sys; sys.argv[1:] = ['tracking', '-h']\n"
+    command += "try: command.main()\nexcept SystemExit: pass\n"
+    output = subprocess.check_output([sys.executable, "-c", command + BLAS_THREADS], text=True)
+    assert output.endswith("{1}\n")
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

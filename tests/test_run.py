@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import BLAS_THREADS, ROOT
+
+from pandacat.core.parallel import core_count
 
 FULL = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
 BARE = f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n'
@@ -31,11 +33,11 @@ def install(python: str, at: Path) -> None:
     at.chmod(0o755)
 
 
-def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["/bin/sh", "stages/run", *arguments],
         cwd=project,
-        env={"PATH": str(project / "bin")},
+        env={"PATH": str(project / "bin"), **environment},
         capture_output=True,
         text=True,
     )
@@ -46,6 +48,14 @@ def test_a_stage_gets_its_arguments_and_the_folders_own_code(project: Path, plac
     install(FULL, project / place)
     ended = run(project, "tell", "mnist")
     assert (ended.stdout, ended.stderr, ended.returncode) == ("['mnist'] src\n", "", 7)
+
+
+def test_products_of_a_stage_take_one_core_unless_told_otherwise(project: Path) -> None:
+    install(FULL, project / "bin/python")
+    (project / "stages/tell.py").write_text(BLAS_THREADS)
+    assert run(project, "tell").stdout == "{1}\n"
+    told = run(project, "tell", OPENBLAS_NUM_THREADS="2").stdout
+    assert told == f"{{{min(2, core_count())}}}\n"
 
 
 def test_a_python_without_the_packages_is_passed_over(project: Path) -> None:
