@@ -168,6 +168,8 @@ def test_more_stages_than_a_network_has_are_refused() -> None:
     nothing = Examples(torch.empty(0), torch.empty(0, dtype=torch.int64))
     with pytest.raises(PandacatError, match="timm/test_convnext has 7 stages: choose 6 or fewer"):
         trainable_network(model, nothing, params)
+    for advised in ({"trained_stages": 6}, {"strategy": "everything"}):
+        trainable_network(model, nothing, replace(params, **advised))
 
 
 def test_weights_that_cannot_be_downloaded_are_explained() -> None:

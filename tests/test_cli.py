@@ -17,6 +17,7 @@ import platformdirs
 import pytest
 from conftest import BLAS_THREADS, EXAMPLES, ROOT, make_unopenable
 from PIL import Image
+from test_tracking_pipeline import write_model
 
 import pandacat
 from pandacat.app import output
@@ -570,6 +571,31 @@ def test_no_usage_report_is_sent(folder: Path) -> None:
         command, env={**os.environ, "HOME": str(home), "XDG_CACHE_HOME": cache}, check=True
     )
     assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice", "then"),
+    [
+        (["--model", "photos"], "or use `--model pretrained`", ["--model", "pretrained"]),
+        (["--model", ""], "or leave it out", []),
+        (["-o", "out.txt"], "must end in .csv or .json", ["-o", "out.csv"]),
+        (["-o", "out.txt"], "must end in .csv or .json", ["-o", "out.json"]),
+        (["-o", "photos"], "give the name of a file", ["-o", "photos/out.csv"]),
+        (["-o", KITTEN], "--force replaces it", ["-o", "out.csv", "--force"]),
+        (["--model", "scratch", "--top", "1"], "use --model pretrained", ["--model", "pretrained"]),
+    ],
+)
+def test_what_is_advised_works(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    advice: str,
+    then: list[str],
+) -> None:
+    write_model(folder / "scratch")
+    assert main(["predict", KITTEN, *arguments]) == 1
+    assert advice in capsys.readouterr().err
+    assert main(["predict", KITTEN, *then]) == 0
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,11 @@ def test_too_few_photos_for_the_coverage_are_reported(capsys: pytest.CaptureFixt
     reported = capsys.readouterr().err
     assert "needs 9 validation photos of panda, and there are 8" in reported
     assert "of cat" not in reported
+    assert reported.endswith("Lower it, or add photos.\n")
+    fit_conformal_thresholds(probabilities, few, 0.8, LABELS)
+    few[-1] = 0
+    fit_conformal_thresholds(probabilities, few, 0.9, LABELS)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("label_count", [1, 2, 3])

@@ -275,9 +275,10 @@ def test_it_stops_after_so_many_epochs_without_gain() -> None:
     assert history.best.epoch == 4
 
 
-def test_a_loss_that_explodes_is_explained() -> None:
+def test_a_loss_that_explodes_is_explained_and_does_not_with_a_lower_rate() -> None:
     with pytest.raises(PandacatError, match="lower the learning rate"):
         trained(small_network(), learning_rate=1e30)
+    trained(small_network(), learning_rate=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
