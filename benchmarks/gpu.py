@@ -15,8 +15,9 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import chdir
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ from ruamel.yaml import YAML
 
 from pandacat.config.loading import load_config
 from pandacat.core import paths
-from pandacat.core.errors import PandacatError
 from pandacat.core.files import write_json
 from pandacat.core.parallel import core_count, ordered_map
 from pandacat.data import store
@@ -46,6 +46,7 @@ from pandacat.training.scratch import scratch_accuracy, train_scratch
 COPIED = ("dvc.yaml", "params.yaml", "stages", "src", "examples", "data/exclusions.csv")
 MNIST_GOAL = 0.994
 BEST_BATCH = 512
+RESULTS = measuring.FOLDER / "gpu.json"
 
 SMALL: dict[str, dict[str, Any]] = {
     "photos.sample": {"photos_per_class": 24},
@@ -58,33 +59,42 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    """Measure and report."""
+    """Measure and report; what is known is written after each part."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--small", action="store_true", help="few photos and epochs: a trial run")
     parser.add_argument("--photos", type=int, default=5000, help="for `predict` (default: 5000)")
-    parser.add_argument(
-        "--runs", type=int, default=2, help="of all stages, 1 or 2, whose bytes are compared"
-    )
     options = parser.parse_args()
     project = measuring.project()
-    results: dict[str, Any] = {"machine": measuring.machine(), "small": options.small}
-    print(", ".join(f"{key} {value}" for key, value in results["machine"].items()), flush=True)
+    results: dict[str, Any] = {"small": options.small}
+
+    def measure(part: str, work: Callable[[], Any]) -> None:
+        print(f"{part}:", flush=True)
+        results[part] = work()
+        write_json(RESULTS, results)
+
     with tempfile.TemporaryDirectory() as temporary:
-        copies = [Path(temporary) / f"run-{number}" for number in range(options.runs)]
-        for copy in copies:
+        first, second = (Path(temporary) / name for name in ("first", "second"))
+        for copy in (first, second):
             copy_project(project, copy, small=options.small)
-        results["stages"] = [run_stages(copy) for copy in copies]
-        results["differing_outputs"] = differing_outputs(copies)
-        with chdir(copies[0]):
-            results["frozen_pass"] = frozen_pass()
-            results["cpu"] = compared_with_cpu()
-            results["predict"] = predict_rate(Path(temporary) / "photos", options.photos)
+        measure("machine", machine)
+        measure("stages", lambda: run_stages(first))
+        with chdir(first):
             if paths.MNIST.exists():
-                results["mnist"] = mnist()
-        results["networks"] = compared_with_committed(project, copies[0])
-    write_json(measuring.FOLDER / "gpu.json", results)
+                measure("mnist", mnist)
+            measure("frozen pass", frozen_pass)
+            measure("predict", lambda: predict_rate(Path(temporary) / "photos", options.photos))
+            measure("same model on the CPU", compared_with_cpu)
+        measure("trained and predicted on a CPU", lambda: compared_with_committed(project, first))
+        measure("second run", lambda: run_stages(second, like=first))
+
+
+def machine() -> dict[str, Any]:
+    """Return what this machine is."""
+    about = measuring.machine()
+    print("  " + ", ".join(f"{key} {value}" for key, value in about.items()), flush=True)
+    return about
 
 
 def copy_project(project: Path, copy: Path, *, small: bool) -> None:
@@ -93,7 +103,7 @@ def copy_project(project: Path, copy: Path, *, small: bool) -> None:
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         source = project / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
-    if (project / paths.MNIST).exists():
+    if has_digits(project):
         shutil.copytree(project / paths.MNIST, copy / paths.MNIST)
     if small:
         yaml = YAML()
@@ -106,30 +116,52 @@ def copy_project(project: Path, copy: Path, *, small: bool) -> None:
         yaml.dump(params, copy / "params.yaml")
 
 
-def run_stages(copy: Path) -> dict[str, float]:
-    """Run the stages in the order of dvc.yaml; return the seconds of each, start-up included."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(["src", *sys.path[1:]])}
-    environment |= {"PANDACAT_TRACKING": "later"}
-    seconds = {}
-    for name in stages_of(copy):
-        if name == "fetch_mnist":
-            continue  # needs the network
-        if name == "train_scratch_mnist" and not (copy / paths.MNIST).exists():
-            print("  data/mnist is missing (sh stages/run fetch_mnist): no digits, no report")
+def run_stages(copy: Path, like: Path | None = None) -> dict[str, Any]:
+    """Run the stages in the order of dvc.yaml; return the seconds of each, start-up included.
+
+    With `like`, another copy in which they ran, also which of their files differ from those there.
+    """
+    seconds: dict[str, float] = {}
+    differing: list[str] = []
+    for name, outputs in stages_of(copy).items():
+        if name == "fetch_mnist" or (name == "train_scratch_mnist" and not has_digits(copy)):
             continue
-        began = time.perf_counter()
         command = [sys.executable, "-P", "-m", "pandacat.core.stage", f"stages/{name}.py"]
+        began = time.perf_counter()
         result = subprocess.run(
-            command, cwd=copy, env=environment, stdout=subprocess.PIPE,
+            command, cwd=copy, env=environment(), stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         seconds[name] = time.perf_counter() - began
-        print(f"  {seconds[name]:6.1f} s  {name}", flush=True)
-        if result.returncode:
-            print(result.stdout[:2000], "…", result.stdout[-2000:], flush=True)
-            raise PandacatError(f"the stage {name} failed, see above.")
+        note = "" if result.returncode == 0 else f"  failed:\n{result.stdout[-4000:]}"
+        if like:
+            unequal = [file for file in outputs if hashes(copy / file) != hashes(like / file)]
+            differing += unequal
+            note += "  differs: " + ", ".join(unequal) if unequal else "  the same bytes"
+        print(f"  {seconds[name]:6.1f} s  {name}{note}", flush=True)
     print(f"  {sum(seconds.values()):6.1f} s  together", flush=True)
-    return seconds
+    return {"seconds": seconds, "differing outputs": differing if like else None}
+
+
+def has_digits(copy: Path) -> bool:
+    """Return whether MNIST is there, which `sh stages/run fetch_mnist` downloads."""
+    return (copy / paths.MNIST).exists()
+
+
+def environment() -> dict[str, str]:
+    """Return the variables for a program in a copy of the project, which imports its `src`."""
+    path = os.pathsep.join(["src", *sys.path[1:]])
+    return {**os.environ, "PYTHONPATH": path, "PANDACAT_TRACKING": "later"}
+
+
+def hashes(output: Path) -> dict[str, str]:
+    """Return the hash of each file at and below a path."""
+    files = [output] if output.is_file() else sorted(output.rglob("*"))
+    return {
+        str(file.relative_to(output)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+        if file.is_file()
+    }
 
 
 def stages_of(copy: Path) -> dict[str, list[str]]:
@@ -145,30 +177,11 @@ def stages_of(copy: Path) -> dict[str, list[str]]:
     }
 
 
-def differing_outputs(copies: list[Path]) -> list[str]:
-    """Return which files of the stages' outputs are not the same in all copies."""
-    hashes = [
-        {
-            f"{stage}: {file.relative_to(copy)}": hashlib.sha256(file.read_bytes()).hexdigest()
-            for stage, outputs in stages_of(copy).items()
-            for output in outputs
-            for file in files_of(copy / output)
-        }
-        for copy in copies
-    ]
-    names = sorted(set().union(*hashes))
-    differing = [name for name in names if len({one.get(name) for one in hashes}) > 1]
-    print(f"Two runs: {len(names)} files, {len(differing)} differ", *differing, sep="\n  ")
-    return differing
-
-
-def files_of(path: Path) -> Iterator[Path]:
-    """Return the files at and below a path."""
-    yield from [path] if path.is_file() else (file for file in path.rglob("*") if file.is_file())
-
-
 def frozen_pass() -> dict[str, float]:
-    """Return images a second: of the stages, of the device alone, of decoding alone."""
+    """Return images a second: of the stages, of decoding alone, of the device alone."""
+    subprocess.run(
+        [sys.executable, measuring.FOLDER / "decoding.py"], env=environment(), check=True
+    )
     model = load_model(paths.MODELS / "pretrained")
     classifier, input_px = Classifier(model, "torch"), model.description.input_px
     jpegs = [jpeg for _, jpeg in store.iter_jpegs(paths.PHOTOS)]
@@ -177,20 +190,15 @@ def frozen_pass() -> dict[str, float]:
     def cut(jpeg: bytes) -> np.ndarray:
         return cut_crops(decode_jpeg(jpeg), input_px, "center")
 
-    def decoded(workers: int) -> None:
-        for _ in ordered_map(cut, jpegs, workers=workers):
-            pass
+    def passed(function: Callable[[bytes], np.ndarray], workers: int) -> float:
+        results = partial(ordered_map, function, jpegs, workers=workers)
+        return rate(lambda: all(map(len, results())), len(jpegs))
 
-    def extracted() -> None:
-        both = ordered_map(lambda jpeg: classifier.features(cut(jpeg)), jpegs, workers=callers)
-        for _ in both:
-            pass
-
-    callers = classifier.callers
     rates = {
-        "decoded, a thread for each core": rate(lambda: decoded(core_count()), len(jpegs)),
-        f"decoded, {callers} threads": rate(lambda: decoded(callers), len(jpegs)),
-        "decoded and extracted": rate(extracted, len(jpegs)),
+        "decoded": passed(cut, core_count()),
+        "decoded and extracted": passed(
+            lambda jpeg: classifier.features(cut(jpeg)), classifier.callers
+        ),
         **device_rates(model),
     }
     for name, value in rates.items():
@@ -259,7 +267,7 @@ def compared_with_cpu() -> dict[str, Any]:
         ),
         "changed labels": int((labels[0] != labels[1]).sum()),
     }
-    print("  same model on the CPU:", result, flush=True)
+    print(f"  {result}", flush=True)
     return result
 
 
@@ -272,11 +280,10 @@ def predict_rate(folder: Path, count: int) -> dict[str, float]:
             (folder / f"{number}.jpg").write_bytes(next(photos))
     command = [sys.executable, "-P", "-m", "pandacat", "predict", folder]
     command += ["--model", paths.MODELS / "fine-tuned", "-o", folder.parent / "predictions.csv"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(["src", *sys.path[1:]])}
     began = time.perf_counter()
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, env=environment(), check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - began
-    print(f"  predict: {count} photos in {seconds:.1f} s, {count / seconds:,.0f}/s", flush=True)
+    print(f"  {count} photos in {seconds:.1f} s, {count / seconds:,.0f}/s", flush=True)
     return {"photos": count, "seconds": seconds}
 
 
@@ -296,7 +303,7 @@ def mnist() -> dict[str, float | None]:
     assert dataset.test
     accuracy = scratch_accuracy(network, dataset.test)["accuracy"]
     first = next(iter(reached), None)
-    print(f"  MNIST: {accuracy:.4f} on the test digits after {seconds:.1f} s of training; "
+    print(f"  {accuracy:.4f} on the test digits after {seconds:.1f} s of training; "
           f"validation reached {MNIST_GOAL} after {first} s", flush=True)  # fmt: skip
     return {"seconds": seconds, "test_accuracy": accuracy, "seconds_to_goal": first}
 
@@ -326,7 +333,7 @@ def compared_with_committed(project: Path, copy: Path) -> dict[str, Any]:
             "right only here": test.only_second,
             "p": test.p_value,
         }
-        print(f"  trained and predicted here, {network}:", result[str(network)], flush=True)
+        print(f"  {network}: {result[str(network)]}", flush=True)
     return result
 
 
