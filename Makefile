@@ -33,8 +33,8 @@ repro: $(READY)  ## run every stage that is not up to date
 	@echo "What came out, on one page: reports/report.html"
 	@git diff --quiet HEAD -- $(INPUTS) 2> /dev/null && ! git diff --quiet HEAD -- dvc.lock && echo "Results are not bit for bit the committed ones, as on a processor that rounds differently. Commit yours, to compare experiments with them: git commit -am 'Results of this machine'" || true
 
-test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## run the tests, on all cores
+	$(BIN)/python -m pytest -n logical --dist loadfile
 
 experiments: $(READY)  ## compare all experiments: what was changed, and what came of it
 	$(BIN)/dvc exp show --only-changed --num 2 --drop '.*/.*|params.yaml'

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from dvc_stages import FIELD_TEST, ROOT, declared_stages, run_declared, run_stage
+from filelock import FileLock
 from ruamel.yaml import YAML
 
+from pandacat.core.files import read_json, write_json
 from pandacat.data import provenance
 from pandacat.data.provenance import Provenance
 from pandacat.tracking.delivery import MLFLOW_SETTINGS
@@ -79,10 +81,28 @@ class Pipeline:
 
 
 @pytest.fixture(scope="session")
-def pipeline(tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, Any]) -> Pipeline:
-    """A folder in which all stages have run, but for the one that needs the network."""
-    workspace = tmp_path_factory.mktemp("workspace")
-    write_params(workspace, small_params)
+def pipeline(
+    tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, Any], worker_id: str
+) -> Pipeline:
+    """A folder in which all stages have run, but for the one that needs the network.
+
+    The processes that share the tests share it: the first to need it makes it.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own if worker_id == "master" else own.parent
+    workspace, failures = shared / "workspace", shared / "failures.json"
+    with FileLock(shared / "workspace.lock"):
+        if not failures.exists():
+            write_json(failures, run_pipeline(workspace, tmp_path_factory, small_params))
+    return Pipeline(workspace, read_json(failures))
+
+
+def run_pipeline(
+    workspace: Path, tmp_path_factory: pytest.TempPathFactory, params: dict[str, Any]
+) -> dict[str, str]:
+    """Run all stages but one in a new folder; return what failed, as `Pipeline` has it."""
+    workspace.mkdir()
+    write_params(workspace, params)
     shutil.copytree(EXAMPLES, workspace / FIELD_TEST)
     write_digits(workspace / "data/mnist")
     (workspace / "data/exclusions.csv").write_text("path,reason\ncat/cat-0001.jpg,a test\n")
@@ -101,7 +121,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, A
             for output in stage.outputs:
                 (workspace / output).parent.mkdir(parents=True, exist_ok=True)
                 (alone / output).rename(workspace / output)
-    return Pipeline(workspace, failures)
+    return failures
 
 
 @pytest.fixture(scope="session")
