@@ -149,9 +149,13 @@ def has_digits(copy: Path) -> bool:
 
 
 def environment() -> dict[str, str]:
-    """Return the variables for a program in a copy of the project, which imports its `src`."""
+    """Return the variables for a program in a copy of the project, which imports its `src`.
+
+    Threads of libraries are as `stages/run` has them.
+    """
     path = os.pathsep.join(["src", *sys.path[1:]])
-    return {**os.environ, "PYTHONPATH": path, "PANDACAT_TRACKING": "later"}
+    threads = {"GOMP_SPINCOUNT": "2000", "OPENBLAS_NUM_THREADS": "1"}
+    return {**os.environ, **threads, "PYTHONPATH": path, "PANDACAT_TRACKING": "later"}
 
 
 def hashes(output: Path) -> dict[str, str]:
