@@ -7,7 +7,6 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -102,10 +101,12 @@ class History:
 
     def curves(self) -> str:
         """Return the epochs as CSV, a line each."""
-        columns = ["epoch", "train_loss", *self.epochs[0].metrics, "learning_rate"]
-        rows = [{**vars(record), **record.metrics} for record in self.epochs]
-        table = pd.DataFrame(rows, columns=columns)
-        return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        lines = [["epoch", "train_loss", *self.epochs[0].metrics, "learning_rate"]]
+        for record in self.epochs:
+            numbers = [record.train_loss, *record.metrics.values(), record.learning_rate]
+            values = ["" if number is None else f"{number:.6g}" for number in numbers]
+            lines.append([str(record.epoch), *values])
+        return "".join(f"{','.join(line)}\n" for line in lines)
 
 
 def warm_up_then_cosine(done: float, warm_up_share: float) -> float:
