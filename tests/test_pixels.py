@@ -54,6 +54,14 @@ def test_gray_of_fewer_bits_than_its_file_has_keeps_its_shades(
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_each_shade_of_gray_becomes_the_nearest_level(bits: int) -> None:
+    values = np.linspace(0, 2**bits - 1, 80 * 90).astype(np.uint16).reshape(80, 90, 1)
+    nearest = np.rint(values[..., 0] / (2**bits - 1) * 255)
+    for data in (png_of(values, chunk(b"sBIT", bytes([bits]))), pgm(values, 2**bits - 1)):
+        assert (np.asarray(read(data).image)[..., 0] == nearest).all()
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
 @pytest.mark.parametrize("channels", [2, 3, 4])
 def test_so_does_color(bits: int, channels: int) -> None:
     values = of_bits(bits, channels)
@@ -76,7 +84,7 @@ def test_a_dark_photo_stays_dark_where_its_file_says_what_white_is() -> None:
     dark = of_bits(10)
     for data in (pgm(dark, 65535), png_of(dark, chunk(b"sBIT", b"\x10"))):
         photo = read(data)
-        assert np.asarray(photo.image).max() == 3
+        assert np.asarray(photo.image).max() == 4
         assert photo.notes == ()
 
 

@@ -173,7 +173,7 @@ def _deep_gray(
         values = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     white = _white(float(values.max(initial=0)), stated, image.mode, notes)
     if image.mode == "F" or white > 65535:
-        gray = np.clip(np.maximum(values / white, 0) ** exponent * 255.0, 0, 255).astype(np.uint8)
+        gray = _eight_bits(np.maximum(values / white, 0) ** exponent)
     else:
         gray = _scale(white, exponent)[np.maximum(values, 0)]
     if _tag(image, 262) == 0:  # PhotometricInterpretation: 0 is white
@@ -185,8 +185,12 @@ def _deep_gray(
 
 def _scale(white: float, exponent: float) -> np.ndarray:
     """Return the 8-bit value `(65536,)` of each 16-bit one."""
-    values = np.arange(65536) / white
-    return np.clip(values**exponent * 255.0, 0, 255).astype(np.uint8)
+    return _eight_bits((np.arange(65536) / white) ** exponent)
+
+
+def _eight_bits(shares: np.ndarray) -> np.ndarray:
+    """Return the nearest of 256 levels for shares of white."""
+    return np.clip(np.rint(shares * 255.0), 0, 255).astype(np.uint8)
 
 
 def _tag(image: Image.Image, tag: int) -> Any:
