@@ -72,7 +72,7 @@ def test_a_missing_package_of_the_pipeline_is_named() -> None:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == 2  # since 1 stands for a regression
     assert "The package pandas is not installed." in ended.stderr
-    assert "pip install 'pandacat[pipeline]'" in ended.stderr
+    assert "pip install '.[pipeline]'" in ended.stderr
 
 
 @pytest.fixture(scope="module")

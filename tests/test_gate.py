@@ -304,7 +304,7 @@ def test_where_no_rule_matches_nothing_is_compared(project, capsys):
     paths.HEADLINE.write_text('{"photos": 1}')
     commit()
     assert run() == 2
-    assert "no rule under `gate` matches a metric" in capsys.readouterr().err
+    assert "no rule under `gate` in params.yaml matches a metric" in capsys.readouterr().err
 
 
 def test_the_pull_request_gets_a_table_with_failures_in_bold(project):

@@ -8,13 +8,15 @@ import socket
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from kaggle_server import (
+    Answer,
+    Handler,
     KaggleServer,
     broken_after,
     corrupted,
@@ -314,6 +316,127 @@ def test_an_incomplete_zip_is_discarded(server: KaggleServer, content: bytes) ->
         download()
     assert partial_downloads() == []
     assert not Path("photos.zip").exists()
+
+
+@pytest.mark.parametrize("step", ["Correct", "remove"])
+def test_malformed_credentials_are_corrected_or_removed(home: Path, step: str) -> None:
+    key_file = home / ".kaggle/kaggle.json"
+    key_file.write_text("{")
+    with pytest.raises(PandacatError, match=f"kaggle.json.*{step}") as refused:
+        download()
+    assert str(key_file) in str(refused.value)
+    if step == "remove":
+        key_file.unlink()
+    else:
+        key_file.write_text('{"username": "someone", "key": "secret"}')
+        key_file.chmod(0o600)
+    download()
+    assert downloaded() == ARCHIVE
+
+
+def sign_in_by_token(home: Path) -> None:
+    os.environ["KAGGLE_API_TOKEN"] = "secret"
+
+
+def sign_in_by_name_and_key(home: Path) -> None:
+    os.environ |= {"KAGGLE_USERNAME": "someone", "KAGGLE_KEY": "secret"}
+
+
+def sign_in_by_file(home: Path) -> None:
+    (home / ".kaggle/kaggle.json").write_text('{"username": "someone", "key": "secret"}')
+    (home / ".kaggle/kaggle.json").chmod(0o600)
+
+
+@pytest.mark.parametrize(
+    ("step", "sign_in"),
+    [
+        ("KAGGLE_API_TOKEN to a token", sign_in_by_token),
+        ("KAGGLE_USERNAME and KAGGLE_KEY", sign_in_by_name_and_key),
+        ("in ~/.kaggle/kaggle.json", sign_in_by_file),
+    ],
+)
+@pytest.mark.parametrize("code", [401, 403, 404])
+def test_where_an_account_is_asked_for_signing_in_helps(
+    server: KaggleServer,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    sign_in: Callable[[Path], None],
+    code: int,
+) -> None:
+    def refuse_strangers(handler: Handler) -> None:
+        if "Authorization" in handler.headers:
+            handler.send_archive()
+        else:
+            status(code)(handler)
+
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY"):
+        monkeypatch.setenv(name, "")  # which puts it back afterwards
+    server.downloads = [refuse_strangers] * 2
+    with pytest.raises(PandacatError, match="To sign in, ") as refused:
+        download()
+    assert step in str(refused.value)
+    sign_in(home)
+    download()
+    assert downloaded() == ARCHIVE
+
+
+def test_credentials_that_are_not_accepted_are_removed(
+    server: KaggleServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_USERNAME", "someone")
+    monkeypatch.setenv("KAGGLE_KEY", "wrong")
+    server.downloads = [status(401)]
+    with pytest.raises(PandacatError, match="replace them, or remove them, since public data"):
+        download()
+    monkeypatch.delenv("KAGGLE_USERNAME")
+    monkeypatch.delenv("KAGGLE_KEY")
+    download()
+    assert downloaded() == ARCHIVE
+
+
+@pytest.mark.parametrize(
+    ("answers", "advice"),
+    [
+        ([status(503)] * 3, "run it again later"),
+        ([status(429, {"Retry-After": "3600"})], "run it again in 60 minutes"),
+        ([silent_after(0)] * 3, "Check the network and run it again"),
+    ],
+)
+def test_running_it_again_helps(server: KaggleServer, answers: list[Answer], advice: str) -> None:
+    server.transfers = answers
+    with pytest.raises(PandacatError, match=advice):
+        download()
+    download()
+    assert downloaded() == ARCHIVE
+
+
+def test_what_is_no_zip_is_sent_again(server: KaggleServer) -> None:
+    server.archive = ARCHIVE[:-2000]
+    with pytest.raises(PandacatError, match="was discarded: try again"):
+        download()
+    server.archive = ARCHIVE
+    download()
+    assert downloaded() == ARCHIVE
+
+
+def test_the_name_of_a_data_set_is_compared_with_its_page(server: KaggleServer) -> None:
+    server.downloads = [status(404)]
+    with pytest.raises(PandacatError, match=r"compare photos\.kaggle\.dataset with") as refused:
+        kaggle.download("someone/animal", Path("photos.zip"), policy=IMPATIENT)
+    assert f"{PAGE[:-1]})" in str(refused.value)
+    download()
+    assert downloaded() == ARCHIVE
+
+
+def test_a_zip_that_was_downloaded_by_hand_is_used(server: KaggleServer, tmp_path: Path) -> None:
+    server.downloads = [status(418)]
+    with pytest.raises(PandacatError, match=r"set photos\.source to archive and photos\.archive"):
+        fetching.fetch(config(), Path("data/photos.zip"))
+    (tmp_path / "browser.zip").write_bytes(ARCHIVE)
+    photos = replace(config().photos, source="archive", archive=str(tmp_path / "browser.zip"))
+    fetching.fetch(replace(config(), photos=photos), Path("data/photos.zip"))
+    assert Path("data/photos.zip").read_bytes() == ARCHIVE
 
 
 def test_an_unreachable_server_is_a_sentence(server: KaggleServer) -> None:

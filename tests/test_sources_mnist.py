@@ -131,6 +131,15 @@ def test_a_mirror_without_the_files_and_no_index_are_both_named(
         mnist.fetch(tmp_path / "mnist", mirrors=[mirror({}), NOWHERE])
 
 
+def test_a_second_try_succeeds_when_the_network_is_back(
+    tmp_path: Path, mirror: Callable[[Files], str], few_digits: Files
+) -> None:
+    with pytest.raises(PandacatError, match="check the network and try again"):
+        mnist.fetch(tmp_path / "mnist", mirrors=[NOWHERE])
+    mnist.fetch(tmp_path / "mnist", mirrors=[mirror(few_digits)])
+    assert (tmp_path / "mnist/provenance.json").exists()
+
+
 def test_a_silent_mirror_is_given_up_within_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_digits: Files
 ) -> None:

@@ -58,7 +58,7 @@ def _failed_well(stage: str, ended: Ended) -> int:
     assert "Traceback" not in ended.output, f"{stage}: {ended.output[-2000:]}"
     message = ended.output.strip().splitlines()[-1]
     assert re.fullmatch(
-        r"error: .*(No space.* Free disk space|Read-only.* Change its).*\.", message
+        r"error: .*(No space.* Free disk space|Read-only.* Work in another).*\.", message
     ), f"{stage}: {message}"
     return 1
 

@@ -23,9 +23,11 @@ _MEMORY = (
 )
 _NEXT_STEPS = {
     (errno.ENOSPC, errno.EDQUOT): "Free disk space and run it again; no incomplete file was left.",
-    (errno.EFBIG,): "The system allows no larger files: raise the limit (`ulimit -f`), or use "
-    "another disk.",
-    (errno.EACCES, errno.EPERM, errno.EROFS): "Change its permissions, or work in another folder.",
+    (errno.EFBIG,): "The system allows no larger files: raise the limit (`ulimit -f unlimited`), "
+    "or use another disk.",
+    (errno.EACCES, errno.EPERM): "Change its permissions or those of its folder, or work in "
+    "another folder.",
+    (errno.EROFS,): "Work in another folder.",
     (errno.ENOTDIR, errno.EEXIST): "A file is where a folder should be: move it, or choose another "
     "place.",
     (errno.EISDIR,): "A folder is where a file should be: move it, or choose another place.",
@@ -34,8 +36,8 @@ _NEXT_STEPS = {
     (errno.ENAMETOOLONG,): "Choose a shorter name.",
 }
 _INSTALL = (
-    "`make .venv/ready` installs all packages in the project's folder, and "
-    "`pip install 'pandacat[pipeline]'` in other places."
+    "In the project's folder, `make -B .venv/ready` installs all packages into its .venv, and "
+    "`pip install '.[pipeline]'` into the active environment."
 )
 _NO_MEMORY = (
     "out of memory",

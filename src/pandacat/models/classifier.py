@@ -213,7 +213,8 @@ class Classifier:
             except OSError as error:
                 return Prediction(path, None, system_message(error))
             features = self.features(self.cut(photo.image))
-            values = self.probabilities(features)
+            with np.errstate(all="ignore"):  # of weights that overflow
+                values = self.probabilities(features)
             if not np.isfinite(values).all():
                 return Prediction(path, None, "the model gives no probabilities for it")
             has_few = min(photo.width_px, photo.height_px) < FEWEST_PX

@@ -7,9 +7,12 @@ apart without any training.
 
 import functools
 import hashlib
+import importlib.metadata
 import importlib.resources
 import io
 import math
+import shlex
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -121,6 +124,12 @@ def _joined(
     return PretrainedNetwork(Backbone(body, mean, std), head, input_px)
 
 
+def _reinstalling(package: str) -> str:
+    """Return the command that installs a package again in this environment, in its version."""
+    pip = f"{shlex.quote(sys.executable)} -m pip install"
+    return f"{pip} --force-reinstall --no-deps {package}=={importlib.metadata.version(package)}"
+
+
 def _lite0(weights: Weights) -> nn.Module:
     import timm
 
@@ -129,8 +138,8 @@ def _lite0(weights: Weights) -> nn.Module:
         data = (importlib.resources.files(LITE0_PACKAGE) / LITE0_FILE).read_bytes()
         if hashlib.sha256(data).hexdigest() != LITE0_SHA256:
             raise PandacatError(
-                f"The weights in the package {LITE0_PACKAGE} are not the expected ones; install "
-                "requirements.txt again."
+                f"The weights in the package {LITE0_PACKAGE} are not the expected ones: "
+                f"`{_reinstalling(LITE0_PACKAGE)}` installs it again."
             )
         tensors = torch.load(io.BytesIO(data), weights_only=True).values()
         # The package names its tensors differently, but lists them in the same order.

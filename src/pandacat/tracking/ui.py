@@ -40,7 +40,7 @@ def serve(port: int) -> int:
     if not uri.startswith("http") and _listens(port):
         raise PandacatError(
             f"Something listens on port {port} already, maybe another `make ui`: open "
-            f"http://127.0.0.1:{port}, or name another, as in `make ui PORT=5001`."
+            f"http://127.0.0.1:{port}, or name a free one, as in `make ui PORT={_free_port(port)}`."
         )
     with chdir(project_root()):
         return _serve(uri, port)
@@ -76,6 +76,12 @@ def _serve(uri: str, port: int) -> int:
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGTERM)
+
+
+def _free_port(port: int) -> int:
+    """Return the next port above this one, or above 1023, on which nothing listens."""
+    candidates = (*range(port + 1, 65536), *range(1024, port))
+    return next(candidate for candidate in candidates if not _listens(candidate))
 
 
 def _listens(port: int) -> bool:

@@ -246,7 +246,7 @@ def open_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
         OSError: it is missing, a folder, or may not be read.
     """
     if archive.exists() and not (archive.is_file() or archive.is_dir()):
-        raise PandacatError(f"{archive} is neither a zip file nor a folder.")
+        raise PandacatError(f"{archive} is neither a zip file nor a folder: give one.")
     try:
         opened = zipfile.ZipFile(archive)
     except (FileNotFoundError, IsADirectoryError, PermissionError):

@@ -87,7 +87,10 @@ def compare(
         if pattern:
             rows.append(_compare_metric(metric, rules[pattern], baseline, current))
     if not rows:
-        raise PandacatError(f"no rule under `gate` matches a metric: {RULE_ADVICE}.")
+        raise PandacatError(
+            "no rule under `gate` in params.yaml matches a metric: correct one, or add one; "
+            f"{HEADLINE} has the names."
+        )
     unused = [
         pattern for pattern in rules if not any(fnmatchcase(row.metric, pattern) for row in rows)
     ]
