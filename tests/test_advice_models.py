@@ -233,8 +233,9 @@ def test_a_port_is_one_of_those_that_are_told(served, capsys):
     assert served == [1, 65535]
 
 
-def test_instead_of_a_taken_port_another_is_free_and_the_taken_one_answers(served, capsys):
-    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as taken:
+@pytest.mark.parametrize("port", [0, 5001])
+def test_instead_of_a_taken_port_another_is_free_and_the_taken_one_answers(served, capsys, port):
+    with HTTPServer(("127.0.0.1", port), SimpleHTTPRequestHandler) as taken:
         Thread(target=taken.handle_request).start()
         assert main(["tracking", "ui", "--port", str(taken.server_port)]) == 1
         message = capsys.readouterr().err
