@@ -7,6 +7,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import sys
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from threading import Thread
@@ -243,7 +244,7 @@ def test_instead_of_a_taken_port_another_is_free_and_the_taken_one_answers(serve
             re.search(r"open (http://\S+),", message)[1] == f"http://127.0.0.1:{taken.server_port}"
         )
         command = shlex.split(re.search("as in `([^`]+)`", message)[1])
-        plan = [*command, "--dry-run", "--assume-old", ".venv/ready"]
+        plan = [*command, "--dry-run", "--no-print-directory", "--assume-old", ".venv/ready"]
         words = shlex.split(subprocess.check_output(plan, cwd=ROOT, text=True))
         assert main(words[words.index("tracking") :]) == 0
     assert served != [taken.server_port]
@@ -258,8 +259,11 @@ def test_runs_of_a_folder_whose_name_is_no_text_reach_mlflow(project, monkeypatc
     monkeypatch.chdir(odd)
     assert step in message_of(lambda: open_store("sqlite:///mlflow.db"))
     if step == "a name in UTF-8":
-        odd.rename(project / "café")
-        assert open_store("sqlite:///mlflow.db")
+        opened = (
+            "from pandacat.tracking.delivery import open_store; open_store('sqlite:///mlflow.db')"
+        )
+        run = [sys.executable, "-c", opened]
+        subprocess.run(run, cwd=odd.rename(project / "café"), check=True)
     else:
         assert open_store(f"sqlite:///{project}/mlflow.db")
 
