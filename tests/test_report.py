@@ -357,16 +357,16 @@ def test_the_hardest_corruption_comes_first(results: Results) -> None:
 @pytest.mark.parametrize(
     ("difference", "effect"),
     [
-        ((0.05, 0.01, 0.09), "clearly better"),
-        ((-0.05, -0.09, -0.01), "clearly worse"),
-        ((0.05, -0.01, 0.09), "no clear difference"),
+        ((0.05, 0.01, 0.09, 0.01), "clearly better"),
+        ((-0.05, -0.09, -0.01, 0.01), "clearly worse"),
+        ((0.05, -0.01, 0.09, 0.06), "no clear difference"),
     ],
 )
 def test_fine_tuning_is_called_better_only_where_that_is_beyond_chance(
-    results: Results, difference: tuple[float, float, float], effect: str
+    results: Results, difference: tuple[float, float, float, float], effect: str
 ) -> None:
     evaluate = copy.deepcopy(results.metrics["evaluate"])
-    bounds = dict(zip(("value", "low", "high"), difference, strict=True))
+    bounds = dict(zip(("value", "low", "high", "p_value"), difference, strict=True))
     evaluate["test"]["pretrained"]["fine_tuned_difference"]["accuracy"] = bounds
     text = card(with_metrics(results, evaluate=evaluate))
     assert effect in next(line for line in text.splitlines() if "Before fine-tuning" in line)
@@ -375,16 +375,16 @@ def test_fine_tuning_is_called_better_only_where_that_is_beyond_chance(
 @pytest.mark.parametrize(
     ("bounds", "network"),
     [
-        ((0.05, 0.01, 0.09), "fine_tuned"),
-        ((-0.05, -0.09, 0.01), "fine_tuned"),
-        ((-0.05, -0.09, -0.01), "pretrained"),
+        ((0.05, 0.01, 0.09, 0.01), "fine_tuned"),
+        ((-0.05, -0.09, 0.01, 0.06), "fine_tuned"),
+        ((-0.05, -0.09, -0.01, 0.01), "pretrained"),
     ],
 )
 def test_another_network_is_recommended_only_where_it_is_better_beyond_chance(
-    results: Results, bounds: tuple[float, float, float], network: str
+    results: Results, bounds: tuple[float, float, float, float], network: str
 ) -> None:
-    difference = dict(zip(("value", "low", "high"), bounds, strict=True))
-    same = {"value": 0.0, "low": -0.1, "high": 0.1}
+    difference = dict(zip(("value", "low", "high", "p_value"), bounds, strict=True))
+    same = {"value": 0.0, "low": -0.1, "high": 0.1, "p_value": 1.0}
     evaluate = copy.deepcopy(results.metrics["evaluate"])
     for name, figures in evaluate["field_test"].items():
         if name != "fine_tuned":

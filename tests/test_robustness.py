@@ -139,8 +139,10 @@ def test_differences_are_paired_photo_by_photo():
 
     differences = compare_networks(versions, seed=0).set_index("measure")
 
-    share = differences.loc["two_class_accuracy", ["difference", "low", "high"]]
-    assert share.tolist() == [0.5, 0.5, 0.5]
+    two = differences.loc["two_class_accuracy"]
+    assert (two.difference, two.only_ours, two.only_theirs) == (0.5, 10, 0)
+    alone = compare_networks(one, seed=0).set_index("measure").loc["two_class_accuracy"]
+    assert (two.low, two.high, two.p_value) == (alone.low, alone.high, alone.p_value)
 
 
 @pytest.fixture

@@ -52,10 +52,10 @@ def compare_networks(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     """Return the difference between our network and each other one, paired photo by photo.
 
     A row for each other `network` and `measure` has the `difference` of the means, above 0 where
-    ours is better, the bounds `low` and `high` of its paired bootstrap interval and, for
-    accuracies, on how many photos `only_ours` and `only_theirs` is correct, and McNemar's
-    `p_value`. Of several versions of a photo the mean counts; a measure that applies to no photo
-    has no row.
+    ours is better, the bounds `low` and `high` of its interval and, for accuracies, on how many
+    photos `only_ours` and `only_theirs` is correct, and the `p_value`, both as in `mcnemar`; the
+    interval of the log loss is the paired bootstrap's. Of several versions of a photo the mean
+    counts; a measure that applies to no photo has no row.
     """
     indices, probabilities = tables.labels_and_probabilities(predictions)
     scores = correct_by_measure(indices, probabilities)
@@ -74,12 +74,14 @@ def compare_networks(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
             if not applies.any():
                 continue
             first, second = (side[measure][applies].to_numpy() for side in (ours, theirs))
-            share = paired_difference(first, second, labels[applies], seed)
-            row: dict[str, Any] = {"network": network, "measure": measure}
-            row |= {"difference": share.value, "low": share.low, "high": share.high}
-            if measure != "log_loss":
-                test = mcnemar(first == 1, second == 1)
-                row |= {"only_ours": test.only_first, "only_theirs": test.only_second}
-                row["p_value"] = test.p_value
-            rows.append(row)
+            counts = {}
+            if measure == "log_loss":
+                share = paired_difference(first, second, labels[applies], seed)
+            else:
+                test = mcnemar(first, second)
+                share = test.difference
+                counts = {"only_ours": test.only_first, "only_theirs": test.only_second}
+                counts["p_value"] = test.p_value
+            row = {"network": network, "measure": measure, "difference": share.value}
+            rows.append(row | {"low": share.low, "high": share.high} | counts)
     return pd.DataFrame(rows)

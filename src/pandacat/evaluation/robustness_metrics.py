@@ -92,7 +92,8 @@ def robustness_metrics(
     for row in compare_networks(corrupted, seed=seed).to_dict("records"):
         if row["measure"] in measures:
             differences = test[row["network"]].setdefault(f"{OURS}_difference", {})
-            differences[row["measure"]] = _interval(row, "difference")
+            about = _interval(row, "difference") | {"p_value": row["p_value"]}
+            differences[row["measure"]] = about
     qualities = recompressed.groupby("label").quality.first()
     return {"test": test, "recompressed_at_quality": qualities.astype(int).to_dict()}
 

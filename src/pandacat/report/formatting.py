@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from pandacat.labels import listed
+from pandacat.metrics.paired import SIGNIFICANCE
 
 NETWORKS = {
     "scratch": "network trained from scratch",
@@ -41,6 +42,13 @@ def interval(figure: Mapping[str, float], digits: int = 1) -> str:
 def decimals(figure: Mapping[str, float], digits: int = 3) -> str:
     """Return `0.991 (0.985–0.995)` for a figure that is no share."""
     return f"{figure['value']:.{digits}f} ({figure['low']:.{digits}f}–{figure['high']:.{digits}f})"
+
+
+def outcome(difference: Mapping[str, float]) -> str:
+    """Return whether ours is `better` or `worse` by a difference in accuracy, else ``."""
+    if difference["p_value"] >= SIGNIFICANCE:
+        return ""
+    return "better" if difference["value"] > 0 else "worse"
 
 
 def count(number: int, one: str, many: str = "") -> str:

@@ -184,7 +184,7 @@ def recommended_network(networks: Mapping[str, Any]) -> str:
     better = {
         name: figures["accuracy"]["value"]
         for name, figures in networks.items()
-        if name != OURS and figures[f"{OURS}_difference"]["accuracy"]["high"] < 0
+        if name != OURS and formatting.outcome(figures[f"{OURS}_difference"]["accuracy"]) == "worse"
     }
     return max(better, key=better.__getitem__, default=OURS)
 

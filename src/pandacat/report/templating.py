@@ -32,6 +32,7 @@ def render(template: str, **context: Any) -> str:
         "percent": formatting.percent,
         "interval": formatting.interval,
         "decimals": formatting.decimals,
+        "outcome": formatting.outcome,
         "count": formatting.count,
         "name": formatting.network_name,
         "network": lambda network: formatting.NETWORKS.get(network, network),
