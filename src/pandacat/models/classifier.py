@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from pandacat.core.parallel import ordered_map
 from pandacat.data.crops import crop_count, cut_crops
 from pandacat.data.images import UnreadablePhotoError, load_photo
 from pandacat.labels import IMAGENET_CLASS_COUNT, OTHER, imagenet_names, listed
-from pandacat.models.engine import Engine, EngineName, compile_backbone
+from pandacat.models.engine import Engine, EngineName, NoFeatureMapError, compile_backbone
+from pandacat.models.explanation import grad_cam, heatmap
 from pandacat.models.probabilities import (
     class_probabilities,
     label_log_probabilities,
@@ -48,6 +49,8 @@ class Prediction:
     """The most probable classes of the head, most first, where asked for, and their probability."""
     notes: tuple[str, ...] = ()
     """What is wrong with the file, or doubtful, though its pixels were read."""
+    heatmap: np.ndarray | None = field(default=None, compare=False, repr=False)
+    """How much each part of the photo supports the label, `(H, W) float32` in 0…1, if asked for."""
 
     @property
     def label(self) -> str | None:
@@ -193,40 +196,84 @@ class Classifier:
 
     def predict(self, photo: str | Path) -> Prediction:
         """Return the prediction for one photo, given by its path."""
-        return next(self.predict_many([(str(photo), Path(photo).read_bytes)]))
+        return self.predict_photo(str(photo), Path(photo).read_bytes)
 
     def predict_many(
-        self, items: Iterable[tuple[str, Callable[[], bytes]]], *, top: int = 0
+        self,
+        items: Iterable[tuple[str, Callable[[], bytes]]],
+        *,
+        top: int = 0,
+        explain: bool = False,
     ) -> Iterator[Prediction]:
-        """Yield a prediction for each (path, function that returns the file's bytes), in order.
+        """Yield what `predict_photo` returns for each path and function, in order.
 
-        Each comes with its `top` most probable classes, where the model has `class_names`.
         Decoding and the network run side by side; memory stays flat however many photos come.
         """
 
         def predict(item: tuple[str, Callable[[], bytes]]) -> Prediction:
-            path, read = item
-            try:
-                photo = load_photo(read(), self.image_spec)
-            except UnreadablePhotoError as error:
-                return Prediction(path, None, str(error))
-            except OSError as error:
-                return Prediction(path, None, system_message(error))
-            features = self.features(self.cut(photo.image))
-            with np.errstate(all="ignore"):  # of weights that overflow
-                values = self.probabilities(features)
-            if not np.isfinite(values).all():
-                return Prediction(path, None, "the model gives no probabilities for it")
-            has_few = min(photo.width_px, photo.height_px) < FEWEST_PX
-            return Prediction(
-                path,
-                dict(zip(self.labels, values.tolist(), strict=True)),
-                prediction_set=self.prediction_set(values),
-                top_classes=self.top_classes(features, top) if top and self.class_names else (),
-                notes=photo.notes + (FEW_PIXELS,) * has_few,
-            )
+            return self.predict_photo(*item, top=top, explain=explain)
 
         return ordered_map(predict, items, workers=self.callers)
+
+    def predict_photo(
+        self, path: str, read: Callable[[], bytes], *, top: int = 0, explain: bool = False
+    ) -> Prediction:
+        """Return the prediction for one photo; a photo that can't be read has a reason instead.
+
+        Args:
+            path: how the photo is called.
+            read: returns the bytes of its file.
+            top: how many of the most probable classes to name, where the model has `class_names`.
+            explain: whether to return a heatmap.
+
+        Raises:
+            NoFeatureMapError: the network can't be explained.
+        """
+        try:
+            photo = load_photo(read(), self.image_spec)
+        except UnreadablePhotoError as error:
+            return Prediction(path, None, str(error))
+        except OSError as error:
+            return Prediction(path, None, system_message(error))
+        images, maps = self.cut(photo.image), None
+        if explain:
+            features, maps = self.engine.run_with_maps(images)
+        else:
+            features = self.features(images)
+        with np.errstate(all="ignore"):  # of weights that overflow
+            values = self.probabilities(features)
+        if not np.isfinite(values).all():
+            return Prediction(path, None, "the model gives no probabilities for it")
+        has_few = min(photo.width_px, photo.height_px) < FEWEST_PX
+        return Prediction(
+            path,
+            dict(zip(self.labels, values.tolist(), strict=True)),
+            prediction_set=self.prediction_set(values),
+            top_classes=self.top_classes(features, top) if top and self.class_names else (),
+            notes=photo.notes + (FEW_PIXELS,) * has_few,
+            heatmap=None
+            if maps is None
+            else self._heatmap(photo.image.size, features, maps, int(values.argmax())),
+        )
+
+    def heatmap(self, image: Image.Image, label: int) -> np.ndarray:
+        """Return how much each part of an RGB photo supports a label, `(H, W) float32` in 0…1.
+
+        Raises:
+            NoFeatureMapError: the network can't be explained.
+        """
+        features, maps = self.engine.run_with_maps(self.cut(image))
+        return self._heatmap(image.size, features, maps, label)
+
+    def _heatmap(
+        self, photo_size: tuple[int, int], features: np.ndarray, maps: np.ndarray, label: int
+    ) -> np.ndarray:
+        if self._head_weight is None:
+            raise NoFeatureMapError
+        about = self.description
+        logits = self._logits(features)
+        evidence = grad_cam(logits, maps, self._head_weight, label, about.label_classes)
+        return heatmap(photo_size, evidence, about.crops)
 
 
 def backbone_key(model: SavedModel) -> str:

@@ -4,6 +4,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +26,16 @@ GPU_CALLERS = 64
 """Threads that prepare images: enough to fill a batch while another is computed."""
 
 
+class NoFeatureMapError(PandacatError):
+    """The features of a backbone are not the mean of a map, so what they are of can't be shown."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This network can't be explained, as its features are not the mean of its last map: "
+            "choose another as predict_pretrained.backbone, such as efficientnet_lite0."
+        )
+
+
 @dataclass(frozen=True)
 class Engine:
     """A compiled backbone."""
@@ -33,6 +44,11 @@ class Engine:
     """From images `(N, S, S, 3) uint8` to features `(N, D) float32`; any thread may call it."""
     callers: int
     """How many threads that call it keep it busy."""
+    run_with_maps: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    """Like `run`, but with the maps `(N, D, h, w)` whose means the features are.
+
+    Raises `NoFeatureMapError` where they are the means of none.
+    """
 
 
 def compile_backbone(
@@ -53,7 +69,7 @@ def compile_backbone(
         PandacatError: OpenVINO is asked for by name, and can't calculate in this precision.
     """
     if name == "torch" or (name == "auto" and (_has_gpu() or not _is_native(precision))):
-        return _torch_engine(build_backbone(), input_px, precision)
+        return _torch_engine(build_backbone, input_px, precision)
     if not _is_native(precision):
         raise PandacatError(
             f"OpenVINO does not calculate in {precision} on this CPU: use the engine torch, or the "
@@ -82,7 +98,7 @@ def compile_backbone(
 def _place(key: str) -> Path | None:
     """Return where the conversion of a backbone lies or will lie, if the user has a cache."""
     cache = user_cache()
-    return cache and cache / f"openvino-{_openvino().__version__[:9]}" / f"{key}.xml"
+    return cache and cache / f"openvino-{_openvino().__version__[:9]}" / f"{key}-map.xml"
 
 
 def _has_gpu() -> bool:
@@ -102,12 +118,51 @@ def _is_native(precision: Precision) -> bool:
     return {"bfloat16": "BF16", "float16": "FP16"}[precision] in capabilities
 
 
-def _torch_engine(backbone: Any, input_px: int, precision: Precision) -> Engine:
-    from pandacat.models.torch_engine import batched_backbone
+def _torch_engine(build_backbone: Callable[[], Any], input_px: int, precision: Precision) -> Engine:
+    from pandacat.models.feature_maps import BackboneWithMap, with_feature_map
+    from pandacat.models.torch_engine import backbone_with_map, batched_backbone
 
-    if _has_gpu():
-        return Engine(batched_backbone(backbone, input_px, precision, "cuda"), GPU_CALLERS)
-    return Engine(batched_backbone(backbone, input_px, precision, "cpu"), core_count())
+    device: Literal["cuda", "cpu"] = "cuda" if _has_gpu() else "cpu"
+
+    @cache
+    def mapped() -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        backbone = with_feature_map(build_backbone(), input_px)
+        if not isinstance(backbone, BackboneWithMap):
+            raise NoFeatureMapError
+        return backbone_with_map(backbone, precision, device)
+
+    return Engine(
+        batched_backbone(build_backbone(), input_px, precision, device),
+        GPU_CALLERS if device == "cuda" else core_count(),
+        lambda images: mapped()(images),
+    )
+
+
+def load_engine(path: Path, precision: Precision) -> Engine:
+    """Return the engine of a backbone that `openvino.save_model` wrote to `path`.
+
+    Raises:
+        RuntimeError: the file is damaged.
+    """
+    return _openvino_engine(path, precision)
+
+
+def spread(engine: Engine) -> Engine:
+    """Return an engine that computes each image of a call in a thread of its own.
+
+    So all cores work for a lone photo of several crops. There are as many threads as keep the
+    engine busy; they end with the engine.
+    """
+    pool = ThreadPoolExecutor(engine.callers, thread_name_prefix="images")
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return np.concatenate([*pool.map(engine.run, images[:, None])])
+
+    def run_with_maps(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        features, maps = zip(*pool.map(engine.run_with_maps, images[:, None]), strict=True)
+        return np.concatenate(features), np.concatenate(maps)
+
+    return Engine(run, engine.callers, run_with_maps)
 
 
 def _openvino_engine(model: Any, precision: Precision) -> Engine:
@@ -117,13 +172,22 @@ def _openvino_engine(model: Any, precision: Precision) -> Engine:
     compiled = _openvino_core().compile_model(model, "CPU", settings)
     of_thread = threading.local()
 
-    def run(images: np.ndarray) -> np.ndarray:
+    def infer(image: np.ndarray) -> Any:
         if not hasattr(of_thread, "request"):
             of_thread.request = compiled.create_infer_request()
-        infer = of_thread.request.infer
-        return np.concatenate([infer({0: images[[row]]})[0] for row in range(len(images))])
+        return of_thread.request.infer({0: image})
 
-    return Engine(run, core_count())
+    def run(images: np.ndarray) -> np.ndarray:
+        return np.concatenate([infer(image)[0] for image in images[:, None]])
+
+    def run_with_maps(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if len(compiled.outputs) < 2:
+            raise NoFeatureMapError
+        results = [infer(image) for image in images[:, None]]
+        features, maps = ([result[place] for result in results] for place in range(2))
+        return np.concatenate(features), np.concatenate(maps)
+
+    return Engine(run, core_count(), run_with_maps)
 
 
 def _openvino() -> ModuleType:
@@ -146,14 +210,18 @@ def _openvino_core() -> Any:
 
 
 def _convert(backbone: Any, input_px: int) -> Any:
+    """Return the backbone for OpenVINO; its outputs are features and, if it has one, their map."""
     import torch
+
+    from pandacat.models.feature_maps import with_feature_map
 
     shape = (input_px, input_px, 3)
     example = torch.zeros((1, *shape), dtype=torch.uint8)
     convert = _openvino().convert_model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # OpenVINO traces networks in a way PyTorch deprecates
-        return convert(backbone.eval(), example_input=example, input=[(-1, *shape)])
+        mapped = with_feature_map(backbone, input_px)
+        return convert(mapped, example_input=example, input=[(-1, *shape)])
 
 
 def _save(model: Any, path: Path) -> None:

@@ -1,7 +1,8 @@
 """The frozen backbone in PyTorch, in batches of the images of many photos."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import cycle
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from pandacat.config.fields import Precision
 from pandacat.models.batching import BATCHES_AHEAD, Batcher, Launch, Wait
+from pandacat.models.feature_maps import BackboneWithMap
 
 GPU_BATCH_IMAGES, CPU_BATCH_IMAGES = 256, 32
 
@@ -27,6 +29,21 @@ def batched_backbone(
         torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
         return Batcher(_gpu_launch(backbone.cuda(), input_px, dtype), GPU_BATCH_IMAGES)
     return Batcher(_cpu_launch(backbone, dtype), CPU_BATCH_IMAGES)
+
+
+def backbone_with_map(
+    backbone: BackboneWithMap, precision: Precision, device: Literal["cpu", "cuda"]
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Return what computes the features and maps of images, one call after the other."""
+    network = backbone.to(device).to(memory_format=torch.channels_last)
+    lock = Lock()
+
+    def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with lock, torch.inference_mode(), _autocast(device, getattr(torch, precision)):
+            features, maps = network(torch.from_numpy(images).to(device))
+            return features.float().cpu().numpy(), maps.float().cpu().numpy()
+
+    return run
 
 
 def _cpu_launch(backbone: Any, dtype: torch.dtype) -> Launch:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import torch
@@ -22,18 +21,19 @@ from pandacat.data.augmented_copies import augmented_copies
 from pandacat.data.crops import cut_crops
 from pandacat.data.splits import SPLITS
 from pandacat.evaluation import predictions as tables
-from pandacat.evaluation.grad_cam import NoFeatureMapError, grad_cam
 from pandacat.evaluation.predictions import OURS, is_correct, labels_and_probabilities
 from pandacat.labels import listed
 from pandacat.metrics.accuracy import log_losses
-from pandacat.models import pretrained
+from pandacat.models.classifier import Classifier
+from pandacat.models.engine import NoFeatureMapError
+from pandacat.models.explanation import overlay
 from pandacat.models.saved import SavedModel
 from pandacat.report.formatting import network_name, percent
 from pandacat.report.plots import style
 from pandacat.report.plots.style import WIDTH, Canvas, Load, Picture, bare, show, square
 
 HeatOf = Callable[[Image.Image, int], np.ndarray]
-"""Returns where a photo speaks for a label, `(H, W)` in 0…1; see `evaluation.grad_cam`."""
+"""Returns where a photo speaks for a label, `(H, W)` in 0…1; see `models.explanation`."""
 
 COPIES_SHOWN = 6
 """Augmented, of a picture."""
@@ -201,18 +201,13 @@ def _in_words(predictions: pd.DataFrame) -> list[str]:
 def plot_grad_cam(
     canvas: Canvas, predictions: pd.DataFrame, photo_folder: Path, model: SavedModel
 ) -> None:
-    """Draw `grad_cam` for the fine-tuned network, which `model` is, if it has feature maps."""
-    about = model.description
-    network = pretrained.restore(about.backbone, model.tensors)
-
-    def heat_of(image: Image.Image, label: int) -> np.ndarray:
-        return grad_cam(network, image, label, about.crops, about.label_classes)
-
+    """Draw `grad_cam` for the fine-tuned network, which `model` is, if it can be explained."""
     rows = predictions[predictions.network == OURS]
+    load = partial(store.load_images, photo_folder)
     try:
-        draw_grad_cam(canvas, rows, partial(store.load_images, photo_folder), heat_of)
-    except NoFeatureMapError:
-        print_status(f"{about.backbone} has no feature maps, so there is no Grad-CAM plot of it.")
+        draw_grad_cam(canvas, rows, load, Classifier(model).heatmap)
+    except NoFeatureMapError as error:
+        print_status(f"There is no Grad-CAM plot. {error}")
 
 
 def draw_grad_cam(canvas: Canvas, predictions: pd.DataFrame, load: Load, heat_of: HeatOf) -> None:
@@ -237,14 +232,5 @@ def draw_grad_cam(canvas: Canvas, predictions: pd.DataFrame, load: Load, heat_of
                 pair.T, rows.path, tables.predicted_labels(rows), _in_words(rows), strict=False
             ):
                 show(above, square(images[path]))
-                show(below, square(_heated(images[path], heat_of(images[path], label))))
+                show(below, square(overlay(images[path], heat_of(images[path], label))))
                 above.set_title(words, size=8)
-
-
-def _heated(image: Image.Image, heat: np.ndarray) -> Image.Image:
-    """Return the photo in gray, colored where the heat `(H, W)` in 0…1 is high."""
-    colors = matplotlib.colormaps["inferno"](0.3 + 0.65 * heat)[..., :3]
-    gray = np.asarray(image.convert("L"), np.float64)[..., None] / 255
-    strength = 0.7 * heat[..., None]
-    mixed = (1 - strength) * gray + strength * colors
-    return Image.fromarray(np.rint(255 * mixed).astype(np.uint8))
