@@ -22,6 +22,7 @@ ORDER = (
     ("evaluation",),
     ("report",),
     ("__init__",),
+    ("service",),
     ("app",),
     ("__main__",),
 )
@@ -41,6 +42,7 @@ ALLOWED = {
     "data": LOWER["data"] - {"tracking"} | {"drawn_animals"},
     "drawn_animals": set(),
     "metrics": {"labels"},
+    "service": {"labels", "core", "config", "data", "metrics", "models", "__init__"},
     "tracking": {"core"},
 }
 

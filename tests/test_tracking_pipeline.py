@@ -391,7 +391,7 @@ from types import SimpleNamespace
 from pandacat.tracking import ui
 
 answers = iter([False, True])
-ui._listens = lambda port: next(answers)
+ui.listens = lambda port: next(answers)
 ui.sync = ui.end_stopped = lambda *_: 0
 experiment = SimpleNamespace(tags={})
 ui.open_store = lambda uri: (SimpleNamespace(get_experiment=lambda _: experiment), "1")

@@ -25,11 +25,31 @@ examples:
 exit code: 0 if all photos were read; 1 if one could not be, or an error ended it; 2 for wrong
 options
 """
+SERVE_EXAMPLES = """\
+examples:
+  pandacat serve                               open the address that it prints in a browser
+  pandacat serve --model pretrained --port 9000
+  pandacat serve --host 0.0.0.0                for other machines, too: anybody who reaches this one
+
+photos in, JSON out:
+  curl -H 'Content-Type: image/jpeg' --data-binary @panda.jpg http://127.0.0.1:8000/v1/predict
+  curl -F files=@panda.jpg -F files=@cat.png 'http://127.0.0.1:8000/v1/predict?explain=true'
+
+/v1/model says what the model is, /openapi.json all paths, /metrics counts for Prometheus, and
+/health/ready whether it takes photos. Nothing is stored, and the log names no files. Ctrl-C or
+SIGTERM ends it when what is in flight is answered; a second one ends it at once.
+
+exit code: 0 if it was stopped; 1 if an error ended it; 2 for wrong options; 130 if it was stopped
+before all was answered
+"""
 SETS = """name all labels that can't be ruled out; on photos like those trained on, the set holds
 the right one for 95%% of each animal's photos (params.yaml: fine_tune.coverage)"""
 TOP = """also show the N most probable ImageNet classes, in lines 20 at most (fine-tuning shifts
 their probabilities)"""
 DEVICE = "where the network runs; auto (default) takes the GPU where there is one"
+MAX_BODY = "largest body of a request, in 10⁶ bytes; larger ones get 413 (default: 50)"
+MAX_IN_FLIGHT = "photos that may wait or be predicted at once; further ones get 503 (default: 64)"
+SECONDS = "that the prediction of a photo may take; longer ones get 503 (default: 60)"
 GATE = """Exit with 0 if no metric fails; with 1 if one does, because it regressed by more than
 params.yaml and chance allow, broke its floor or ceiling, or is missing; with 2 if the metrics can't
 be compared."""
@@ -93,6 +113,28 @@ def _parser() -> argparse.ArgumentParser:
     add("-q", "--quiet", action="store_true", help="no progress bar and no notes, only errors")
     predict.set_defaults(run=_predict, failure=1, parser=predict)
 
+    serve = commands.add_parser(
+        "serve",
+        help="answer photos over HTTP, and serve a page for them",
+        description="Answer photos over HTTP with predictions, and serve a page to drop them on.",
+        epilog=SERVE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = serve.add_argument
+    add("--model", metavar="NAME", help="fine-tuned (default), pretrained, or a model's folder")
+    add("--models", type=Path, default=MODELS, metavar="FOLDER", help="of models (default: models)")
+    add(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: 127.0.0.1, this machine)",
+    )
+    add("--port", type=int, default=8000, help="(default: 8000; 0 takes a free one)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help=DEVICE)
+    add("--max-body-mb", type=_amount, default=50, metavar="MB", help=MAX_BODY)
+    add("--max-in-flight", type=_count, default=64, metavar="N", help=MAX_IN_FLIGHT)
+    add("--seconds", type=_amount, default=60, metavar="S", help=SECONDS)
+    serve.set_defaults(run=_serve, failure=1, parser=serve)
+
     gate = commands.add_parser(
         "gate", help="compare the metrics with those of a Git revision", description=GATE
     )
@@ -118,10 +160,26 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _amount(text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = 0
+    if not 0 < amount < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and a million")
+    return amount
+
+
 def _predict(options: argparse.Namespace) -> int:
     from pandacat.app import predict
 
     return predict.run(options)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from pandacat.app import serve
+
+    return serve.run(options)
 
 
 def _gate(options: argparse.Namespace) -> int:

@@ -68,7 +68,8 @@ def _run(options: argparse.Namespace, photos: Photos) -> int:
     return len(failed)
 
 
-def _load(options: argparse.Namespace) -> Classifier:
+def load(options: argparse.Namespace) -> tuple[str, Classifier]:
+    """Return the name of the model that `--model` and `--models` choose, and the model."""
     name = options.model
     if name is None and (options.models / FINE_TUNED).is_dir():
         name = FINE_TUNED
@@ -79,6 +80,16 @@ def _load(options: argparse.Namespace) -> Classifier:
     if options.device == "cuda":
         _require_gpu()
     classifier = load_classifier(name, models=options.models, engine=ENGINES[options.device])
+    if classifier.description.drawn:
+        print_status(
+            f"{name} was trained on drawings; do not rely on it. "
+            "`dvc exp run -S photos.source=kaggle` trains it on photos."
+        )
+    return name, classifier
+
+
+def _load(options: argparse.Namespace) -> Classifier:
+    name, classifier = load(options)
     if options.prediction_sets and classifier.description.conformal is None:
         raise PandacatError(
             f"--prediction-sets: the model {name} is not calibrated for them; use the fine-tuned "
@@ -88,11 +99,6 @@ def _load(options: argparse.Namespace) -> Classifier:
         raise PandacatError(
             f"--top: {name} has no ImageNet classes, only {listed(classifier.labels, 'and')}, "
             f"which are always shown; use --model {PRETRAINED}."
-        )
-    if classifier.description.drawn:
-        print_status(
-            f"{name} was trained on drawings; do not rely on it. "
-            "`dvc exp run -S photos.source=kaggle` trains it on photos."
         )
     return classifier
 

@@ -100,6 +100,11 @@ class Classifier:
         self._check_on_gray_image(engine)
         return engine
 
+    @property
+    def sha256(self) -> str:
+        """Of the weights file; empty where the model was not saved."""
+        return self._model.sha256
+
     def compiled(self) -> "Classifier":
         """Return this, its backbone compiled and checked now rather than at the first photo."""
         _ = self.engine

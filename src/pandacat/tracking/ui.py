@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ from contextlib import chdir, suppress
 
 from pandacat.core.errors import PandacatError, sentence_of
 from pandacat.core.paths import project_root
+from pandacat.core.ports import free_port, listens
 from pandacat.tracking.delivery import (
     open_store,
     prepare_environment,
@@ -37,10 +37,10 @@ def serve(port: int) -> int:
     os.environ.update(NO_JOBS | dict(os.environ))
     prepare_environment()
     uri = tracking_uri()
-    if not uri.startswith("http") and _listens(port):
+    if not uri.startswith("http") and listens(port):
         raise PandacatError(
             f"Something listens on port {port} already, maybe another `make ui`: open "
-            f"http://127.0.0.1:{port}, or name a free one, as in `make ui PORT={_free_port(port)}`."
+            f"http://127.0.0.1:{port}, or name a free one, as in `make ui PORT={free_port(port)}`."
         )
     with chdir(project_root()):
         return _serve(uri, port)
@@ -66,7 +66,7 @@ def _serve(uri: str, port: int) -> int:
             signal.signal(end, signal.default_int_handler)
     with subprocess.Popen(command, start_new_session=True) as server:  # which Ctrl-C does not reach
         try:
-            while server.poll() is None and not _listens(port):
+            while server.poll() is None and not listens(port):
                 time.sleep(0.2)
             if server.poll() is None:
                 print(f"\nOpen http://127.0.0.1:{port}/{page}\n", flush=True)
@@ -76,14 +76,3 @@ def _serve(uri: str, port: int) -> int:
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGTERM)
-
-
-def _free_port(port: int) -> int:
-    """Return the next port above this one, or above 1023, on which nothing listens."""
-    candidates = (*range(port + 1, 65536), *range(1024, port))
-    return next(candidate for candidate in candidates if not _listens(candidate))
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as asking:
-        return asking.connect_ex(("127.0.0.1", port)) == 0
