@@ -50,6 +50,7 @@ def main() -> None:
             classifier.log_probabilities(validation),
             dataset.validation.classes.numpy(),
             coverage=params.coverage,
+            confidence=params.coverage_confidence,
         )
         save_model(paths.MODELS / "fine-tuned", model)
         metrics = history.summary() | calibration_metrics(model)

@@ -56,7 +56,9 @@ def test_the_fine_tuned_model_has_prediction_sets(folder, capsys):
     arguments = ["predict", KITTEN, "--prediction-sets"]
     assert main([*arguments, "--model", "mine"]) == 1
     assert "use the fine-tuned one, which `dvc repro` trains" in capsys.readouterr().err
-    calibrated = ConformalThresholds(0.95, (0.0, 0.0))  # as the stage `fine_tune` writes them
+    calibrated = ConformalThresholds(
+        0.95, 0.9, (0.0, 0.0, 0.0)
+    )  # as the stage `fine_tune` writes them
     save_model(
         Path("models/fine-tuned"), load_model(Path("models/mine")).described(conformal=calibrated)
     )
@@ -90,7 +92,7 @@ def describe(folder, **changes):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda model: describe(model, format=2), "has format 2, this program reads 3"),
+        (lambda model: describe(model, format=3, views=12), "has format 3, this program reads 4"),
         (lambda model: describe(model, labels=[]), "can't be used"),
         (lambda model: (model / "model.json").unlink(), "lacks model.json"),
         (

@@ -109,19 +109,20 @@ def test_numpy_and_torch_pool_alike() -> None:
 @pytest.mark.parametrize(
     ("probabilities", "expected"),
     [
-        ((0.9, 0.05, 0.05), "panda"),
-        ((0.1, 0.5, 0.4), "cat"),
-        ((0.5, 0.4, 0.1), "panda or cat"),
-        ((0.2, 0.1, 0.7), "other"),
-        ((0.02, 0.35, 0.63), "cat or other"),
-        ((0.44, 0.28, 0.28), "panda or other"),
+        ((0.9, 0.05, 0.05), ("panda",)),
+        ((0.1, 0.55, 0.35), ("cat",)),
+        ((0.5, 0.4, 0.1), ("panda", "cat")),
+        ((0.2, 0.1, 0.7), ("other",)),
+        ((0.02, 0.35, 0.63), ("cat", "other")),
+        ((0.2, 0.38, 0.42), ("cat", "other")),
+        ((0.44, 0.28, 0.28), ("panda",)),
     ],
 )
 def test_a_prediction_set_names_labels_that_reach_their_threshold_and_the_most_probable(
-    model: Path, probabilities: tuple[float, ...], expected: str
+    model: Path, probabilities: tuple[float, ...], expected: tuple[str, ...]
 ) -> None:
     about = json.loads((model / "model.json").read_text())
-    about["conformal"] = {"coverage": 0.95, "thresholds": [0.45, 0.3]}
+    about["conformal"] = {"coverage": 0.95, "confidence": 0.9, "thresholds": [0.45, 0.3, 0.4]}
     (model / "model.json").write_text(json.dumps(about))
     assert load_classifier(str(model), models=model).prediction_set(probabilities) == expected
 
@@ -202,6 +203,7 @@ def test_a_weight_that_is_no_number_is_refused(model: Path) -> None:
     ("key", "value", "reason"),
     [
         ("format", 99, "format 99"),
+        ("conformal", {"coverage": 0.95, "thresholds": [0.5, 0.5]}, "confidence"),
         ("kind", "magic", "kind"),
         ("crops", "all", "crops"),
         ("input_px", "large", "input_px"),

@@ -99,7 +99,7 @@ def of_three_labels() -> list[Prediction]:
         Prediction(
             "a.jpg",
             probabilities,
-            prediction_set="giant panda or red fox",
+            prediction_set=("giant_panda", "red_fox"),
             top_classes=(("kit fox", 0.4),),
         ),
         Prediction("b.jpg", None, "not a picture"),

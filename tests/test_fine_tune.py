@@ -13,6 +13,7 @@ from pandacat.config.loading import load_config
 from pandacat.config.training import FineTuneParams
 from pandacat.data.features import read_features
 from pandacat.metrics.accuracy import log_losses
+from pandacat.metrics.conformal import prediction_sets
 from pandacat.models.loading import load_classifier
 from pandacat.models.probabilities import softmax
 from pandacat.models.saved import SavedModel, load_model
@@ -156,29 +157,47 @@ def test_the_temperature_is_bounded_on_a_handful_of_correct_predictions() -> Non
     assert 0.4 < fit_temperature(logits, np.arange(3)) < 1
 
 
-def test_prediction_sets_have_their_coverage_on_new_photos() -> None:
+def photos_of_a_calibrated_network(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities of pandas, cats and others, many of them sure, and their classes."""
     rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, (2, 20_000, 3))
-    probabilities = softmax(logits)
-    drawn = rng.random((2, 20_000, 1))
-    classes = (probabilities.cumsum(axis=2) < drawn).sum(axis=2)
-    conformal = fit_conformal_thresholds(probabilities[0], classes[0], 0.9, LABELS)
-    for label, threshold in enumerate(conformal.thresholds):
-        own = probabilities[1][classes[1] == label, label]
-        assert (own >= threshold).mean() == pytest.approx(0.9, abs=0.01)
+    probabilities = softmax(rng.normal(0, 4, (count, 3)) + np.array([0, -1, 1]))
+    return probabilities, (probabilities.cumsum(axis=1) < rng.random((count, 1))).sum(axis=1)
+
+
+def test_in_nine_of_ten_calibrations_the_sets_of_95_percent_of_each_labels_photos_hold_it() -> None:
+    probabilities, classes = photos_of_a_calibrated_network(12_000)
+    pools = [np.flatnonzero(classes == label) for label in range(3)]
+    rng = np.random.default_rng(1)
+    reached = []
+    for _ in range(1000):
+        drawn = np.concatenate([rng.choice(pool, 100) for pool in pools])
+        conformal = fit_conformal_thresholds(
+            probabilities[drawn], classes[drawn], LABELS, coverage=0.95, confidence=0.9
+        )
+        sets = prediction_sets(probabilities, conformal.thresholds)
+        reached.append([sets[pool, label].mean() >= 0.95 for label, pool in enumerate(pools)])
+        surer = probabilities.max(axis=1) > 0.9
+        assert sets[surer, probabilities[surer].argmax(axis=1)].all()
+    assert (np.mean(reached, axis=0) >= 0.9).all()
 
 
 def test_too_few_photos_for_the_coverage_are_reported(capsys: pytest.CaptureFixture) -> None:
-    probabilities = np.tile([0.5, 0.3, 0.2], (30, 1))
-    few = np.array([0] * 8 + [1] * 9 + [2] * 13)
-    assert fit_conformal_thresholds(probabilities, few, 0.9, LABELS).thresholds == (0, 0.3)
+    probabilities = np.tile([0.5, 0.3, 0.2], (66, 1))
+    few = np.array([0] * 21 + [1] * 22 + [2] * 23)
+
+    def thresholds(**levels: float) -> tuple[float, ...]:
+        return fit_conformal_thresholds(probabilities, few, LABELS, **levels).thresholds
+
+    assert thresholds(coverage=0.9, confidence=0.9) == (0, 0.3, 0.2)
     reported = capsys.readouterr().err
-    assert "needs 9 validation photos of panda, and there are 8" in reported
+    assert "fine_tune.coverage 0.9 with fine_tune.coverage_confidence 0.9 needs 22" in reported
+    assert "22 validation photos of panda, and there are 21" in reported
     assert "of cat" not in reported
-    assert reported.endswith("Lower it, or add photos.\n")
-    fit_conformal_thresholds(probabilities, few, 0.8, LABELS)
+    assert "Lower one of them, raise preprocess.validation_share, or add photos." in reported
+    thresholds(coverage=0.89, confidence=0.9)
+    thresholds(coverage=0.9, confidence=0.88)
     few[-1] = 0
-    fit_conformal_thresholds(probabilities, few, 0.9, LABELS)
+    thresholds(coverage=0.9, confidence=0.9)
     assert capsys.readouterr().err == ""
 
 
@@ -193,10 +212,10 @@ def test_a_model_is_calibrated_with_any_number_of_labels(
         size=(90, label_count + 1)
     )
     logs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-    calibrated = calibrate(model, logs[:, None], classes, coverage=0.8).description
+    calibrated = calibrate(model, logs[:, None], classes, coverage=0.8, confidence=0.9).description
     assert calibrated.temperature == fit_temperature(logs - logs[:, -1:], classes)
-    assert len(calibrated.conformal.thresholds) == label_count
-    assert all(0 < threshold < 1 for threshold in calibrated.conformal.thresholds)
+    assert len(calibrated.conformal.thresholds) == label_count + 1
+    assert all(0 < threshold <= 0.5 for threshold in calibrated.conformal.thresholds)
 
 
 def test_a_network_with_a_backbone_of_its_own_goes_through_the_stages(

@@ -100,6 +100,9 @@ def test_weights_that_are_not_all_those_of_the_network_are_refused(
     refused(model, "not the weights|do not fit")
 
 
+CONFORMAL = {"coverage": 0.95, "confidence": 0.9, "thresholds": [0.5, 0.5, 0.5]}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -111,9 +114,11 @@ def test_weights_that_are_not_all_those_of_the_network_are_refused(
         {"temperature": -1.0},
         {"temperature": 1e-320},
         {"trained_on": ""},
-        {"conformal": {"coverage": 5, "thresholds": [0.5, 0.5]}},
-        {"conformal": {"coverage": 0.95, "thresholds": [np.nan, 0.5]}},
-        {"conformal": {"coverage": 0.95, "thresholds": [-1, 0.5]}},
+        {"conformal": CONFORMAL | {"coverage": 5}},
+        {"conformal": CONFORMAL | {"confidence": 0}},
+        {"conformal": CONFORMAL | {"thresholds": [np.nan, 0.5, 0.5]}},
+        {"conformal": CONFORMAL | {"thresholds": [-1, 0.5, 0.5]}},
+        {"conformal": CONFORMAL | {"thresholds": [0.5, 0.5]}},
         {"crops": "everywhere"},
         {"kind": "pickle"},
         {"format": 0},

@@ -104,7 +104,7 @@ def of_labels(results: Results, labels: Sequence[str]) -> Results:
         results.model.description,
         labels=tuple(labels),
         label_classes=tuple((1000 + row,) if row else (0, 1) for row in range(len(known))),
-        conformal=ConformalThresholds(0.9, (0.2,) * len(known)),
+        conformal=ConformalThresholds(0.9, 0.8, (0.2,) * len(labels)),
     )
     return replace(
         with_metrics(
@@ -323,14 +323,15 @@ def test_prediction_sets_hold_all_that_cannot_be_ruled_out() -> None:
             ("panda", 0.9, 0.0, 0.1),
             ("panda", 0.4, 0.35, 0.25),
             ("cat", 0.35, 0.05, 0.6),
-            ("other", 0.1, 0.2, 0.7),
+            ("other", 0.0, 0.02, 0.98),
+            ("other", 0.6, 0.1, 0.3),
         ],
         columns=["label", *PROBABILITY_COLUMNS],
     ).assign(network="fine_tuned")
-    panda, cat, other = pages.prediction_sets(predictions, [0.3, 0.3])
+    panda, cat, other = pages.prediction_sets(predictions, [0.3, 0.3, 0.4])
     assert (panda["sets"], panda["coverage"]["value"]) == ({"panda": 1, "panda or cat": 1}, 1)
     assert (cat["sets"], cat["coverage"]["value"]) == ({"panda or other": 1}, 0)
-    assert (other["sets"], other["coverage"]["value"]) == ({"other": 1}, 1)
+    assert (other["sets"], other["coverage"]["value"]) == ({"other": 1, "panda": 1}, 0.5)
 
 
 def with_thresholds(results: Results, conformal: ConformalThresholds | None) -> Results:
@@ -343,7 +344,8 @@ def test_prediction_sets_are_reported_where_the_network_has_thresholds(
     results: Results, page: Callable[[Results], str]
 ) -> None:
     assert "--prediction-sets" in page(results)
-    assert "87 %" in page(with_thresholds(results, ConformalThresholds(0.87, (0.3, 0.3))))
+    promised = page(with_thresholds(results, ConformalThresholds(0.87, 0.83, (0.3, 0.3, 0.3))))
+    assert "with 83 % confidence for each label, at least 87 % of its photos" in promised
     assert "--prediction-sets" not in page(with_thresholds(results, None))
 
 

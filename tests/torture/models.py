@@ -82,7 +82,7 @@ def original() -> tuple[bytes, bytes]:
         "trained_on": "0" * 64,
         "title": "nothing",
         "architecture": SPEC,
-        "conformal": {"coverage": 0.95, "thresholds": [0.5, 0.5]},
+        "conformal": {"coverage": 0.95, "confidence": 0.9, "thresholds": [0.5, 0.5, 0.5]},
         "format": FORMAT,
     }
     return json.dumps(about).encode(), save(state)

@@ -42,8 +42,9 @@ SIGTERM ends it when what is in flight is answered; a second one ends it at once
 exit code: 0 if it was stopped; 1 if an error ended it; 2 for wrong options; 130 if it was stopped
 before all was answered
 """
-SETS = """name all labels that can't be ruled out; on photos like those trained on, the set holds
-the right one for 95%% of each animal's photos (params.yaml: fine_tune.coverage)"""
+SETS = """name all labels that can't be ruled out, other among them. Calibrated so that, with 90%%
+confidence for each label, at least 95%% of its photos get a set that contains it, among photos like
+those trained on (params.yaml: fine_tune.coverage, coverage_confidence)"""
 TOP = """also show the N most probable ImageNet classes, in lines 20 at most (fine-tuning shifts
 their probabilities)"""
 DEVICE = "where the network runs; auto (default) takes the GPU where there is one"

@@ -48,7 +48,8 @@ def print_lines(
             _print_line(f"{UNREADABLE:{names + len(columns)}}   {path}: {prediction.reason}")
         else:
             values = "".join(f"{value:{width}.1%}" for value in prediction.probabilities.values())
-            name = prediction.prediction_set if prediction_sets else prediction.label
+            chosen = prediction.prediction_set if prediction_sets else None
+            name = listed(chosen) if chosen else prediction.label
             _print_line(f"{name:{names}}{values}   {path}")
         if prediction.top_classes:
             classes = ", ".join(f"{name} {value:.1%}" for name, value in prediction.top_classes)
@@ -109,7 +110,7 @@ def _rows(
         row: dict[str, str | float | None] = {
             "path": prediction.path,
             "label": prediction.label or UNREADABLE,
-            "prediction_set": prediction.prediction_set or UNREADABLE,
+            "prediction_set": listed(prediction.prediction_set or [UNREADABLE]),
             "reason": prediction.reason,
         }
         for label, value in (prediction.probabilities or {}).items():

@@ -138,7 +138,9 @@ class FineTuneParams:
     augment: AugmentParams
     """Of images; features of augmented copies come from `predict_pretrained`."""
     coverage: Annotated[float, Field(gt=0, lt=1)]
-    """Share of each label's photos whose prediction set is to contain the label."""
+    """Share of each label's photos whose prediction set is to contain the label, at least."""
+    coverage_confidence: Annotated[float, Field(gt=0, lt=1)]
+    """With which that is to be so, over the draw of the validation photos."""
     seed: fields.Seed
 
     @property

@@ -5,10 +5,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from pandacat.core.errors import MODEL_AGAIN, PandacatError, system_message
@@ -16,6 +18,7 @@ from pandacat.core.parallel import ordered_map
 from pandacat.data.crops import crop_count, cut_crops
 from pandacat.data.images import UnreadablePhotoError, load_photo
 from pandacat.labels import IMAGENET_CLASS_COUNT, OTHER, imagenet_names, listed
+from pandacat.metrics import conformal
 from pandacat.models.engine import Engine, EngineName, NoFeatureMapError, compile_backbone
 from pandacat.models.explanation import grad_cam, heatmap
 from pandacat.models.probabilities import (
@@ -43,8 +46,8 @@ class Prediction:
     """By label, summing to 1; `None` where the photo can't be read."""
     reason: str | None = None
     """Why the photo can't be read; `None` where it can."""
-    prediction_set: str | None = None
-    """All labels that can't be ruled out, such as `panda or cat`; of calibrated models only."""
+    prediction_set: tuple[str, ...] | None = None
+    """All labels that can't be ruled out, `other` among them; of calibrated models only."""
     top_classes: tuple[tuple[str, float], ...] = ()
     """The most probable classes of the head, most first, where asked for, and their probability."""
     notes: tuple[str, ...] = ()
@@ -185,19 +188,16 @@ class Classifier:
         rows = np.argsort(-values, kind="stable")[:count]
         return tuple((self.class_names[row], float(values[row])) for row in rows)
 
-    def prediction_set(self, probabilities: Iterable[float]) -> str | None:
-        """Return the labels that can't be ruled out, such as `panda or cat`, else `other`.
+    def prediction_set(self, probabilities: ArrayLike) -> tuple[str, ...] | None:
+        """Return the labels that can't be ruled out, such as `("cat", "other")`, in their order.
 
         The most probable label is among them. `None` where the model has no conformal thresholds.
         """
-        conformal = self.description.conformal
-        if conformal is None:
+        calibrated = self.description.conformal
+        if calibrated is None:
             return None
-        values = dict(zip(self.labels, probabilities, strict=True))
-        thresholds = zip(self.labels, conformal.thresholds, strict=False)
-        chosen = {label for label, threshold in thresholds if values[label] >= threshold} or {OTHER}
-        chosen.add(max(values, key=values.__getitem__))
-        return listed([label for label in self.labels if label in chosen])
+        (chosen,) = conformal.prediction_sets(np.array([probabilities]), calibrated.thresholds)
+        return tuple(compress(self.labels, chosen))
 
     def predict(self, photo: str | Path) -> Prediction:
         """Return the prediction for one photo, given by its path."""

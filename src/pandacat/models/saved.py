@@ -17,7 +17,7 @@ from pandacat.core.errors import MODEL_AGAIN, PandacatError
 from pandacat.core.files import atomic_write, sha256_of, write_json
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
-FORMAT = 3
+FORMAT = 4
 
 _OTHER_TYPES = (TypeError, AttributeError, KeyError)
 """What `load_file` raises of numbers that numpy has no type for, such as bfloat16."""
@@ -30,9 +30,12 @@ class ConformalThresholds:
     """Which labels a prediction set contains; see `metrics.conformal`."""
 
     coverage: Annotated[float, Field(gt=0, lt=1)]
-    """Share of a label's photos whose set contains it, among photos like the validation split."""
+    """Share of a label's photos whose set contains it, at least, among photos like the validation
+    split."""
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    """With which that is so."""
     thresholds: tuple[Threshold, ...]
-    """For each in-distribution label, the probability from which it is in the set."""
+    """For each label, `other` among them, the probability from which it is in the set."""
 
 
 @checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -65,6 +68,18 @@ class Description:
     """Whether the training pictures were drawn by a program and are not photographs."""
     precision: Precision = "float32"
     """In which the backbone calculates; temperature and thresholds hold for it."""
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        """Refuse thresholds that are not one for each label."""
+        if self.conformal and len(self.conformal.thresholds) != len(self.labels):
+            raise ValueError("conformal.thresholds needs one threshold for each label")
+
+
+@checked_dataclass(frozen=True)
+class _Versioned:
+    """What every format's description has."""
+
     format: int = FORMAT
 
 
@@ -113,7 +128,13 @@ def load_model(folder: Path) -> SavedModel:
     if missing:
         raise PandacatError(f"The model in {folder} lacks {missing[0]}. {MODEL_AGAIN}")
     try:
-        about = TypeAdapter(Description).validate_json(description.read_bytes())
+        text = description.read_bytes()
+        if (written := TypeAdapter(_Versioned).validate_json(text).format) != FORMAT:
+            raise PandacatError(
+                f"The model in {folder} has format {written}, this program reads {FORMAT}: train "
+                "it again with `dvc repro`."
+            )
+        about = TypeAdapter(Description).validate_json(text)
         sha256 = sha256_of(weights)
         tensors = load_file(weights)
     except (ValidationError, SafetensorError, OSError, ValueError, *_OTHER_TYPES) as error:
@@ -122,11 +143,6 @@ def load_model(folder: Path) -> SavedModel:
         raise PandacatError(
             f"The model in {folder} can't be used: {_reason(error)}. {MODEL_AGAIN}"
         ) from None
-    if about.format != FORMAT:
-        raise PandacatError(
-            f"The model in {folder} has format {about.format}, this program reads {FORMAT}: train "
-            "it again with `dvc repro`."
-        )
     for name, values in tensors.items():
         if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
             raise PandacatError(

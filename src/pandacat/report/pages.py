@@ -28,6 +28,7 @@ from pandacat.evaluation.predictions import (
     labels_and_probabilities,
 )
 from pandacat.labels import IMAGENET_CLASS_COUNT, OTHER, imagenet_names, listed
+from pandacat.metrics import conformal
 from pandacat.metrics.intervals import proportion
 from pandacat.metrics.paired import smallest_detectable_drop
 from pandacat.models.saved import SavedModel, load_model
@@ -194,18 +195,15 @@ def prediction_sets(predictions: pd.DataFrame, thresholds: Sequence[float]) -> l
 
     Args:
         predictions: of the fine-tuned network.
-        thresholds: the probability of each in-distribution label from which a set contains it.
+        thresholds: the probability of each label from which a set contains it.
 
     Returns:
-        For each `label`: how often each of the `sets` occurs, such as "panda or cat", or "other"
-        where no label is in it, and the `coverage`, with its interval. As in `pandacat predict`,
-        the most probable label is in each set.
+        For each `label`: how often each of the `sets` occurs, such as "cat or other", and the
+        `coverage`, with its interval.
     """
     names = np.array(label_names(predictions))
     labels, probabilities = labels_and_probabilities(predictions)
-    sets = probabilities[:, :-1] >= np.asarray(thresholds)
-    sets = np.column_stack([sets, ~sets.any(axis=1)])
-    sets[np.arange(len(sets)), probabilities.argmax(axis=1)] = True
+    sets = conformal.prediction_sets(probabilities, thresholds)
     table = []
     for label in np.unique(labels):
         own = labels == label

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import re
 from typing import Any
 
 import numpy as np
@@ -140,21 +139,11 @@ def photo_answer(prediction: Prediction) -> PhotoAnswer:
         name=prediction.path,
         label=prediction.label,
         probabilities=prediction.probabilities,
-        prediction_set=_names(prediction),
+        prediction_set=prediction.prediction_set and [*prediction.prediction_set],
         reason=prediction.reason,
         notes=list(prediction.notes),
         heatmap=None if prediction.heatmap is None else _data_url(prediction.heatmap),
     )
-
-
-def _names(prediction: Prediction) -> list[str] | None:
-    labels = prediction.prediction_set
-    if isinstance(labels, str):
-        parts = re.split(", | or ", labels)
-        return [
-            label for label in prediction.probabilities or () if label.replace("_", " ") in parts
-        ]
-    return labels and [*labels]
 
 
 def late_answer(name: str, seconds: float) -> PhotoAnswer:

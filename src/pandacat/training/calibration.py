@@ -1,6 +1,5 @@
 """Temperature and conformal thresholds, fitted on the validation split."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,25 +14,31 @@ from pandacat.models.saved import ConformalThresholds, SavedModel
 
 
 def calibrate(
-    model: SavedModel, log_probabilities: np.ndarray, classes: np.ndarray, *, coverage: float
+    model: SavedModel,
+    log_probabilities: np.ndarray,
+    classes: np.ndarray,
+    *,
+    coverage: float,
+    confidence: float,
 ) -> SavedModel:
     """Return the model with a temperature and conformal thresholds.
 
     They are fitted on the log-probabilities `(N, V, K + 1)` of the crops of the validation photos
-    and their labels `(N,)`. `coverage` is as in `fit_conformal_thresholds`.
+    and their labels `(N,)`. `coverage` and `confidence` are as in `fit_conformal_thresholds`.
     """
     logits = pool_crops(log_probabilities)
     temperature = fit_temperature(logits, classes)
     probabilities = softmax(logits / temperature)
-    labels = model.description.labels
-    thresholds = fit_conformal_thresholds(probabilities, classes, coverage, labels)
+    thresholds = fit_conformal_thresholds(
+        probabilities, classes, model.description.labels, coverage=coverage, confidence=confidence
+    )
     return model.described(temperature=temperature, conformal=thresholds)
 
 
 def calibration_metrics(model: SavedModel) -> dict[str, Any]:
-    """Return the temperature, and the conformal threshold of each in-distribution label."""
+    """Return the temperature, and the conformal threshold of each label."""
     labels, conformal = model.description.labels, model.description.conformal
-    thresholds = dict(zip(labels, conformal.thresholds, strict=False)) if conformal else {}
+    thresholds = dict(zip(labels, conformal.thresholds, strict=True)) if conformal else {}
     return {"temperature": model.description.temperature, "thresholds": thresholds}
 
 
@@ -56,25 +61,31 @@ def fit_temperature(logits: np.ndarray, classes: np.ndarray) -> float:
 
 
 def fit_conformal_thresholds(
-    probabilities: np.ndarray, classes: np.ndarray, coverage: float, labels: Sequence[str]
+    probabilities: np.ndarray,
+    classes: np.ndarray,
+    labels: Sequence[str],
+    *,
+    coverage: float,
+    confidence: float,
 ) -> ConformalThresholds:
-    """Return the probability from which prediction sets contain each in-distribution label.
+    """Return the probability from which prediction sets contain each label, `other` among them.
 
-    The sets of at least `coverage` of its photos then do, among photos like those of the validation
-    split, whose probabilities are `(N, K + 1)` and whose labels `(N,)`. A label with too few photos
-    is in every set, and the user is warned.
+    The sets of at least `coverage` of a label's photos then do, with `confidence`, among photos
+    like those of the validation split, whose probabilities are `(N, K + 1)` and whose labels
+    `(N,)`. A label with too few photos is in every set, and the user is warned.
     """
-    *names, _ = labels
     thresholds = [
-        conformal.threshold(probabilities[classes == label, label], coverage)
-        for label in range(len(names))
+        conformal.threshold(probabilities[classes == label, label], coverage, confidence)
+        for label in range(len(labels))
     ]
-    needed = math.ceil(1 / (1 - coverage) - 1e-9) - 1
+    needed = conformal.photos_needed(coverage, confidence)
     counts = np.bincount(classes, minlength=len(labels))
-    for name, threshold, count in zip(names, thresholds, counts, strict=False):
-        if not threshold:
+    for name, count in zip(labels, counts, strict=True):
+        if count < needed:
             print_status(
-                f"fine_tune.coverage {coverage:g} needs {needed} validation photos of {name}, and "
-                f"there are {count}: every prediction set contains {name}. Lower it, or add photos."
+                f"fine_tune.coverage {coverage:g} with fine_tune.coverage_confidence "
+                f"{confidence:g} needs {needed} validation photos of {name}, and there are "
+                f"{count}: every prediction set contains {name}. Lower one of them, raise "
+                "preprocess.validation_share, or add photos."
             )
-    return ConformalThresholds(coverage, tuple(thresholds))
+    return ConformalThresholds(coverage, confidence, tuple(thresholds))
