@@ -98,6 +98,7 @@ def test_the_wheel_holds_the_code_and_the_files_that_it_reads(wheel: zipfile.Zip
     package = ROOT / "src/pandacat"
     read = [package / "py.typed", package / "imagenet_classes.txt"]
     read += [package / "config/default_params.yaml", *(package / "report/templates").iterdir()]
+    read += (package / "service/static").iterdir()
     for path in [*(ROOT / "src").rglob("*.py"), *read]:
         name = path.relative_to(ROOT / "src").as_posix()
         assert wheel.read(name) == path.read_bytes(), name
