@@ -1,13 +1,17 @@
 """A service that runs beside the tests."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Event, Thread
 from time import monotonic, sleep
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import pytest
+import requests
 from conftest import EXAMPLES
 
 from pandacat.models.classifier import Classifier
@@ -16,6 +20,46 @@ from pandacat.service.run import Server, bound, server_of
 
 PANDA = EXAMPLES / "panda/giant_panda.jpg"
 JPEG = {"Content-Type": "image/jpeg"}
+
+
+SERVE = [sys.executable, "-m", "pandacat", "serve", "--model", "pretrained"]
+
+
+class Serving(NamedTuple):
+    """A process of `pandacat serve`."""
+
+    process: subprocess.Popen[str]
+    address: str
+    log: IO[str]
+
+    def ended(self) -> str:
+        """Wait until it has ended; return its log."""
+        self.process.wait(30)
+        self.log.seek(0)
+        return self.log.read()
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[Serving]:
+    """Run the command on a free port, until the end of the block."""
+    command = [*SERVE, "--port", "0", *options]
+    with (
+        TemporaryFile("w+") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        try:
+            lines = iter(process.stdout.readline, "")
+            address = next(line.split()[1] for line in lines if line.startswith("Open "))
+            wait_until(lambda: answers(address))
+            yield Serving(process, address.rstrip("/"), log)
+        finally:
+            process.kill()
+
+
+def answers(address: str) -> bool:
+    with suppress(requests.ConnectionError):
+        return requests.get(f"{address}health/ready").ok
+    return False
 
 
 class Running:

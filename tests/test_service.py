@@ -174,7 +174,7 @@ def test_a_body_of_a_stated_length_beyond_the_limit_gets_413_before_it_is_sent(
     with socket.create_connection(("127.0.0.1", service.port)) as client:
         client.sendall(
             b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
-            b"Content-Length: 5000001\r\n\r\n"
+            b"Content-Length: 5000001\r\nExpect: 100-continue\r\n\r\n"
         )
         answer = HTTPResponse(client)
         answer.begin()
@@ -190,6 +190,15 @@ def test_a_body_without_a_length_gets_413_once_it_is_too_large(service: Running,
     assert answer.status_code == 413
     assert "more than 5 MB" in answer.json()["detail"]
     assert service.server.traffic.bytes.taken == 0
+
+
+@pytest.mark.parametrize("kind", ["image/png", "text/plain", "multipart/form-data; boundary=x"])
+def test_a_client_that_closes_afterwards_gets_the_refusal_of_what_it_still_sends(
+    service: Running, kind: str
+) -> None:
+    headers = {"Content-Type": kind, "Connection": "close"}
+    answer = requests.post(service.predict, bytes(20_000_000), headers=headers)
+    assert answer.status_code == (415 if kind == "text/plain" else 413)
 
 
 def test_a_body_just_within_the_limit_is_read(service: Running) -> None:

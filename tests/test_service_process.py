@@ -5,43 +5,15 @@ import re
 import shlex
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 
 import pytest
 import requests
-from services import JPEG, PANDA, forms, wait_until
+from services import JPEG, PANDA, forms, serving, wait_until
 
 from pandacat.app import cli
 from pandacat.service.run import bound
-
-SERVE = [sys.executable, "-m", "pandacat", "serve", "--model", "pretrained"]
-
-
-@contextmanager
-def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the command on a free port; yield the process and the address that it prints."""
-    command = [*SERVE, "--port", "0", *options]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            lines = iter(process.stdout.readline, "")
-            address = next(line.split()[1] for line in lines if line.startswith("Open "))
-            wait_until(lambda: answers(address))
-            yield process, address.rstrip("/")
-        finally:
-            process.kill()
-
-
-def answers(address: str) -> bool:
-    with suppress(requests.ConnectionError):
-        return requests.get(f"{address}health/ready").ok
-    return False
 
 
 def refused(*options: str, capsys: pytest.CaptureFixture[str]) -> str:
@@ -53,15 +25,15 @@ def refused(*options: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_it_listens_on_loopback_only_and_ends_with_0(end: signal.Signals) -> None:
-    with serving() as (process, address):
-        host, port = re.fullmatch(r"http://(.*):(\d+)", address).groups()
+    with serving() as service:
+        host, port = re.fullmatch(r"http://(.*):(\d+)", service.address).groups()
         assert host == "127.0.0.1"
         with socket.socket() as asking:  # another address of this machine, which 0.0.0.0 includes
             assert asking.connect_ex(("127.0.0.2", int(port))) != 0
-        process.send_signal(end)
-        _, errors = process.communicate(timeout=20)
-    assert process.returncode == 0
-    assert "Traceback" not in errors
+        service.process.send_signal(end)
+        log = service.ended()
+    assert service.process.returncode == 0
+    assert "Traceback" not in log
 
 
 def test_what_is_in_flight_when_it_is_stopped_is_answered() -> None:
@@ -73,32 +45,32 @@ def test_what_is_in_flight_when_it_is_stopped_is_answered() -> None:
             status = 200
             while status == 200:
                 status = session.post(
-                    f"{address}/v1/predict", files=forms(*[PANDA] * 4), timeout=60
+                    f"{service.address}/v1/predict", files=forms(*[PANDA] * 4), timeout=60
                 ).status_code
                 answered.append(status)
 
-    with serving() as (process, address), ThreadPoolExecutor() as pool:
+    with serving() as service, ThreadPoolExecutor() as pool:
         clients = [pool.submit(send_until_refused) for _ in range(4)]
         wait_until(lambda: len(answered) >= 8)
-        process.send_signal(signal.SIGTERM)
+        service.process.send_signal(signal.SIGTERM)
         for client in clients:
             client.result()
-        _, log = process.communicate(timeout=20)
-    assert process.returncode == 0
+        log = service.ended()
+    assert service.process.returncode == 0
     assert sorted(answered)[-4:] == [503] * 4
     assert set(answered) == {200, 503}
     assert log.count("POST /v1/predict 200") == answered.count(200)
 
 
 def test_while_it_is_being_stopped_it_is_alive_but_not_ready() -> None:
-    with serving() as (process, address), requests.Session() as session:
-        assert session.get(f"{address}/health/ready").status_code == 200
-        process.send_signal(signal.SIGTERM)
+    with serving() as service, requests.Session() as session:
+        assert session.get(f"{service.address}/health/ready").status_code == 200
+        service.process.send_signal(signal.SIGTERM)
         time.sleep(0.1)
-        ready = session.get(f"{address}/health/ready")
-        live = requests.get(f"{address}/health/live")
-        photo = requests.post(f"{address}/v1/predict", PANDA.read_bytes(), headers=JPEG)
-        process.communicate(timeout=20)
+        ready = session.get(f"{service.address}/health/ready")
+        live = requests.get(f"{service.address}/health/live")
+        photo = requests.post(f"{service.address}/v1/predict", PANDA.read_bytes(), headers=JPEG)
+        service.ended()
     assert (ready.status_code, live.status_code, photo.status_code) == (503, 200, 503)
     assert ready.headers["Retry-After"]
     assert ready.headers["Connection"] == "close"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torture import (
     bits,
+    clients,
     disks,
     downloads,
     fuzz,
@@ -138,6 +139,7 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "seeds": _with_other_seeds,
     "tracking": _tracked,
     "queue": _queued,
+    "service": lambda _: [clients.hostile_clients()],
 }
 
 if __name__ == "__main__":

@@ -95,10 +95,10 @@ def create_app(classifier: Classifier, limits: Limits, traffic: Traffic | None =
     @app.post("/v1/predict", responses=_RESPONSES, openapi_extra={"requestBody": _BODY})
     async def predict(request: Request, response: Response, *, explain: bool = False) -> Answer:
         """Predict which animal is on a photo, sent as the body, or on the files of a form."""
-        if traffic.is_closing:
-            raise busy("The service is being stopped")
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        with Body(request, limits, traffic.bytes) as body:
+        async with Body(request, limits, traffic.bytes) as body:
+            if traffic.is_closing:
+                raise busy("The service is being stopped")
             if kind == FORM:
                 photos = await photos_in_form(request.headers, body, limits.max_in_flight)
             elif kind.startswith("image/") or kind == "application/octet-stream":
