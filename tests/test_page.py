@@ -16,6 +16,7 @@ from services import Running, held, running
 
 from pandacat.app.output import table_columns, write_csv
 from pandacat.config.loading import default_config
+from pandacat.core.names import FORMULA_STARTS
 from pandacat.data.formats import PHOTO_ENDINGS
 from pandacat.models.classifier import Classifier, Prediction
 from pandacat.models.loading import imagenet_model
@@ -194,10 +195,10 @@ def test_the_prediction_set_is_said_in_words(page: Page, classifier: Classifier)
 def test_the_table_is_that_of_the_command(
     page: Page, classifier: Classifier, broken: Path, tmp_path: Path
 ) -> None:
-    formula, odd = tmp_path / "=1+1.jpg", tmp_path / 'a, "b".jpg'
-    shutil.copy(EXAMPLE_PHOTOS[0], formula)
-    shutil.copy(EXAMPLE_PHOTOS[1], odd)
-    paths = [*EXAMPLE_PHOTOS[2:4], broken, formula, odd]
+    names = [f"{start}1+1.jpg" for start in FORMULA_STARTS if start != "\r"] + ['a, "b".jpg']
+    for name in names:
+        shutil.copy(EXAMPLE_PHOTOS[0], tmp_path / name)
+    paths = [*EXAMPLE_PHOTOS[2:4], broken, *(tmp_path / name for name in names)]
     drop(page, *paths)
     finish(page)
     with page.expect_download() as download:
@@ -316,10 +317,11 @@ def test_progress_is_shown_and_can_be_stopped_and_continued(page: Page) -> None:
         expect(page.locator("#count")).to_have_text("0 of 11 photos")
         expect(page.locator('[data-state="sending"]')).to_have_count(4)
         expect(page.locator('[data-state="waiting"]')).to_have_count(7)
-        page.get_by_role("button", name="Stop").click()
+        page.get_by_role("button", name="Stop").press("Enter")
         expect(page.locator('[data-state="stopped"]')).to_have_count(11)
+        expect(page.get_by_role("button", name="Continue")).to_be_focused()
         released.set()
-    page.get_by_role("button", name="Continue").click()
+    page.keyboard.press("Enter")
     finish(page)
     expect(page.locator('[data-state="answered"]')).to_have_count(11)
     expect(page.locator("#announcement")).to_contain_text("Done:")
@@ -464,7 +466,7 @@ def test_everything_works_by_keyboard_alone(page: Page) -> None:
     expect(page.locator("#viewer-name")).to_have_text("cow.jpg")
     page.keyboard.press("Escape")
     expect(page.locator("#viewer")).to_be_hidden()
-    assert focused(page)["name"] == "Enlarge cow.jpg"
+    expect(page.get_by_role("button", name="Enlarge cow.jpg")).to_be_focused()
     tab_to(page, lambda it: it["class"] == "toggle")
     page.keyboard.press("Space")
     expect(page.locator(".card .map:visible")).to_have_count(3)

@@ -6,7 +6,7 @@
  */
 
 const UPLOADS = 4;
-const ATTEMPTS = 8; // per photo, with up to 15 seconds between two
+const ATTEMPTS = 20; // for a photo, with up to 15 seconds between two, or as long as the server says
 const FORM_BYTES = 1000; // of a form with a photo, at most, besides the photo
 const OTHER = "other";
 const HUES = 6; // colors of labels in page.css
@@ -201,16 +201,15 @@ async function answer(photo) {
 }
 
 function stop() {
-  for (const photo of queue) {
+  queue = [];
+  for (const photo of photos.filter((each) => isOpen(each) || needsMap(each))) {
     if (photo.prediction) photo.showsMap = false;
     else photo.state = "stopped";
+    photo.aborter?.abort();
+    show(photo);
   }
-  const waiting = queue;
-  queue = [];
-  waiting.forEach(show);
-  photos.forEach((photo) => photo.aborter?.abort());
   $("trouble").textContent = "";
-  update();
+  showToolbar();
   $("continue").focus();
 }
 
@@ -362,7 +361,7 @@ function show(photo) {
   toggle.setAttribute("aria-pressed", photo.showsMap);
   toggle.setAttribute("aria-label", `Heat-map of ${photo.name}`);
   toggle.setAttribute("aria-busy", needsMap(photo));
-  part(".again").hidden = !["failed", "stopped"].includes(state);
+  part(".again").hidden = !isGivenUp(photo);
   setSource(part(".map"), photo.showsMap ? photo.map : null);
   if (enlarged === photo) showEnlarged();
 }
@@ -401,40 +400,46 @@ function update() {
 }
 
 const isDone = (photo) => photo.state === "answered" || photo.state === "unreadable";
+const isOpen = (photo) => photo.state === "waiting" || photo.state === "sending";
+const isGivenUp = (photo) => photo.state === "stopped" || photo.state === "failed";
 const group = (photo) => (photo.state === "answered" ? photo.prediction.label : photo.state);
+
+/** Return how many photos there are of each label, and of each state without one. */
+function tally() {
+  const counts = new Map();
+  for (const photo of photos) counts.set(group(photo), (counts.get(group(photo)) ?? 0) + 1);
+  return counts;
+}
 
 function showToolbar() {
   const done = photos.filter(isDone).length;
-  const isRunning = workers > 0 || (queue.length > 0 && !model);
-  const open = photos.filter((photo) => ["stopped", "failed"].includes(photo.state)).length;
-  const waiting = photos.length - done - open;
+  const open = photos.filter(isOpen).length;
+  const hasGivenUp = photos.some(isGivenUp);
   document.body.classList.toggle("has-photos", photos.length > 0);
   $("toolbar").hidden = !photos.length;
   $("progress").max = photos.length || 1;
   $("progress").value = done;
   const pace = (performance.now() - run.start) / 1000 / run.done;
-  const left = waiting && run.done >= 3 ? ` · about ${duration(pace * waiting)} left` : "";
-  const text = `${done.toLocaleString("en")} of ${counted(photos.length, "photo")}`;
-  $("count").textContent = waiting || open ? `${text}${left}` : `${counted(photos.length, "photo")}`;
-  const finished = photos.length > 0 && !isRunning && !open;
+  const left = open && run.done >= 3 ? ` · about ${duration(pace * open)} left` : "";
+  $("count").textContent = `${done.toLocaleString("en")} of ${counted(photos.length, "photo")}${left}`;
+  const finished = photos.length > 0 && !open && !hasGivenUp;
   if (finished && !$("toolbar").classList.contains("finished")) announce(summary());
   $("toolbar").classList.toggle("finished", finished);
-  $("stop").hidden = !isRunning;
-  $("continue").hidden = isRunning || !open;
+  $("stop").hidden = !open;
+  $("continue").hidden = Boolean(open) || !hasGivenUp;
   $("csv").disabled = !photos.some((photo) => isDone(photo) || photo.state === "failed");
-  document.title = waiting ? `${done} of ${photos.length} · pandacat` : "pandacat";
+  document.title = open ? `${done} of ${photos.length} · pandacat` : "pandacat";
   showFilters();
 }
 
 function summary() {
-  const counts = Map.groupBy(photos, group);
-  const parts = [...counts].map(([key, { length }]) => `${length} ${VERDICTS[key] ?? named(key)}`);
+  const parts = [...tally()].map(([key, count]) => `${count} ${VERDICTS[key] ?? named(key)}`);
   return `Done: ${parts.join(", ")}.`;
 }
 
 function showFilters() {
   if (!model) return;
-  const counts = Map.groupBy(photos, group);
+  const counts = tally();
   const keys = [...model.labels, "unreadable", "failed"];
   if (filter !== "all" && !counts.has(filter)) filter = "all";
   if (!$("filters").querySelector("input")) {
@@ -447,7 +452,7 @@ function showFilters() {
     }
   }
   for (const input of $("filters").querySelectorAll("input")) {
-    const count = input.value === "all" ? photos.length : (counts.get(input.value)?.length ?? 0);
+    const count = input.value === "all" ? photos.length : (counts.get(input.value) ?? 0);
     input.checked = input.value === filter;
     input.parentElement.hidden = !count;
     input.parentElement.querySelector("b").textContent = count.toLocaleString("en");
@@ -467,7 +472,7 @@ const ORDERS = {
 
 /** Put the cards in order, keeping the focus, and hide those that the filter leaves out. */
 function arrange() {
-  const sorted = photos.toSorted(ORDERS[$("sort").value]);
+  const sorted = [...photos].sort(ORDERS[$("sort").value]);
   for (const photo of photos) photo.card.hidden = filter !== "all" && group(photo) !== filter;
   if (sorted.every((photo, index) => $("photos").children[index] === photo.card)) return;
   const focused = document.activeElement;
@@ -656,8 +661,7 @@ function listen() {
   choose("choose-folder", "folder-input");
   $("choose-folder").hidden = !("webkitdirectory" in $("folder-input"));
   $("stop").onclick = stop;
-  $("continue").onclick = () =>
-    enqueue(photos.filter((photo) => ["stopped", "failed"].includes(photo.state)));
+  $("continue").onclick = () => enqueue(photos.filter(isGivenUp));
   $("sort").onchange = arrange;
   $("csv").onclick = saveCsv;
   $("clear").onclick = () => (remove(photos), $("choose-photos").focus());
