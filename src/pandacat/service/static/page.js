@@ -604,16 +604,16 @@ function explanations(names) {
   const block = (title, ...texts) =>
     element("section", {}, element("h3", {}, title), ...texts.map((text) => paragraph(text)));
   const blocks = [block("What a percentage means", coverage
-    ? "Of the photos answered with 80\u00a0%, about 80\u00a0% should be right. That was set with photos it had "
-      + "not learned from, and holds for photos like those. With other cameras, places or animals it "
-      + "can be surer than it should be."
+    ? "Of the photos answered with 80\u00a0%, about 80\u00a0% should be right. The scale was set with photos "
+      + "that the network had not learned from, and holds for photos like those. With other cameras, "
+      + "places or animals it can be surer than it should be."
     : "This model is not calibrated: its percentages rank photos, from surer to less sure, but are no "
       + "shares of right answers.")];
   if (coverage) {
     blocks.push(block("What “can’t rule out” means",
-      `That was set so that, of the photos of each label, at least ${Math.round(100 * coverage)}\u00a0% keep `
-      + "their label among those that can’t be ruled out; again, for photos like those it was set with. "
-      + "Where two or more remain, have a person look."));
+      `The other labels are ruled out. The limits were set so that at least ${Math.round(100 * coverage)}\u00a0% `
+      + "of each label’s photos keep their label, if they are like those that the limits were set with. "
+      + "Where two or more labels remain, have a person look."));
   }
   if (model.explains) {
     blocks.push(block("What a heat-map shows",
