@@ -22,6 +22,7 @@ from pandacat.models.classifier import Classifier
 from pandacat.models.engine import NoFeatureMapError
 from pandacat.models.explanation import heat_image
 from pandacat.models.loading import load_classifier
+from pandacat.service.answers import Answer, Problem
 from pandacat.service.limits import RETRY_SECONDS, Limits
 from pandacat.service.traffic import SECURITY_HEADERS
 
@@ -155,6 +156,20 @@ def test_what_is_not_there_is_a_sentence(
     answer = requests.request(method, service.address + path)
     assert answer.status_code == status
     assert "/openapi.json lists" in answer.json()["detail"]
+
+
+def test_the_examples_of_the_openapi_are_answers(service: Running) -> None:
+    content = requests.get(f"{service.address}/openapi.json").json()
+    responses = content["paths"]["/v1/predict"]["post"]["responses"]
+    examples = {
+        status: of["content"]["application/json"]["example"] for status, of in responses.items()
+    }
+    assert set(examples) == {"200", "408", "413", "415", "422", "503"}
+    for status in ("200", "422"):
+        example = examples.pop(status)
+        assert Answer.model_validate(example).model_dump() == example
+    for example in examples.values():
+        assert Problem.model_validate(example).detail
 
 
 def test_the_model_says_what_it_is_and_what_is_taken(

@@ -16,7 +16,7 @@ from torture.clients import examined
 
 from pandacat.models.classifier import Classifier
 from pandacat.models.loading import load_classifier
-from pandacat.service import connection, limits
+from pandacat.service import body, connection
 from pandacat.service.limits import Limits
 
 HEAD = (
@@ -36,9 +36,9 @@ def service(classifier: Classifier) -> Iterator[Running]:
     """A service that soon loses its patience."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connection, "SILENT_SECONDS", 0.4)
-        patch.setattr(limits, "PAUSE_SECONDS", 0.3)
-        patch.setattr(limits, "BODY_SECONDS", 1.0)
-        patch.setattr(limits, "DISCARD_SECONDS", 0.5)
+        patch.setattr(body, "PAUSE_SECONDS", 0.3)
+        patch.setattr(body, "BODY_SECONDS", 1.0)
+        patch.setattr(body, "DISCARD_SECONDS", 0.5)
         with running(classifier, Limits(max_body_mb=2)) as started:
             yield started
 

@@ -12,6 +12,7 @@ def run(options: argparse.Namespace) -> int:
     limits = Limits(options.max_body_mb, options.max_in_flight, options.seconds)
     with bound(options.host, options.port) as listener:
         _, classifier = load(options)
+        listener.listen()  # from now on clients wait, and are not refused
         host, port = listener.getsockname()[:2]
         address = f"[{host}]" if ":" in host else host
         print(f"\nOpen http://{address}:{port}/ (Ctrl-C ends it)\n", flush=True)

@@ -11,30 +11,6 @@ from pandacat.models.classifier import Classifier, Prediction
 from pandacat.models.explanation import heat_image
 from pandacat.service.limits import Limits
 
-PANDA: dict[str, Any] = {
-    "name": "panda.jpg",
-    "label": "panda",
-    "probabilities": {"panda": 0.97, "cat": 0.01, "other": 0.02},
-    "prediction_set": ["panda"],
-    "reason": None,
-    "notes": [],
-    "heatmap": None,
-}
-BROKEN: dict[str, Any] = {
-    "name": "broken.jpg",
-    "label": None,
-    "probabilities": None,
-    "prediction_set": None,
-    "reason": "damaged: its header can't be read",
-    "notes": [],
-    "heatmap": None,
-}
-MODEL: dict[str, Any] = {
-    "title": "Giant pandas and cats",
-    "sha256": "5a4d1f0f6c3f4d0ab1f58e1fb1d6f3d0b4f0a3b9a0a9f8a7c6d5e4f3a2b1c0d9",
-    "labels": ["panda", "cat", "other"],
-}
-
 
 class ModelName(BaseModel):
     """Which model predicted."""

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from dataclasses import dataclass
 from functools import partial
 
 from PIL import Image
@@ -13,19 +12,9 @@ from pandacat.core.parallel import core_count
 from pandacat.models.classifier import Classifier
 from pandacat.models.engine import NoFeatureMapError, spread
 from pandacat.service.answers import PhotoAnswer, photo_answer
+from pandacat.service.body import Photo
 from pandacat.service.limits import busy
 from pandacat.service.traffic import Traffic
-
-UNNAMED = "photo"
-"""The name of a photo that came without one."""
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A photo as it was sent."""
-
-    name: str
-    data: bytes
 
 
 class Pool:
