@@ -2,7 +2,6 @@
 
 PYTHON ?= python3
 AGAINST ?= main
-PORT ?= 5000
 ARCHIVE ?=
 FIELD_TEST ?=
 PARTS ?=
@@ -21,7 +20,7 @@ export HOME ?= $(CURDIR)/.pandacat
 export LOGNAME ?= $(shell id -un 2> /dev/null || id -u)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test experiments gate ui deps lint first-day torture bench clean
+.PHONY: help repro test experiments gate serve ui deps lint first-day torture bench clean
 
 help:  ## list what there is
 	@echo "make TARGET, where TARGET is"
@@ -51,6 +50,11 @@ torture: $(READY)  ## kill, starve and mislead it, for two to three hours (docs/
 gate: $(READY)  ## compare the metrics with those of a Git revision (AGAINST=main)
 	$(BIN)/pandacat gate --against "$(AGAINST)"
 
+serve: PORT ?= 8000
+serve: $(READY)  ## answer photos on a page and over HTTP, with the trained model (PORT=8000)
+	$(BIN)/pandacat serve --port "$(PORT)"
+
+ui: PORT ?= 5000
 ui: $(READY)  ## open the tracked runs in a browser (PORT=5000)
 	$(BIN)/pandacat tracking ui --port "$(PORT)"
 
@@ -60,6 +64,7 @@ bench: $(READY)  ## measure speed beside other ways, 30 minutes (ARCHIVE=photos.
 	$(BIN)/python benchmarks/frozen_pass.py
 	$(BIN)/python benchmarks/fine_tune.py $(if $(ARCHIVE),--archive "$(ARCHIVE)") $(if $(FIELD_TEST),--field-test "$(FIELD_TEST)")
 	$(BIN)/python benchmarks/mnist.py
+	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/pipeline.py $(if $(ARCHIVE),--archive "$(ARCHIVE)")
 
 lint: $(READY)  ## check style, types, and the code that dvc.yaml lists

@@ -40,6 +40,7 @@ def create_app(classifier: Classifier, limits: Limits, traffic: Traffic | None =
         title="pandacat",
         version=__version__,
         description="Recognizes animals in photos, with calibrated confidence.",
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
