@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -22,7 +22,7 @@ PANDA = EXAMPLES / "panda/giant_panda.jpg"
 JPEG = {"Content-Type": "image/jpeg"}
 
 
-SERVE = [sys.executable, "-m", "pandacat", "serve", "--model", "pretrained"]
+PANDACAT = (sys.executable, "-m", "pandacat")
 
 
 class Serving(NamedTuple):
@@ -40,9 +40,9 @@ class Serving(NamedTuple):
 
 
 @contextmanager
-def serving(*options: str) -> Iterator[Serving]:
-    """Run the command on a free port, until the end of the block."""
-    command = [*SERVE, "--port", "0", *options]
+def serving(*options: str, program: Sequence[str] = PANDACAT) -> Iterator[Serving]:
+    """Run `pandacat serve` on a free port, until the end of the block."""
+    command = [*program, "serve", "--model", "pretrained", "--port", "0", *options]
     with (
         TemporaryFile("w+") as log,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,

@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 import socket
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -60,6 +61,41 @@ def test_what_is_in_flight_when_it_is_stopped_is_answered() -> None:
     assert sorted(answered)[-4:] == [503] * 4
     assert set(answered) == {200, 503}
     assert log.count("POST /v1/predict 200") == answered.count(200)
+
+
+STUCK = """
+import sys, time
+from pandacat.app import cli
+from pandacat.models.classifier import Classifier
+Classifier.predict_photo = lambda *_, **__: time.sleep(100)
+sys.exit(cli.main())
+"""
+
+
+def test_a_photo_that_takes_too_long_does_not_hold_up_the_end() -> None:
+    program = (sys.executable, "-c", STUCK)
+    with serving("--seconds", "2", program=program) as service, ThreadPoolExecutor() as pool:
+        url = f"{service.address}/v1/predict"
+        photo = pool.submit(requests.post, url, PANDA.read_bytes(), headers=JPEG)
+        wait_until(lambda: "in_flight 1.0" in requests.get(f"{service.address}/metrics").text)
+        service.process.terminate()
+        assert photo.result().status_code == 503
+        assert "Traceback" not in service.ended()
+    assert service.process.returncode == 0
+
+
+def test_a_second_signal_ends_it_at_once() -> None:
+    program = (sys.executable, "-c", STUCK)
+    with serving(program=program) as service, ThreadPoolExecutor() as pool:
+        url = f"{service.address}/v1/predict"
+        photo = pool.submit(requests.post, url, PANDA.read_bytes(), headers=JPEG)
+        wait_until(lambda: "in_flight 1.0" in requests.get(f"{service.address}/metrics").text)
+        service.process.send_signal(signal.SIGINT)
+        wait_until(lambda: requests.get(f"{service.address}/health/ready").status_code == 503)
+        service.process.send_signal(signal.SIGINT)
+        assert "Traceback" not in service.ended()
+        assert photo.result().status_code == 503
+    assert service.process.returncode == 130
 
 
 def test_while_it_is_being_stopped_it_is_alive_but_not_ready() -> None:

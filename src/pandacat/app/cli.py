@@ -104,13 +104,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="photo, folder, zip or pattern; - is standard input",
     )
-    add("--model", metavar="NAME", help="fine-tuned (default), pretrained, or a model's folder")
-    add("--models", type=Path, default=MODELS, metavar="FOLDER", help="of models (default: models)")
+    _add_model_options(predict)
     add("-o", "--output", type=Path, metavar="FILE", help="write a .csv or .json file, not lines")
     add("--force", action="store_true", help="replace FILE if it exists")
     add("--top", type=_count, default=0, metavar="N", help=TOP)
     add("--prediction-sets", action="store_true", help=SETS)
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help=DEVICE)
     add("-q", "--quiet", action="store_true", help="no progress bar and no notes, only errors")
     predict.set_defaults(run=_predict, failure=1, parser=predict)
 
@@ -121,16 +119,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog=SERVE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_model_options(serve)
     add = serve.add_argument
-    add("--model", metavar="NAME", help="fine-tuned (default), pretrained, or a model's folder")
-    add("--models", type=Path, default=MODELS, metavar="FOLDER", help="of models (default: models)")
     add(
         "--host",
         default="127.0.0.1",
         help="address to listen on (default: 127.0.0.1, this machine)",
     )
-    add("--port", type=int, default=8000, help="(default: 8000; 0 takes a free one)")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help=DEVICE)
+    add("--port", type=int, default=8000, help="to listen on (default: 8000; 0 takes a free one)")
     add("--max-body-mb", type=_amount, default=50, metavar="MB", help=MAX_BODY)
     add("--max-in-flight", type=_count, default=64, metavar="N", help=MAX_IN_FLIGHT)
     add("--seconds", type=_amount, default=60, metavar="S", help=SECONDS)
@@ -153,6 +149,13 @@ def _parser() -> argparse.ArgumentParser:
     ui.add_argument("--port", type=int, default=5000, metavar="PORT", help="(default: 5000)")
     ui.set_defaults(run=_ui, failure=1, parser=ui)
     return parser
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--model", metavar="NAME", help="fine-tuned (default), pretrained, or a model's folder")
+    add("--models", type=Path, default=MODELS, metavar="FOLDER", help="of models (default: models)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help=DEVICE)
 
 
 def _count(text: str) -> int:

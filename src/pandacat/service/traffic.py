@@ -1,5 +1,6 @@
 """What every answer has in common: headers, a line in the log, metrics."""
 
+import asyncio
 import logging
 import time
 
@@ -91,6 +92,10 @@ class Answering:
             await self._app(scope, receive, send_with_headers)
         except ClientDisconnect:
             pass
+        except asyncio.CancelledError:  # the service is ended at once
+            if status == GONE:
+                stopped = {"detail": "The service was stopped: try again later."}
+                await JSONResponse(stopped, 503)(scope, receive, send_with_headers)
         except Exception:
             logger.exception("Unexpected error: this is a bug; please report it")
             if status != GONE:
