@@ -40,7 +40,7 @@ CARD = {
     "figures": [
         {"name": "accuracy on test photos", "value": 0.958, "low": 0.9, "high": 0.98, "photos": 144}
     ],
-    "limits": ["It was never shown a photo of a fox."],
+    "limits": ["It was never shown a photo of a fox: measure it (`evaluate.field_test`)."],
 }
 
 pytestmark = pytest.mark.skipif(
@@ -246,6 +246,14 @@ def test_heat_maps_of_all_photos_are_switched_on_and_off_at_once(page: Page) -> 
     expect(page.locator(".card .map:visible")).to_have_count(0)
 
 
+def test_heat_maps_that_are_switched_on_before_the_answer_follow_it(page: Page) -> None:
+    with held():
+        drop(page, *EXAMPLE_PHOTOS[:2])
+        expect(page.locator('[data-state="sending"]')).to_have_count(2)
+        page.get_by_role("switch", name="Heat-maps").check()
+    expect(page.locator(".card .map:visible")).to_have_count(2)
+
+
 def test_of_a_folder_all_photos_are_taken_and_the_rest_is_named(page: Page) -> None:
     drop(page, EXAMPLES)
     finish(page)
@@ -354,17 +362,30 @@ def test_the_page_tries_again_where_the_server_is_busy_or_away(
         expect(trouble).to_have_text("")
 
 
+@pytest.mark.parametrize("status", [415, 500])
 def test_what_the_server_refuses_has_its_reason_and_can_be_tried_again(
-    browser: BrowserContext, service: Running
+    browser: BrowserContext, service: Running, status: int
 ) -> None:
-    with opened(browser, service, "415") as page:
-        refused = {"status": 415, "body": json.dumps({"detail": "<b>Send a photo.</b>"})}
+    with opened(browser, service, f"{status}") as page:
+        refused = {"status": status, "body": json.dumps({"detail": "<b>Send a photo.</b>"})}
         page.route("**/v1/predict*", lambda route: route.fulfill(**refused), times=1)
         drop(page, EXAMPLE_PHOTOS[0])
         expect(page.locator(".verdict")).to_have_text("No answer")
         expect(page.locator(".set")).to_have_text("<b>Send a photo.</b>")
         page.get_by_role("button", name="Try again").click()
         finish(page)
+
+
+def test_photos_wait_until_the_model_is_loaded(browser: BrowserContext, service: Running) -> None:
+    with opened(browser, service, "503") as page:
+        loading = {"status": 503, "headers": {"Retry-After": "1"}, "body": '{"detail": "Loading."}'}
+        page.route("**/v1/model", lambda route: route.fulfill(**loading), times=2)
+        page.reload()
+        drop(page, EXAMPLE_PHOTOS[0])
+        expect(page.locator("#trouble")).to_have_text("Loading. Trying again in 1 s.")
+        expect(page.locator(".verdict")).to_have_text("Waiting")
+        finish(page)
+        expect(page.locator(".verdict")).to_have_text("Cat")
 
 
 def test_a_photo_larger_than_the_server_takes_is_not_sent(
@@ -406,8 +427,10 @@ def test_photos_are_filtered_and_sorted_by_verdict(page: Page) -> None:
 def test_photos_are_removed_one_by_one_and_all_at_once(page: Page) -> None:
     drop(page, *EXAMPLE_PHOTOS[:3])
     finish(page)
+    page.get_by_role("radio", name="Cat").check()
     page.get_by_role("button", name="Remove kitten.jpg").click()
-    assert list(probabilities(page)) == [EXAMPLE_PHOTOS[0].name, EXAMPLE_PHOTOS[2].name]
+    expect(page.get_by_role("button", name="Remove chelsea.jpg")).to_be_focused()
+    assert list(probabilities(page)) == ["chelsea.jpg", "cow.jpg"]
     page.get_by_role("button", name="Clear all").click()
     expect(page.locator(".card")).to_have_count(0)
     expect(page.locator("#toolbar")).to_be_hidden()
@@ -481,6 +504,7 @@ def test_the_model_s_own_card_says_how_far_to_trust_it(page: Page) -> None:
     trust = page.get_by_role("region", name="How far to trust this")
     for text in ("95.8\u00a0%", "(90.0–98.0) · 144 photos", "never shown a photo of a fox"):
         expect(trust).to_contain_text(text)
+    expect(trust.locator("li code")).to_have_text("evaluate.field_test")
     expect(trust).to_contain_text("trained on two <b>boxes</b> of photos")
     expect(trust).to_contain_text("at least 95\u00a0% of each label’s photos keep their label")
     expect(page.locator("#drawn")).to_be_visible()

@@ -7,6 +7,7 @@
 
 const UPLOADS = 4;
 const ATTEMPTS = 20; // for a photo, with up to 15 seconds between two, or as long as the server says
+const PASSING = [502, 503, 504]; // statuses of a server that may answer later
 const FORM_BYTES = 1000; // of a form with a photo, at most, besides the photo
 const OTHER = "other";
 const HUES = 6; // colors of labels in page.css
@@ -83,6 +84,10 @@ function element(tag, { class: classes, data, ...properties } = {}, ...children)
 
 const paragraph = (...children) => element("p", {}, ...children);
 
+/** Return the nodes of a text in which `code` is set in backquotes. */
+const marked = (text) =>
+  text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
+
 /** Show an image, or none. */
 function setSource(image, source) {
   image.hidden = !source;
@@ -111,12 +116,12 @@ async function request(address, { attempts = Infinity, signal, ...options } = {}
     } catch (error) {
       if (signal?.aborted) throw error;
     }
-    if (response && response.status < 500) {
+    if (response && !PASSING.includes(response.status)) {
       $("trouble").textContent = "";
       return response;
     }
     const problem = response
-      ? ((await detail(response)) ?? "The server is busy.")
+      ? detail(await content(response), response)
       : "The server does not answer. Is pandacat serve still running?";
     if (attempt >= attempts) throw new NoAnswer(problem);
     const seconds = Number(response?.headers.get("Retry-After")) || Math.min(2 ** (attempt - 1), 15);
@@ -125,11 +130,12 @@ async function request(address, { attempts = Infinity, signal, ...options } = {}
   }
 }
 
+/** Return the JSON of a response, or null where it has none. */
+const content = (response) => response.json().catch(() => null);
+
 /** Return the server's own sentence about an error, if it has one. */
-async function detail(response) {
-  const content = await response.json().catch(() => null);
-  return typeof content?.detail === "string" ? content.detail : null;
-}
+const detail = (answer, { status }) =>
+  typeof answer?.detail === "string" ? answer.detail : `The server answers with error ${status}.`;
 
 /** Return the server's prediction for a photo. */
 async function predict(photo, { explain, signal }) {
@@ -145,10 +151,9 @@ async function predict(photo, { explain, signal }) {
   const response = await request(`v1/predict?explain=${explain}`, {
     method: "POST", body, attempts: ATTEMPTS, signal,
   });
-  const content = await response.json().catch(() => null);
-  if (content?.predictions) return content.predictions[0];
-  const reason = typeof content?.detail === "string" ? content.detail : null;
-  throw new NoAnswer(reason ?? `The server refused it (${response.status}).`);
+  const answer = await content(response);
+  if (!answer?.predictions) throw new NoAnswer(detail(answer, response));
+  return answer.predictions[0];
 }
 
 // ---------------------------------------------------------------- the queue
@@ -169,22 +174,26 @@ function enqueue(added, { first = false } = {}) {
 
 async function work() {
   workers++;
-  while (queue.length) await answer(queue.shift());
-  workers--;
-  update();
+  try {
+    while (queue.length) await answer(queue.shift());
+  } finally {
+    workers--;
+    update();
+  }
 }
 
 async function answer(photo) {
   const { signal } = (photo.aborter = new AbortController());
   const before = photo.prediction ? photo.state : null; // only its heat-map is missing
+  const explain = photo.showsMap;
   if (!before) photo.state = "sending";
   show(photo);
   try {
-    const prediction = await predict(photo, { explain: photo.showsMap, signal });
+    const prediction = await predict(photo, { explain, signal });
     photo.map ??= prediction.heatmap;
     photo.prediction ??= prediction;
     photo.state = prediction.reason === null ? "answered" : "unreadable";
-    if (photo.showsMap && !photo.map) photo.showsMap = false;
+    if (explain && !photo.map) photo.showsMap = false;
     if (!before) run.done++;
   } catch (error) {
     if (!signal.aborted && !(error instanceof NoAnswer)) throw error;
@@ -260,7 +269,8 @@ function newPhoto(file, name) {
   part(".toggle").onclick = () => setMap(photo, !photo.showsMap);
   part(".again").onclick = () => enqueue([photo]);
   part(".remove").onclick = () => {
-    const next = card.nextElementSibling ?? card.previousElementSibling;
+    const cards = shownCards();
+    const next = cards[cards.indexOf(card) + 1] ?? cards.at(-2);
     remove([photo]);
     (next?.querySelector(".remove") ?? $("choose-photos")).focus();
   };
@@ -470,6 +480,9 @@ const ORDERS = {
   name: (a, b) => a.name.localeCompare(b.name, "en", { numeric: true }),
 };
 
+/** The cards that the filter leaves, in their order. */
+const shownCards = () => [...$("photos").children].filter((card) => !card.hidden);
+
 /** Put the cards in order, keeping the focus, and hide those that the filter leaves out. */
 function arrange() {
   const sorted = [...photos].sort(ORDERS[$("sort").value]);
@@ -533,7 +546,7 @@ function showEnlarged() {
 
 /** Show the next photo (or with -1 the previous one) of those that the filter leaves. */
 function turn(step) {
-  const cards = [...$("photos").children].filter((card) => !card.hidden);
+  const cards = shownCards();
   const index = cards.indexOf(enlarged.card) + step;
   enlarge(cards[(index + cards.length) % cards.length].photo);
 }
@@ -629,7 +642,7 @@ function explanations(names) {
     "It gives one label to a whole photo. It neither counts animals nor says where they are.",
     "Not for decisions about animals or people without a person who looks.",
   ];
-  const list = element("ul", {}, ...limits.map((limit) => element("li", {}, limit)));
+  const list = element("ul", {}, ...limits.map((limit) => element("li", {}, ...marked(limit))));
   const unknown = element("section", { class: "limits" }, element("h3", {}, "What it does not know"), list);
   return [...blocks, unknown];
 }
@@ -705,7 +718,13 @@ function listen() {
 
 async function main() {
   listen();
-  model = await (await request("v1/model")).json();
+  const response = await request("v1/model");
+  const answer = await content(response);
+  if (!answer?.labels) {
+    $("trouble").textContent = detail(answer, response);
+    return;
+  }
+  model = answer;
   showModel();
   photos.forEach(show);
   enqueue([]);
