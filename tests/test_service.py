@@ -5,8 +5,10 @@ import io
 import json
 import logging
 import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from conftest import EXAMPLES
 from PIL import Image
 from services import JPEG, PANDA, Running, forms, held, running, wait_until
 
+from pandacat.core.parallel import core_count
 from pandacat.models.classifier import Classifier
 from pandacat.models.engine import NoFeatureMapError
 from pandacat.models.explanation import heat_image
@@ -40,6 +43,12 @@ def service(classifier: Classifier) -> Iterator[Running]:
         yield started
 
 
+def image_of(url: str) -> Image.Image:
+    kind, _, png = url.partition(",")
+    assert kind == "data:image/png;base64"
+    return Image.open(io.BytesIO(base64.b64decode(png)))
+
+
 def test_a_photo_as_the_body_gets_the_classifiers_prediction(
     service: Running, classifier: Classifier
 ) -> None:
@@ -56,6 +65,30 @@ def test_a_photo_as_the_body_gets_the_classifiers_prediction(
     assert (photo["label"], photo["reason"]) == ("panda", None)
     assert photo["probabilities"] == expected.probabilities
     assert list(photo["probabilities"]) == ["panda", "cat", "other"]
+
+
+def test_the_crops_of_a_lone_photo_are_spread_over_threads_and_give_the_same(
+    classifier: Classifier,
+) -> None:
+    model = classifier._model.described(crops="two_scales")
+    several, threads = Classifier(model, classifier), set()
+    if several.callers > core_count():
+        pytest.skip("a GPU gets all crops at once")
+    expected = several.predict_photo("", PANDA.read_bytes, explain=True)
+    engine = several.engine
+
+    def run_with_maps(images: np.ndarray) -> Any:
+        threads.add(threading.get_ident())
+        return engine.run_with_maps(images)
+
+    several.engine = replace(engine, run_with_maps=run_with_maps)
+    with running(several) as service:
+        threads.clear()
+        url = f"{service.predict}?explain=true"
+        (photo,) = requests.post(url, PANDA.read_bytes(), headers=JPEG).json()["predictions"]
+    assert len(threads) == several.callers
+    assert photo["probabilities"] == expected.probabilities
+    assert np.array_equal(image_of(photo["heatmap"]), heat_image(expected.heatmap))
 
 
 @pytest.mark.parametrize("kind", ["application/octet-stream", "IMAGE/PNG; charset=binary"])
@@ -391,11 +424,8 @@ def test_a_heatmap_comes_when_it_is_asked_for(service: Running, classifier: Clas
     asked = requests.post(service.predict, data, headers=JPEG, params="explain=true")
     (explained,) = asked.json()["predictions"]
     assert plain["heatmap"] is None
-    kind, _, png = explained["heatmap"].partition(",")
-    assert kind == "data:image/png;base64"
-    image = Image.open(io.BytesIO(base64.b64decode(png)))
     expected = classifier.predict_photo("", lambda: data, explain=True).heatmap
-    assert np.array_equal(image, heat_image(expected))
+    assert np.array_equal(image_of(explained["heatmap"]), heat_image(expected))
     assert explained["probabilities"] == plain["probabilities"]
 
 

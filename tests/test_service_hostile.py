@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -99,6 +99,25 @@ def test_a_client_that_takes_no_answer_is_cut(service: Running) -> None:
             while True:
                 client.sendall(request * 100)
         wait_until(lambda: not service.server.server_state.connections)
+
+
+def test_clients_beyond_those_that_may_connect_get_503(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_until(lambda: not service.server.server_state.connections)
+    monkeypatch.setattr(connection, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(connection, "SILENT_SECONDS", 20)
+    live = f"{service.address}/health/live"
+    with ExitStack() as silent:
+        for count in (1, 2):
+            silent.enter_context(socket.create_connection(("127.0.0.1", service.port)))
+            wait_until(lambda count=count: len(service.server.server_state.connections) == count)
+        refused = requests.get(live)
+        assert refused.status_code == 503
+        assert "connected: try again after" in refused.json()["detail"]
+        assert int(refused.headers["Retry-After"]) > 0
+        assert refused.headers["X-Content-Type-Options"] == "nosniff"
+    wait_until(lambda: requests.get(live).ok)
 
 
 def test_a_client_that_half_closes_gets_its_answer(service: Running) -> None:

@@ -5,10 +5,14 @@ import json
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from pandacat.service.limits import busy
 from pandacat.service.traffic import SECURITY_HEADERS
 
 SILENT_SECONDS = 15
 """After which a connection is cut whose client sends no complete head, or takes no answer."""
+
+MOST_CONNECTIONS = 500
+"""At once, so that files can still be opened: systems allow a process some 1,000 of both."""
 
 
 class Connection(H11Protocol):
@@ -20,6 +24,10 @@ class Connection(H11Protocol):
         """Wait for a request."""
         super().connection_made(transport)
         self.access_log = False  # which names paths; `traffic` keeps one that does not
+        if len(self.connections) > MOST_CONNECTIONS:
+            refusal = busy("Too many clients are connected")
+            self._write("503 Service Unavailable", refusal.detail, **(refusal.headers or {}))
+            transport.close()
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -47,18 +55,21 @@ class Connection(H11Protocol):
         return True
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP as everything else is answered, unless an answer began."""
+        """Answer what is not HTTP, unless an answer began."""
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            body = json.dumps({"detail": f"{msg.rstrip('.')}: send another."}).encode()
-            headers = {
-                **SECURITY_HEADERS,
-                "Content-Type": "application/json",
-                "Content-Length": str(len(body)),
-                "Connection": "close",
-            }
-            lines = ["HTTP/1.1 400 Bad Request", *(f"{name}: {headers[name]}" for name in headers)]
-            self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+            self._write("400 Bad Request", f"{msg.rstrip('.')}: send another.")
         self.transport.close()
+
+    def _write(self, status: str, detail: str, **headers: str) -> None:
+        """Write an answer like those of the app, which does not get to see the request."""
+        body = json.dumps({"detail": detail})
+        headers |= SECURITY_HEADERS | {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+        }
+        lines = (f"{name}: {value}" for name, value in headers.items())
+        self.transport.write("\r\n".join([f"HTTP/1.1 {status}", *lines, "", body]).encode())
 
     def _wait(self) -> None:
         if self._patience:
