@@ -578,7 +578,7 @@ function about(names) {
   if (drawn) {
     parts.push(element("p", { class: "warning" },
       element("strong", {}, "Trained on drawings."),
-      " The figures below show that the pipeline works, and say nothing about animals in photos. ",
+      " Its answers and figures show that the pipeline works, and say nothing about animals in photos. ",
       element("code", {}, "dvc exp run -S photos.source=kaggle"), " trains it on photos."));
   }
   parts.push(element("p", { class: "lead" },
