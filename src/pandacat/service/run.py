@@ -40,11 +40,10 @@ class Server(uvicorn.Server):
         self._closing_since = time.monotonic()
 
     async def on_tick(self, counter: int) -> bool:
-        """Return whether to close the connections now."""
+        """Return whether to close the connections now: every request ends, if late."""
         if self.traffic.is_closing:
-            waited = time.monotonic() - self._closing_since
-            is_idle = waited > LINGER_SECONDS and not self.traffic.requests
-            self.should_exit |= is_idle or waited > self.traffic.limits.seconds
+            lingered = time.monotonic() - self._closing_since > LINGER_SECONDS
+            self.should_exit |= lingered and not self.traffic.requests
         return await super().on_tick(counter)
 
 
