@@ -63,6 +63,9 @@ bench: $(READY)  ## measure speed beside other ways, 30 minutes (ARCHIVE=photos.
 	$(BIN)/python benchmarks/preprocess.py $(if $(ARCHIVE),--archive "$(ARCHIVE)")
 	$(BIN)/python benchmarks/frozen_pass.py
 	$(BIN)/python benchmarks/fine_tune.py $(if $(ARCHIVE),--archive "$(ARCHIVE)") $(if $(FIELD_TEST),--field-test "$(FIELD_TEST)")
+	$(BIN)/dvc repro export
+	$(BIN)/python benchmarks/exported.py
+	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/mnist.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/pipeline.py $(if $(ARCHIVE),--archive "$(ARCHIVE)")

@@ -26,7 +26,9 @@ def main() -> None:
         }
         evaluation = read_json(paths.METRICS / "evaluate.json")
         mnist = read_json(paths.METRICS / "train_scratch_mnist.json")["test"]
-        metrics = headline(evaluation, mnist)
+        exports = read_json(paths.METRICS / "export.json")
+        del exports["megabytes"]
+        metrics = headline(evaluation | {"export": exports}, mnist)
         write_json(HEADLINE, {"data": data, **metrics})
         write_json(SUMMARY, summary(metrics))
         write_table(TEST_PREDICTIONS, read_table(paths.PREDICTIONS / "test.csv"))

@@ -15,9 +15,11 @@ from dvc_stages import FIELD_TEST, ROOT, declared_stages, run_declared, run_stag
 from filelock import FileLock
 from ruamel.yaml import YAML
 
+from pandacat.config.loading import default_config
 from pandacat.core.files import read_json, write_json
 from pandacat.data import provenance
 from pandacat.data.provenance import Provenance
+from pandacat.models.loading import imagenet_model
 from pandacat.tracking.delivery import MLFLOW_SETTINGS
 
 EXAMPLES = ROOT / "examples"
@@ -68,6 +70,7 @@ def small_params() -> dict[str, Any]:
     content["fine_tune"] |= {"steps": 2}
     content["evaluate"] |= {"field_test": FIELD_TEST}
     content["robustness"] |= {"photos": 1, "severities": [1, 5]}
+    content["export"] |= {"checked_photos": 3, "int8_photos": 4}
     return content
 
 
@@ -106,6 +109,7 @@ def run_pipeline(
     shutil.copytree(EXAMPLES, workspace / FIELD_TEST)
     write_digits(workspace / "data/mnist")
     (workspace / "data/exclusions.csv").write_text("path,reason\ncat/cat-0001.jpg,a test\n")
+    copy_exported_files(workspace)
     failures = {}
     for name, stage in declared_stages().items():
         if name == "fetch_mnist":
@@ -124,10 +128,26 @@ def run_pipeline(
     return failures
 
 
+def copy_exported_files(folder: Path) -> None:
+    """Copy what the stage `export` takes from the project as it is."""
+    shutil.copytree(EXAMPLES, folder / "examples")
+    shutil.copy(ROOT / "LICENSE", folder)
+
+
 @pytest.fixture(scope="session")
 def workspace(pipeline: Pipeline) -> Path:
     """The folder in which all stages have run."""
     return pipeline.workspace
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pretrained network, exported for OpenVINO."""
+    from pandacat.models.exporting import export_openvino
+
+    folder = tmp_path_factory.mktemp("models") / "exported"
+    export_openvino(imagenet_model(default_config()), folder)
+    return folder
 
 
 def write_digits(folder: Path) -> None:

@@ -162,10 +162,10 @@ def test_the_pretrained_model_needs_no_training(folder):
 
 @pytest.mark.parametrize("step", [{"name": "torch"}, {"precision": "float32"}])
 def test_on_a_processor_without_a_precision_another_engine_or_precision_is_used(monkeypatch, step):
-    monkeypatch.setattr(engine, "_is_native", lambda precision: precision == "float32")
+    monkeypatch.setattr(engine, "is_native", lambda precision: precision == "float32")
     monkeypatch.setattr(engine, "_torch_engine", lambda *_: "built")
     monkeypatch.setattr(engine, "_place", lambda _: None)
-    monkeypatch.setattr(engine, "_convert", lambda *_: None)
+    monkeypatch.setattr(engine, "convert_backbone", lambda *_: None)
     monkeypatch.setattr(engine, "_openvino_engine", lambda *_: "built")
 
     def build(name="openvino", precision="bfloat16"):

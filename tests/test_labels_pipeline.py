@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import write_digits, write_params
+from conftest import copy_exported_files, write_digits, write_params
 from dvc_stages import declared_stages, run_stage
 
 from pandacat.models.saved import load_model
@@ -40,6 +40,7 @@ def run(
     write_params(folder, {"labels": labels, "other": ["other"], **fewer})
     write_digits(folder / "data/mnist")
     (folder / "data/exclusions.csv").write_text("path,reason\n")
+    copy_exported_files(folder)
     with chdir(folder):
         for name, stage in declared_stages().items():
             if name != "fetch_mnist":

@@ -38,6 +38,7 @@ LOADED_IN_TURN = (
         "train_scratch_mnist": {"torch"},
         "train_scratch_photos": {"torch"},
         "fine_tune": {"scipy.optimize", "torch"},
+        "export": {"scipy.optimize", "scipy.stats", "sklearn", "torch"},
         "plots": {"matplotlib", "scipy.optimize", "scipy.stats", "sklearn", "torch"},
     },
 )

@@ -104,7 +104,7 @@ def test_a_lower_precision_is_used_only_where_it_is_asked_for(
 def test_openvino_is_not_asked_for_what_the_processor_lacks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine, "_is_native", lambda precision: precision == "float32")
+    monkeypatch.setattr(engine, "is_native", lambda precision: precision == "float32")
     monkeypatch.setattr(engine, "_torch_engine", lambda *_: "torch")
     build = partial(compile_backbone, lambda: None, 224, "key", precision="bfloat16")
     assert build(name="auto") == "torch"

@@ -17,6 +17,7 @@ import pytest
 from conftest import ROOT
 from test_tracking import journals, local_store, runs_in
 
+from pandacat.app.cli import main
 from pandacat.config.photos import ImageSpec
 from pandacat.core.errors import PandacatError
 from pandacat.core.paths import DEFAULT_PARAMS
@@ -280,6 +281,22 @@ def test_mlflow_loads_the_model_of_a_pipeline(later):
         expected.probabilities
     )
     assert second["reason"]
+
+
+def test_predict_takes_the_model_of_a_run(later, capsys):
+    run_stages("headline")
+    send(later)
+    (pipeline,) = pipelines(later)
+    mlflow.set_tracking_uri(local_store(later))
+    photo = str(ROOT / "examples/panda/giant_panda.jpg")
+    run = f"runs:/{pipeline.info.run_id}"
+    assert main(["predict", photo, "--model", f"{run}/fine-tuned"]) == 0
+    for address, reason in (
+        (f"{run}/none", "Check the address"),
+        (f"{run}/params.yaml", "has no model"),
+    ):
+        assert main(["predict", photo, "--model", address]) == 1
+        assert reason in capsys.readouterr().err
 
 
 def commit():

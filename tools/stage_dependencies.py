@@ -13,7 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
-TEMPLATES = "src/pandacat/report/templates"
+TEMPLATES = ("src/pandacat/report/templates", "src/pandacat/models/export_files")
+"""Folders of files that modules name."""
 WHOLE_FOLDERS = ("src/drawn_animals",)
 """Named as one dependency."""
 
@@ -70,7 +71,8 @@ def templates_used_by(modules: Iterable[str]) -> set[str]:
     used: set[str] = set()
     while waiting:
         text = waiting.pop().read_text(encoding="utf-8")
-        named = {f"{TEMPLATES}/{name}" for name in re.findall(r'"([\w-]+\.\w+)"', text)}
+        names = re.findall(r'"([\w-]+\.\w+)"', text)
+        named = {f"{folder}/{name}" for folder in TEMPLATES for name in names}
         for template in named - used:
             if (ROOT / template).is_file():
                 used.add(template)

@@ -9,7 +9,7 @@ from pathlib import Path
 from pandacat import __version__
 from pandacat.core.errors import sentence_of
 from pandacat.core.interrupts import raise_at_ctrl_c
-from pandacat.core.paths import MODELS, project_root
+from pandacat.core.paths import EXPORTED, MODELS, project_root
 
 EXAMPLES = """\
 examples:
@@ -20,6 +20,7 @@ examples:
   pandacat predict photos/ -o table.csv        a table: path,label,p_panda,p_cat,p_other,reason
   pandacat predict photos/ --model pretrained  the ImageNet network, which needs no training
   pandacat predict photos/ --top 5             which ImageNet classes it takes the animals for
+  pandacat predict photos/ --explain why/      pictures of what on the photos supports the labels
   pandacat predict photos/ --prediction-sets   panda, "panda or cat", "cat or other", ...
 
 exit code: 0 if all photos were read; 1 if one could not be, or an error ended it; 2 for wrong
@@ -47,10 +48,18 @@ confidence for each label, at least 95%% of its photos get a set that contains i
 those trained on (params.yaml: fine_tune.coverage, coverage_confidence)"""
 TOP = """also show the N most probable ImageNet classes, in lines 20 at most (fine-tuning shifts
 their probabilities)"""
+EXPLAIN = """also write each photo to FOLDER, in gray, colored where it supports the label
+(Grad-CAM)"""
 DEVICE = "where the network runs; auto (default) takes the GPU where there is one"
 MAX_BODY = "largest body of a request, in 10⁶ bytes; larger ones get 413 (default: 50)"
 MAX_IN_FLIGHT = "photos that may wait or be predicted at once; further ones get 503 (default: 64)"
 SECONDS = "that the prediction of a photo may take; longer ones get 503 (default: 60)"
+PACKAGE = """Write an exported model in MLflow's form. Its input is a column `photo`, files' bytes:
+
+  pandacat package packed
+  mlflow models serve --model-uri packed --env-manager local
+"""
+PACKAGED = "of the exported model (default: models/exported)"
 GATE = """Exit with 0 if no metric fails; with 1 if one does, because it regressed by more than
 params.yaml and chance allow, broke its floor or ceiling, or is missing; with 2 if the metrics can't
 be compared."""
@@ -109,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--force", action="store_true", help="replace FILE if it exists")
     add("--top", type=_count, default=0, metavar="N", help=TOP)
     add("--prediction-sets", action="store_true", help=SETS)
+    add("--explain", type=Path, metavar="FOLDER", help=EXPLAIN)
     add("-q", "--quiet", action="store_true", help="no progress bar and no notes, only errors")
     predict.set_defaults(run=_predict, failure=1, parser=predict)
 
@@ -131,6 +141,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-in-flight", type=_count, default=64, metavar="N", help=MAX_IN_FLIGHT)
     add("--seconds", type=_amount, default=60, metavar="S", help=SECONDS)
     serve.set_defaults(run=_serve, failure=1, parser=serve)
+
+    package = commands.add_parser(
+        "package",
+        help="write a model in MLflow's form",
+        description=PACKAGE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = package.add_argument
+    add("folder", type=Path, metavar="FOLDER", help="to write; it must not exist")
+    add("--model", type=Path, default=EXPORTED, metavar="FOLDER", help=PACKAGED)
+    package.set_defaults(run=_package, failure=1, parser=package)
 
     gate = commands.add_parser(
         "gate", help="compare the metrics with those of a Git revision", description=GATE
@@ -184,6 +205,12 @@ def _serve(options: argparse.Namespace) -> int:
     from pandacat.app import serve
 
     return serve.run(options)
+
+
+def _package(options: argparse.Namespace) -> int:
+    from pandacat.app import package
+
+    return package.run(options)
 
 
 def _gate(options: argparse.Namespace) -> int:

@@ -134,8 +134,26 @@ def output_file(option: str, path: Path, *, force: bool) -> Path:
     if is_device(path):
         return path
     if place.is_dir():
-        problem = "is a folder; give the name of a file."
-    elif (place.parent / DESCRIPTION).exists():
+        raise PandacatError(f"{option} {path} is a folder; give the name of a file.")
+    return _free(option, path, place, force=force)
+
+
+def output_folder(option: str, path: Path) -> Path:
+    """Return where a folder for the user goes: `path`, or what this links to.
+
+    Raises:
+        PandacatError: as for `output_file`; also if it exists, unless it is empty.
+    """
+    place = Path(os.path.realpath(path))
+    if place.exists() and not place.is_dir():
+        raise PandacatError(f"{option} {path} is a file; give the name of a folder.")
+    if place.exists() and any(place.iterdir()):
+        raise PandacatError(f"{option} {path} holds files; give the name of a new folder.")
+    return _free(option, path, place, force=True)
+
+
+def _free(option: str, path: Path, place: Path, *, force: bool) -> Path:
+    if (place.parent / DESCRIPTION).exists() or (place / DESCRIPTION).exists():
         problem = "is in a model's folder; choose another place."
     elif any(place.is_relative_to(folder.resolve()) for folder in PIPELINE_FOLDERS):
         problem = "is among the pipeline's outputs, which DVC replaces; choose another place."

@@ -4,11 +4,12 @@ import argparse
 import io
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext, redirect_stderr
 
 from tqdm import tqdm
 
+from pandacat.app.explain import explaining
 from pandacat.app.inputs import Photos, open_photos
 from pandacat.app.output import (
     MOST_CLASSES_IN_LINE,
@@ -25,7 +26,8 @@ from pandacat.models.classifier import Classifier, Prediction
 from pandacat.models.engine import EngineName
 from pandacat.models.loading import PRETRAINED, load_classifier
 
-FINE_TUNED = "fine-tuned"
+DEFAULTS = ("fine-tuned", "exported")
+"""The first of them that there is."""
 
 ENGINES: dict[str, EngineName] = {"auto": "auto", "cpu": "openvino", "cuda": "torch"}
 """By device, the engine that runs the network there."""
@@ -56,25 +58,29 @@ def _run(options: argparse.Namespace, photos: Photos) -> int:
         )
         top = MOST_CLASSES_IN_LINE
     failed: list[str] = []
-    predictions = _predict(classifier, photos, top, failed)
-    if table:
-        columns = table_columns(classifier.labels, prediction_sets=options.prediction_sets, top=top)
-        with atomic_write(table) as temporary:
-            WRITERS[options.output.suffix.lower()](temporary, predictions, columns)
-        read = len(photos) - len(failed)
-        print_status(f"Wrote predictions for {read} of {len(photos)} photos to {options.output}.")
-    else:
-        print_lines(predictions, classifier.labels, prediction_sets=options.prediction_sets)
+    with explaining(classifier, photos, options.explain) as predict:
+        predictions = _predict(predict(top=top), len(photos), failed)
+        if table:
+            columns = table_columns(
+                classifier.labels, prediction_sets=options.prediction_sets, top=top
+            )
+            with atomic_write(table) as temporary:
+                WRITERS[options.output.suffix.lower()](temporary, predictions, columns)
+            read = len(photos) - len(failed)
+            print_status(
+                f"Wrote predictions for {read} of {len(photos)} photos to {options.output}."
+            )
+        else:
+            print_lines(predictions, classifier.labels, prediction_sets=options.prediction_sets)
     return len(failed)
 
 
 def load(options: argparse.Namespace) -> tuple[str, Classifier]:
     """Return the name of the model that `--model` and `--models` choose, and the model."""
     name = options.model
-    if name is None and (options.models / FINE_TUNED).is_dir():
-        name = FINE_TUNED
-    elif name is None:
-        name = PRETRAINED
+    if name is None:
+        name = next((each for each in DEFAULTS if (options.models / each).is_dir()), PRETRAINED)
+    if options.model is None and name == PRETRAINED:
         where = options.models.absolute()
         print_status(f"No fine-tuned model in {where}: using --model {PRETRAINED}.")
     if options.device == "cuda":
@@ -113,15 +119,14 @@ def _require_gpu() -> None:
 
 
 def _predict(
-    classifier: Classifier, photos: Photos, top: int, failed: list[str]
+    predictions: Iterable[Prediction], count: int, failed: list[str]
 ) -> Iterator[Prediction]:
-    """Yield predictions under a progress bar; append the files that can't be read to `failed`.
+    """Yield `count` predictions under a progress bar.
 
-    In the end, print the notes on the photos.
+    Files that can't be read are appended to `failed`; in the end, notes on the photos are printed.
     """
     noted: defaultdict[str, list[str]] = defaultdict(list)
-    predictions = classifier.predict_many(photos.items(), top=top)
-    for prediction in tqdm(predictions, "", len(photos), unit="photo", disable=None, leave=False):
+    for prediction in tqdm(predictions, "", count, unit="photo", disable=None, leave=False):
         if prediction.reason is not None:
             failed.append(prediction.path)
         for note in prediction.notes:

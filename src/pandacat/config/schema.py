@@ -31,6 +31,16 @@ class EvaluateParams:
 
 
 @dataclass(frozen=True, config=STRICT)
+class ExportParams:
+    """The files that run without PyTorch."""
+
+    checked_photos: Count
+    """Test photos for which exports are compared with PyTorch; all if there are fewer."""
+    int8_photos: Annotated[int, Field(ge=1, le=10_000)]
+    """Training photos by which the range of 8-bit integers is chosen; all if there are fewer."""
+
+
+@dataclass(frozen=True, config=STRICT)
 class RobustnessParams:
     """Predictions on corrupted test photos."""
 
@@ -76,6 +86,7 @@ class Config:
     fine_tune: FineTuneParams
     evaluate: EvaluateParams
     robustness: RobustnessParams
+    export: ExportParams
     gate: dict[str, GateRule]
     """By dotted name of a metric, with `*` for any text; the first that matches counts."""
 

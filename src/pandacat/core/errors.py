@@ -39,6 +39,7 @@ _INSTALL = (
     "In the project's folder, `make -B .venv/ready` installs all packages into its .venv, and "
     "`pip install '.[pipeline]'` into the active environment."
 )
+_WITHOUT_TORCH = "Exported models need no PyTorch: `--model models/exported`, after `dvc repro`."
 _NO_MEMORY = (
     "out of memory",
     "not enough memory",
@@ -86,7 +87,8 @@ def _message(error: Exception) -> str:
     if isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY):
         return f"There is not enough memory ({_summary(error)}). {_MEMORY}"
     if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("pandacat"):
-        return f"The package {error.name} is not installed. {_INSTALL}"
+        text = f"The package {error.name} is not installed. {_INSTALL}"
+        return f"{text} {_WITHOUT_TORCH}" if error.name in ("torch", "timm") else text
     return _unexpected(error)
 
 

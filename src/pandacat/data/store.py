@@ -114,6 +114,13 @@ def load_images(folder: Path, names: Iterable[str]) -> dict[str, Image.Image]:
     return {name: decode_jpeg(jpeg) for name, jpeg in iter_jpegs(folder, names)}
 
 
+def sample_images(folder: Path, index: pd.DataFrame, split: str, count: int) -> list[Image.Image]:
+    """Return `count` photos of a split, evenly spread over the index, or all it has."""
+    names = index.name[index.split == split].to_numpy()
+    chosen = names[np.unique(np.linspace(0, len(names) - 1, count).round().astype(int))]
+    return list(load_images(folder, chosen).values())
+
+
 def load_squares(folder: Path, names: Collection[str], input_px: int) -> np.ndarray:
     """Return the largest center square of each photo, resized, in the order of the index.
 

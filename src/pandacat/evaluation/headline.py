@@ -12,8 +12,10 @@ METRICS = (
     "log_loss",
     "calibration_error",
     "open_set",
+    "largest_difference",
+    "labels_kept",
 )
-"""Of the metrics in `metrics/evaluate.json`."""
+"""Of the metrics in `metrics/evaluate.json` and `metrics/export.json`."""
 
 SUMMARY = {
     "accuracy": "test.fine_tuned.accuracy.value",
@@ -35,7 +37,8 @@ def headline(evaluation: Mapping[str, Any], mnist: Mapping[str, float]) -> dict[
     """Return the headline metrics by set of photos and network, for JSON.
 
     Most are a value with the bounds of its interval. `evaluation` is the content of
-    `metrics/evaluate.json`, `mnist` the `accuracy` on the MNIST test split, its `low` and `high`.
+    `metrics/evaluate.json`, under `export` with that of `metrics/export.json`, and `mnist` the
+    `accuracy` on the MNIST test split, its `low` and `high`.
     """
     accuracy = {"value": mnist["accuracy"], "low": mnist["low"], "high": mnist["high"]}
     return {

@@ -14,12 +14,19 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from pandacat.core.errors import MODEL_AGAIN, PandacatError, system_message
+from pandacat.core.files import sha256_of
 from pandacat.core.parallel import ordered_map
 from pandacat.data.crops import crop_count, cut_crops
 from pandacat.data.images import UnreadablePhotoError, load_photo
 from pandacat.labels import IMAGENET_CLASS_COUNT, OTHER, imagenet_names, listed
 from pandacat.metrics import conformal
-from pandacat.models.engine import Engine, EngineName, NoFeatureMapError, compile_backbone
+from pandacat.models.engine import (
+    Engine,
+    EngineName,
+    NoFeatureMapError,
+    compile_backbone,
+    exported_engine,
+)
 from pandacat.models.explanation import grad_cam, heatmap
 from pandacat.models.probabilities import (
     class_probabilities,
@@ -92,6 +99,8 @@ class Classifier:
         """
         if isinstance(self._engine, Classifier):
             engine = self._engine.engine
+        elif self._model.exported:
+            engine = self._exported_engine(self._model.exported)
         else:
             engine = compile_backbone(
                 partial(_build_backbone, self._model),
@@ -104,9 +113,26 @@ class Classifier:
         return engine
 
     @property
+    def card(self) -> dict[str, Any] | None:
+        """How well the model does and what it must not be used for, if it was exported."""
+        return self._model.card
+
+    @property
     def sha256(self) -> str:
         """Of the weights file; empty where the model was not saved."""
         return self._model.sha256
+
+    def _exported_engine(self, backbone: Path) -> Engine:
+        if self._engine == "torch":
+            raise PandacatError(
+                "This model was exported for the CPU: use --device cpu, or --model fine-tuned, "
+                "which it was exported from."
+            )
+        try:
+            return exported_engine(backbone, self.description.precision)
+        except RuntimeError as error:
+            reason = str(error).strip().rpartition("\n")[2]
+            raise PandacatError(f"{backbone} can't be used: {reason}. {MODEL_AGAIN}") from None
 
     def compiled(self) -> "Classifier":
         """Return this, its backbone compiled and checked now rather than at the first photo."""
@@ -285,6 +311,8 @@ def backbone_key(model: SavedModel) -> str:
     """Return a hash over all that the backbone's features of a square image depend on."""
     about = model.description
     shape = [about.kind, about.backbone, about.input_px, about.architecture, about.precision]
+    if model.exported:
+        shape.append(sha256_of(model.exported.with_suffix(".bin")))
     digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode())
     for name, values in sorted(model.tensors.items()):
         if name.startswith("backbone."):

@@ -1,15 +1,11 @@
 """The fastest way through a frozen backbone: OpenVINO on the CPU, PyTorch on a GPU."""
 
-import sys
-import threading
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +15,13 @@ from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError
 from pandacat.core.parallel import core_count
 from pandacat.core.paths import user_cache
+from pandacat.models.openvino_engine import (
+    compile_model,
+    convert_backbone,
+    is_native,
+    openvino,
+    save_backbone,
+)
 
 EngineName = Literal["auto", "openvino", "torch"]
 
@@ -68,9 +71,9 @@ def compile_backbone(
     Raises:
         PandacatError: OpenVINO is asked for by name, and can't calculate in this precision.
     """
-    if name == "torch" or (name == "auto" and (_has_gpu() or not _is_native(precision))):
+    if name == "torch" or (name == "auto" and (_has_gpu() or not is_native(precision))):
         return _torch_engine(build_backbone, input_px, precision)
-    if not _is_native(precision):
+    if not is_native(precision):
         raise PandacatError(
             f"OpenVINO does not calculate in {precision} on this CPU: use the engine torch, or the "
             "precision float32 (predict_pretrained in params.yaml)."
@@ -80,11 +83,12 @@ def compile_backbone(
         with suppress(RuntimeError):  # a damaged file is written again
             return _openvino_engine(cached, precision)
     print_status("Converting the backbone for OpenVINO; this takes about 10 s, once per backbone.")
-    model = _convert(build_backbone(), input_px)
+    model = convert_backbone(build_backbone(), input_px)
     try:
         if not cached:
             raise OSError("this user has no folder for caches")
-        _save(model, cached)
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        save_backbone(model, cached)
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().rpartition("\n")[2]
         print_status(
@@ -98,7 +102,7 @@ def compile_backbone(
 def _place(key: str) -> Path | None:
     """Return where the conversion of a backbone lies or will lie, if the user has a cache."""
     cache = user_cache()
-    return cache and cache / f"openvino-{_openvino().__version__[:9]}" / f"{key}-map.xml"
+    return cache and cache / f"openvino-{openvino().__version__[:9]}" / f"{key}-map.xml"
 
 
 def _has_gpu() -> bool:
@@ -108,14 +112,6 @@ def _has_gpu() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-def _is_native(precision: Precision) -> bool:
-    """Return whether OpenVINO calculates in this precision here; float32 it does everywhere."""
-    if precision == "float32":
-        return True
-    capabilities = _openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return {"bfloat16": "BF16", "float16": "FP16"}[precision] in capabilities
 
 
 def _torch_engine(build_backbone: Callable[[], Any], input_px: int, precision: Precision) -> Engine:
@@ -138,13 +134,24 @@ def _torch_engine(build_backbone: Callable[[], Any], input_px: int, precision: P
     )
 
 
-def load_engine(path: Path, precision: Precision) -> Engine:
-    """Return the engine of a backbone that `openvino.save_model` wrote to `path`.
+def exported_engine(path: Path, precision: Precision) -> Engine:
+    """Return the engine of the backbone of an exported model, which needs no PyTorch.
 
     Raises:
         RuntimeError: the file is damaged.
     """
     return _openvino_engine(path, precision)
+
+
+def _openvino_engine(model: Any, precision: Precision) -> Engine:
+    backbone = compile_model(model, precision)
+
+    def run_with_maps(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if not backbone.has_map:
+            raise NoFeatureMapError
+        return backbone.run_with_maps(images)
+
+    return Engine(backbone.run, core_count(), run_with_maps)
 
 
 def spread(engine: Engine) -> Engine:
@@ -163,71 +170,3 @@ def spread(engine: Engine) -> Engine:
         return np.concatenate(features), np.concatenate(maps)
 
     return Engine(run, engine.callers, run_with_maps)
-
-
-def _openvino_engine(model: Any, precision: Precision) -> Engine:
-    """Run one image at a time: the activations of several would not fit in the CPU's cache."""
-    hint = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision]
-    settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": hint}
-    compiled = _openvino_core().compile_model(model, "CPU", settings)
-    of_thread = threading.local()
-
-    def infer(image: np.ndarray) -> Any:
-        if not hasattr(of_thread, "request"):
-            of_thread.request = compiled.create_infer_request()
-        return of_thread.request.infer({0: image})
-
-    def run(images: np.ndarray) -> np.ndarray:
-        return np.concatenate([infer(image)[0] for image in images[:, None]])
-
-    def run_with_maps(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if len(compiled.outputs) < 2:
-            raise NoFeatureMapError
-        results = [infer(image) for image in images[:, None]]
-        features, maps = ([result[place] for result in results] for place in range(2))
-        return np.concatenate(features), np.concatenate(maps)
-
-    return Engine(run, core_count(), run_with_maps)
-
-
-def _openvino() -> ModuleType:
-    """Return OpenVINO without its telemetry, which reports each import over the network."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino
-
-
-@cache
-def _openvino_core() -> Any:
-    """Return the one `Core` of this process, which is never released.
-
-    The CPU plugin of each `Core` gives the thread that first compiles with it a signal stack, and
-    unmaps that stack when it is released. After two whose lives overlap, the next Ctrl-C would be
-    handled on an unmapped stack: a segmentation fault.
-    """
-    return _openvino().Core()
-
-
-def _convert(backbone: Any, input_px: int) -> Any:
-    """Return the backbone for OpenVINO; its outputs are features and, if it has one, their map."""
-    import torch
-
-    from pandacat.models.feature_maps import with_feature_map
-
-    shape = (input_px, input_px, 3)
-    example = torch.zeros((1, *shape), dtype=torch.uint8)
-    convert = _openvino().convert_model
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # OpenVINO traces networks in a way PyTorch deprecates
-        mapped = with_feature_map(backbone, input_px)
-        return convert(mapped, example_input=example, input=[(-1, *shape)])
-
-
-def _save(model: Any, path: Path) -> None:
-    """Write the weights beside `path`, then `path`, each atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.stem}.{threading.get_native_id()}.part.xml")
-    _openvino().save_model(model, aside, compress_to_fp16=False)
-    aside.with_suffix(".bin").replace(path.with_suffix(".bin"))
-    aside.replace(path)

@@ -2,35 +2,52 @@
 
 import hashlib
 import json
+import os
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from pandacat.config.loading import default_config
 from pandacat.config.schema import Config
 from pandacat.core.errors import PandacatError
-from pandacat.core.paths import user_cache
+from pandacat.core.files import read_json
+from pandacat.core.paths import EXPORTED, user_cache
 from pandacat.labels import OTHER
 from pandacat.models.classifier import Classifier
 from pandacat.models.engine import EngineName
-from pandacat.models.saved import FORMAT, Description, SavedModel, load_model, save_model
+from pandacat.models.saved import (
+    CARD,
+    DESCRIPTION,
+    FORMAT,
+    Description,
+    SavedModel,
+    load_model,
+    save_model,
+)
 
 PRETRAINED = "pretrained"
+MLFLOW_SCHEMES = ("models:/", "runs:/", "mlflow-artifacts:/")
 
 
 def load_classifier(name: str, *, models: Path, engine: EngineName = "auto") -> Classifier:
     """Return the model called `name` in the folder `models`, or in the folder `name` itself.
 
     `pretrained` needs no training: where it is not in `models`, it is built from the installed
-    weights and cached in the user's cache folder.
+    weights and cached in the user's cache folder. A name such as `models:/pandacat@champion` or
+    `runs:/ID/exported` is MLflow's address of a model, which is downloaded.
 
     Raises:
         PandacatError: there is no such model, or it can't be used.
     """
     if not name:
         raise PandacatError("--model is empty: name a model, or leave it out.")
+    if name.startswith(MLFLOW_SCHEMES):
+        return _downloaded(name, engine)
     if (models / name).is_dir():
-        return Classifier(load_model(models / name), engine).compiled()
+        model = load_model(models / name)
+        return Classifier(replace(model, card=_card(model, models)), engine).compiled()
     if name == PRETRAINED:
         return Classifier(_default_pretrained(), engine).compiled()
     if Path(name).is_dir():
@@ -45,6 +62,40 @@ def load_classifier(name: str, *, models: Path, engine: EngineName = "auto") -> 
         f"{', '.join(sorted(names))}. --model pretrained needs no training; in the project's "
         "folder, `dvc repro` trains others."
     )
+
+
+def _card(model: SavedModel, models: Path) -> dict[str, Any] | None:
+    """Return the card of a model: its own, or that of the exported model made from it."""
+    if model.card is None:
+        with suppress(PandacatError, OSError, ValueError):
+            card: dict[str, Any] = read_json(models / EXPORTED.name / CARD)
+            return card if card.get("exported_from") == model.sha256 else None
+    return model.card
+
+
+def _downloaded(uri: str, engine: EngineName) -> Classifier:
+    """Return the model at an address of MLflow's, ready to run."""
+    try:
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+    except ModuleNotFoundError:
+        raise PandacatError(
+            f"--model {uri} needs MLflow: `pip install mlflow`, or name the folder of a model."
+        ) from None
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    with TemporaryDirectory() as folder:
+        try:
+            found = Path(download_artifacts(uri, dst_path=folder))
+        except (MlflowException, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise PandacatError(
+                f"--model {uri}: MLflow does not give it ({reason}). Check the address, and "
+                "MLFLOW_TRACKING_URI."
+            ) from None
+        described = sorted(found.rglob(DESCRIPTION), key=lambda path: len(path.parts))
+        if not described:
+            raise PandacatError(f"--model {uri} is no model of pandacat: it has no {DESCRIPTION}.")
+        return Classifier(load_model(described[0].parent), engine).compiled()
 
 
 def _default_pretrained() -> SavedModel:

@@ -1,5 +1,6 @@
 """Saved models: a folder with `weights.safetensors` and `model.json`, which says what they are."""
 
+import hashlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,9 +15,12 @@ from safetensors.numpy import save as packed
 from pandacat.config.fields import CropScheme, Precision
 from pandacat.config.photos import ImageSpec
 from pandacat.core.errors import MODEL_AGAIN, PandacatError
-from pandacat.core.files import atomic_write, sha256_of, write_json
+from pandacat.core.files import atomic_write, read_json, sha256_of, write_json
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
+CARD = "card.json"
+BACKBONE = "backbone.xml"
+"""Of exported models, for OpenVINO; its weights, `backbone.bin`, lie beside it."""
 FORMAT = 4
 
 _OTHER_TYPES = (TypeError, AttributeError, KeyError)
@@ -90,7 +94,11 @@ class SavedModel:
     description: Description
     tensors: dict[str, np.ndarray]
     sha256: str = ""
-    """Of the weights file; empty before the model is saved."""
+    """Of the weights file, or of the hashes of several; empty before the model is saved."""
+    exported: Path | None = None
+    """The backbone of an exported model, for OpenVINO; `tensors` then has only its head."""
+    card: dict[str, Any] | None = None
+    """Of an exported model: how well it does, as `report.card` writes it."""
 
     def described(self, **changes: Any) -> "SavedModel":
         """Return the model with other values in its description."""
@@ -98,7 +106,7 @@ class SavedModel:
 
     def with_tensors(self, tensors: dict[str, np.ndarray]) -> "SavedModel":
         """Return the model with some of its tensors replaced."""
-        return SavedModel(self.description, self.tensors | tensors)
+        return replace(self, tensors=self.tensors | tensors, sha256="")
 
 
 def save_model(folder: Path, model: SavedModel) -> None:
@@ -110,6 +118,11 @@ def save_model(folder: Path, model: SavedModel) -> None:
         write_json(aside / DESCRIPTION, asdict(model.description))
 
 
+def save_description(folder: Path, model: SavedModel) -> None:
+    """Write the description of a model whose weights are in `folder` already."""
+    write_json(folder / DESCRIPTION, asdict(model.description))
+
+
 def load_model(folder: Path) -> SavedModel:
     """Return the model in `folder`.
 
@@ -119,8 +132,10 @@ def load_model(folder: Path) -> SavedModel:
         OSError: its files may not be read.
     """
     weights, description = folder / WEIGHTS, folder / DESCRIPTION
-    missing = [path.name for path in (weights, description) if not path.is_file()]
-    if len(missing) == 2:
+    exported = folder / BACKBONE if (folder / BACKBONE).is_file() else None
+    numbers = [weights, *([exported.with_suffix(".bin")] if exported else [])]
+    missing = [path.name for path in (*numbers, description) if not path.is_file()]
+    if {WEIGHTS, DESCRIPTION} <= {*missing}:
         raise PandacatError(
             f"No model in {folder}: it should hold {WEIGHTS} and {DESCRIPTION}. Train one with "
             "`dvc repro`, or use `--model pretrained`, which needs no training."
@@ -135,7 +150,7 @@ def load_model(folder: Path) -> SavedModel:
                 "it again with `dvc repro`."
             )
         about = TypeAdapter(Description).validate_json(text)
-        sha256 = sha256_of(weights)
+        hashes = [*map(sha256_of, numbers)]
         tensors = load_file(weights)
     except (ValidationError, SafetensorError, OSError, ValueError, *_OTHER_TYPES) as error:
         if isinstance(error, OSError) and error.errno:  # the file can't be read at all
@@ -148,7 +163,9 @@ def load_model(folder: Path) -> SavedModel:
             raise PandacatError(
                 f"The model in {folder} is damaged: {name} is not finite. {MODEL_AGAIN}"
             )
-    return SavedModel(about, tensors, sha256)
+    sha256 = hashlib.sha256("".join(hashes).encode()).hexdigest() if exported else hashes[0]
+    card = read_json(folder / CARD) if (folder / CARD).is_file() else None
+    return SavedModel(about, tensors, sha256, exported, card)
 
 
 def _reason(error: Exception) -> str:

@@ -26,9 +26,16 @@ def batched_backbone(
     backbone = backbone.eval().to(memory_format=torch.channels_last)
     dtype = getattr(torch, precision)
     if device == "cuda":
-        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+        use_exact_float32()
         return Batcher(_gpu_launch(backbone.cuda(), input_px, dtype), GPU_BATCH_IMAGES)
     return Batcher(_cpu_launch(backbone, dtype), CPU_BATCH_IMAGES)
+
+
+def use_exact_float32() -> None:
+    """Let float32 mean float32 on a GPU: by default, convolutions there round to 10 bits (TF32)."""
+    cudnn: Any = torch.backends.cudnn
+    cudnn.allow_tf32 = False  # PyTorch itself refuses to look at flags that differ from this one
+    cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "ieee"
 
 
 def backbone_with_map(

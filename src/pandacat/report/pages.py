@@ -23,7 +23,6 @@ from pandacat.data.provenance import Provenance
 from pandacat.evaluation import shortcuts
 from pandacat.evaluation.predictions import (
     OURS,
-    is_correct,
     label_names,
     labels_and_probabilities,
 )
@@ -33,10 +32,8 @@ from pandacat.metrics.intervals import proportion
 from pandacat.metrics.paired import smallest_detectable_drop
 from pandacat.models.saved import SavedModel, load_model
 from pandacat.report import formatting
+from pandacat.report.card import DATASETS, limits
 from pandacat.report.templating import render
-
-DATASETS = {"test": "test photos of this data set", "field_test": "photos from other sources"}
-"""The sets of photos in `metrics/evaluate.json`, in words."""
 
 METRICS = ("preprocess", "audit", "train_scratch_mnist", "fine_tune", "evaluate", "robustness")
 
@@ -120,7 +117,6 @@ def _context(results: Results) -> dict[str, Any]:
     description = results.model.description
     *known, _ = labels = description.labels
     ours = {name: table[table.network == OURS] for name, table in results.predictions.items()}
-    wrong = pd.concat([table[~is_correct(table)] for table in ours.values()])
     evaluation = results.metrics["evaluate"]
     test_photos = sum(results.fine_tuned["test"]["photos"].values())
     sets = {
@@ -144,7 +140,6 @@ def _context(results: Results) -> dict[str, Any]:
             for dataset, figures in results.fine_tuned.items()
         },
         "recommended": recommended_network(evaluation.get("field_test") or evaluation["test"]),
-        "most_confident_mistake": labels_and_probabilities(wrong)[1].max(initial=0),
         "test_photos": test_photos,
         "smallest_drop": smallest_detectable_drop(test_photos),
         "prediction_sets": sets,
@@ -155,8 +150,11 @@ def _context(results: Results) -> dict[str, Any]:
         "crop_count": crop_count(description.crops),
         "settings": pd.json_normalize(results.settings.effective).to_dict("records")[0],
     }
-    summary, limits = render("summary.txt", **context), render("limits.txt", **context)
-    return context | {"summary": summary.splitlines(), "limits": limits.splitlines()}
+    sentences = limits(results.origin, evaluation, results.predictions, labels, context["hardest"])
+    return context | {
+        "summary": render("summary.txt", **context).splitlines(),
+        "limits": sentences,
+    }
 
 
 def _picture(name: str) -> Path:

@@ -100,7 +100,7 @@ def model_answer(classifier: Classifier, limits: Limits, *, explains: bool) -> M
         drawn=about.drawn,
         trained_on=about.trained_on,
         explains=explains,
-        card=getattr(classifier, "card", None),
+        card=classifier.card,
         limits=ServiceLimits(
             max_body_mb=limits.max_body_mb,
             max_in_flight=limits.max_in_flight,

@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pandacat.models.torch_engine import use_exact_float32
+
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 MemoryFormat = Literal["auto", "channels_last", "contiguous"]
 
@@ -68,13 +70,10 @@ def _fastest_precision(*, on_gpu: bool) -> Precision:
 
 
 def make_deterministic() -> None:
-    """Let two runs on one machine give the same bits; call it before anything is calculated.
-
-    float32 means float32 on a GPU, too: by default, convolutions there round to 10 bits (TF32).
-    """
+    """Let two runs on one machine give the same bits; call it before anything is calculated."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(mode=True)
     # Filling memory that is about to be overwritten costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    use_exact_float32()

@@ -1,0 +1,60 @@
+"""Classify photos: python sample.py PHOTO...; without any, those in golden/, which it compares.
+
+Needs numpy, Pillow and onnxruntime.
+"""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+HERE = Path(__file__).parent
+MODEL = json.loads((HERE / "model.json").read_text(encoding="utf-8"))
+
+
+def pixels(path: Path) -> Image.Image:
+    """Return a photo upright and in RGB, reduced and recompressed as those of the training."""
+    file, shorter_px = Image.open(path), MODEL["image"]["image_px"]
+    scale = min(1, shorter_px / min(file.size))
+    file.draft(None, (round(file.width * scale), round(file.height * scale)))  # a JPEG's half, say
+    photo = ImageOps.exif_transpose(file)
+    scale = min(1, shorter_px / min(photo.size))
+    width, height = (max(round(side * scale), min(side, shorter_px)) for side in photo.size)
+    jpeg = io.BytesIO()
+    reduced = photo.convert("RGB").resize((width, height), Image.Resampling.HAMMING, None, 2.0)
+    reduced.save(jpeg, "JPEG", quality=MODEL["image"]["jpeg_quality"])
+    return Image.open(jpeg).convert("RGB")
+
+
+def crops(photo: Image.Image) -> np.ndarray:
+    """Return the crops of a photo, `(V, S, S, 3) uint8`."""
+    (width, height), side = photo.size, min(photo.size)
+    boxes = [(0.875 * side, 0.875 * side, 0.5, 0.5)]  # width, height, and where: 0.5 is the middle
+    if MODEL["crops"] == "square":
+        boxes = [(side, side, 0.5, 0.5)]
+    if MODEL["crops"] == "two_scales":
+        along = [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)]
+        xs, ys = ((0, 0.5, 1), (0, 1)) if width >= height else ((0, 1), (0, 0.5, 1))
+        close = [(x, y) for x in xs for y in ys] + [(0.5, 0.5)]
+        boxes += [(width, height, 0, 0), *((side, side, x, y) for x, y in along)]
+        boxes += [(0.6 * side, 0.6 * side, x, y) for x, y in close]
+    images = []
+    for w, h, x, y in boxes:
+        left, top = (width - w) * x, (height - h) * y
+        box, size = (left, top, left + w, top + h), (MODEL["input_px"], MODEL["input_px"])
+        images.append(photo.resize(size, Image.Resampling.BICUBIC, box, 2.0))
+    return np.stack([np.asarray(image) for image in images])
+
+
+if __name__ == "__main__":
+    session = onnxruntime.InferenceSession(HERE / "model.onnx")
+    expected = json.loads((HERE / "golden/probabilities.json").read_text(encoding="utf-8"))
+    for path in map(Path, sys.argv[1:] or [HERE / "golden" / name for name in expected]):
+        (values,) = session.run(None, {"crops": crops(pixels(path))})[0]
+        print(path.name, dict(zip(MODEL["labels"], values.tolist(), strict=True)))
+        if not sys.argv[1:]:
+            print(" " * len(path.name), expected[path.name], "expected")

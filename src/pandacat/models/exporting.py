@@ -1,0 +1,140 @@
+"""A trained model as files that run without PyTorch: for OpenVINO and, whole, as ONNX."""
+
+import io
+import logging
+import math
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pandacat.core.console import print_status
+from pandacat.core.files import write_json, write_text
+from pandacat.data.crops import crop_count
+from pandacat.labels import label_groups
+from pandacat.models import pretrained
+from pandacat.models.classifier import Classifier
+from pandacat.models.openvino_engine import (
+    convert_backbone,
+    openvino_core,
+    save_backbone,
+)
+from pandacat.models.pretrained import PretrainedNetwork
+from pandacat.models.saved import BACKBONE, Description, SavedModel, load_model, save_model
+
+
+class ProbabilityNetwork(nn.Module):
+    """From the crops of photos to their calibrated probabilities, as `Classifier` computes them."""
+
+    def __init__(self, network: PretrainedNetwork, about: Description) -> None:
+        """Take a network and what its model says of crops, labels and temperature."""
+        super().__init__()
+        self.network, self.temperature = network, about.temperature
+        self.crops = crop_count(about.crops)
+        groups = label_groups(about.label_classes, network.head.out_features)
+        self.labels = len(groups)
+        for label, rows in enumerate(groups):
+            self.register_buffer(f"rows_{label}", torch.tensor(rows))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return `(N, K + 1)` for the crops `(N · V, S, S, 3) uint8` of N photos in turn."""
+        logs = torch.log_softmax(self.network(images), dim=1)
+        rows = [self.get_buffer(f"rows_{label}") for label in range(self.labels)]
+        by_label = torch.stack([logs.index_select(1, own).logsumexp(dim=1) for own in rows], dim=1)
+        odds = (by_label - by_label[:, -1:]).reshape(-1, self.crops, self.labels)
+        pooled = odds.logsumexp(dim=1) - math.log(self.crops)
+        return torch.softmax(pooled / self.temperature, dim=1)
+
+
+def export_openvino(model: SavedModel, folder: Path) -> SavedModel:
+    """Write a model to a folder, its backbone for OpenVINO; return it as loaded from there."""
+    head = {name: values for name, values in model.tensors.items() if name.startswith("head.")}
+    save_model(folder, replace(model, tensors=head))
+    backbone = _network(model).backbone
+    save_backbone(convert_backbone(backbone, model.description.input_px), folder / BACKBONE)
+    return load_model(folder)
+
+
+def export_onnx(model: SavedModel, path: Path) -> None:
+    """Write a model as one ONNX file, from `crops` `(N · V, S, S, 3) uint8` to `probabilities`.
+
+    The crops of a photo come one after another; there may be any number of photos.
+    """
+    about = model.description
+    crops, side = crop_count(about.crops), about.input_px
+    network = ProbabilityNetwork(_network(model), about)
+    example = torch.zeros((2 * crops, side, side, 3), dtype=torch.uint8)
+    photos = torch.export.Dim("photos", min=1)
+    with _silence(), torch.no_grad():
+        program = torch.onnx.export(
+            network.eval(),
+            (example,),
+            input_names=["crops"],
+            output_names=["probabilities"],
+            dynamic_shapes=({0: crops * photos},),
+            dynamo=True,
+            verbose=False,
+        )
+    assert program
+    program.model.metadata_props.clear()
+    program.model.graph.metadata_props.clear()
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # where in which file of which machine it was computed
+    program.save(path)
+
+
+def quantize(exported: SavedModel, folder: Path, images: Sequence[np.ndarray]) -> SavedModel:
+    """Write an exported model with 8-bit integers as weights and activations to a folder.
+
+    `images`, each `(1, S, S, 3) uint8`, show which range of values each layer has. The temperature
+    and the conformal thresholds stay; they have to be fitted again.
+    """
+    assert exported.exported
+    backbone = openvino_core().read_model(exported.exported)
+    print_status(f"Converting the backbone to 8-bit integers, by {len(images)} photos.")
+    with _silence():
+        import nncf
+
+        converted = nncf.quantize(backbone, nncf.Dataset(images), subset_size=len(images))
+    save_model(folder, replace(exported, exported=None))
+    save_backbone(converted, folder / BACKBONE)
+    return load_model(folder)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what libraries print and log off the terminal."""
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def write_companions(folder: Path, classifier: Classifier, photos: Sequence[Path]) -> None:
+    """Write what helps to use an exported model: a sample program, and photos to check it with.
+
+    Beside the photos is what the classifier predicts for them.
+    """
+    for name in ("README.md", "sample.py"):
+        text = files("pandacat.models").joinpath("export_files", name).read_text(encoding="utf-8")
+        write_text(folder / name, text)
+    golden = folder / "golden"
+    golden.mkdir()
+    for photo in photos:
+        shutil.copy(photo, golden)
+    expected = {photo.name: classifier.predict(photo).probabilities for photo in photos}
+    write_json(golden / "probabilities.json", expected)
+
+
+def _network(model: SavedModel) -> PretrainedNetwork:
+    return pretrained.restore(model.description.backbone, model.tensors)

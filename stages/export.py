@@ -1,0 +1,82 @@
+"""Export the fine-tuned network as files that run without PyTorch, and check that they agree."""
+
+import shutil
+
+from pandacat.config.loading import load_config
+from pandacat.core import paths
+from pandacat.core.files import atomic_write, read_json, write_json
+from pandacat.core.stage import run
+from pandacat.core.tables import read_table
+from pandacat.data import provenance, store
+from pandacat.data.crops import cut_crops
+from pandacat.data.features import read_features
+from pandacat.evaluation import export_checks
+from pandacat.evaluation.networks import predict_split
+from pandacat.models.classifier import Classifier
+from pandacat.models.embed import split_features
+from pandacat.models.exporting import export_onnx, export_openvino, quantize, write_companions
+from pandacat.models.saved import CARD, load_model, save_description
+from pandacat.report.card import card
+from pandacat.tracking.journal import tracked_stage
+from pandacat.training.calibration import calibrate
+
+METRICS = paths.METRICS / "export.json"
+GOLDEN = ("panda/giant_panda.jpg", "cat/kitten.jpg", "other/red_panda.jpg", "other/koala.jpg")
+
+
+def main() -> None:
+    """Write models/exported, and how far its files agree with the network in PyTorch."""
+    config = load_config()
+    params, fine_tune = config.export, config.fine_tune
+    model = load_model(paths.MODELS / "fine-tuned")
+    crops, input_px = model.description.crops, model.description.input_px
+    index, stored = store.read_index(paths.PHOTOS), read_features(paths.FEATURES)
+    evaluation = read_json(paths.METRICS / "evaluate.json")
+    predictions = {name: read_table(paths.PREDICTIONS / f"{name}.csv") for name in evaluation}
+    checked = store.sample_images(paths.PHOTOS, index, "test", params.checked_photos)
+    shown = store.sample_images(paths.PHOTOS, index, "train", params.int8_photos)
+
+    with tracked_stage("export", params) as tracked, atomic_write(paths.EXPORTED) as folder:
+        exported = export_openvino(model, folder)
+        export_onnx(model, folder / "model.onnx")
+        metrics = export_checks.parity(
+            [cut_crops(image, input_px, crops) for image in checked],
+            export_checks.by_classifier(Classifier(model, "torch")),
+            {
+                "openvino": export_checks.by_classifier(Classifier(exported)),
+                "onnxruntime": export_checks.by_onnxruntime(folder / "model.onnx"),
+                "onnx_in_openvino": export_checks.by_openvino(folder / "model.onnx"),
+            },
+        )
+        centers = [cut_crops(image, input_px, "center") for image in shown]
+        int8 = quantize(exported, folder / "int8", centers)
+        classifier = Classifier(int8)
+        validation = split_features(
+            "validation", classifier, crops=crops, photo_folder=paths.PHOTOS, stored=stored
+        )
+        classes = store.split_labels(index, "validation", model.description.labels)
+        logs = classifier.log_probabilities(validation)
+        int8 = calibrate(
+            int8,
+            logs,
+            classes,
+            coverage=fine_tune.coverage,
+            confidence=fine_tune.coverage_confidence,
+        )
+        save_description(folder / "int8", int8)
+        networks = {"int8": Classifier(int8, classifier)}
+        table = predict_split(networks, "test", photo_folder=paths.PHOTOS, stored=stored)
+        metrics |= export_checks.quantized(table, predictions["test"], seed=config.evaluate.seed)
+        metrics["megabytes"] = export_checks.megabytes(folder)
+
+        write_companions(folder, Classifier(exported), [paths.EXAMPLES / name for name in GOLDEN])
+        origin = provenance.read(paths.PHOTOS / "provenance.json")
+        write_json(folder / CARD, card(model, origin, evaluation, predictions))
+        shutil.copy(paths.LICENSE, folder)
+        shutil.copy(paths.EXAMPLES / "LICENSES.md", folder / "golden")
+        write_json(METRICS, metrics)
+        tracked.log_artifact(METRICS)
+
+
+if __name__ == "__main__":
+    run(main)
