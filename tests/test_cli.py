@@ -215,7 +215,7 @@ def test_a_model_trained_on_drawings_is_not_to_be_relied_on(
     workspace: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["predict", "photos/cat", "--models", str(workspace / "models"), "--model"]
-    for name, times in (("fine-tuned", 1), ("linear-probe", 1), ("pretrained", 0)):
+    for name, times in (("fine-tuned", 1), ("tuned-threshold", 1), ("pretrained", 0)):
         assert main([*arguments, name]) == 0
         assert capsys.readouterr().err.count("was trained on drawings") == times
 

@@ -16,6 +16,7 @@ from conftest import PROBABILITY_COLUMNS, ROOT, run_stage, write_params
 from pandacat.core.tables import read_table
 from pandacat.data import store
 from pandacat.data.features import read_features
+from pandacat.evaluation.networks import NETWORKS
 from pandacat.models.loading import load_classifier
 from pandacat.models.saved import load_model
 
@@ -94,18 +95,28 @@ def test_the_fine_tuned_network_keeps_the_trunk_and_its_1000_classes(workspace: 
 
 def test_a_model_says_what_it_was_trained_on(workspace: Path) -> None:
     fingerprint = store.dataset_fingerprint(store.read_index(workspace / "data/photos"))
-    for name in ("scratch-photos", "linear-probe", "fine-tuned"):
+    for name in ("scratch-photos", "tuned-threshold", "linear-probe", "fine-tuned"):
         about = load_model(workspace / "models" / name).description
         assert (about.trained_on, about.drawn) == (fingerprint, True)
     about = load_model(workspace / "models/pretrained").description
     assert (about.trained_on, about.drawn) == ("ImageNet", False)
 
 
+def test_a_tuned_threshold_is_all_that_sets_its_network_apart(workspace: Path) -> None:
+    before, after, fine_tuned = (
+        load_model(workspace / "models" / name)
+        for name in ("pretrained", "tuned-threshold", "fine-tuned")
+    )
+    for name, values in before.tensors.items():
+        assert np.array_equal(values, after.tensors[name]) == (name != "head.bias")
+    assert after.description.crops == fine_tuned.description.crops
+
+
 @pytest.mark.parametrize("table", ["test", "field_test"])
 def test_every_network_judges_the_same_photos(workspace: Path, table: str) -> None:
     judged = read_table(workspace / f"data/predictions/{table}.csv")
     paths = judged.groupby("network").path.apply(list)
-    assert set(paths.index) == {"scratch", "pretrained", "linear_probe", "fine_tuned"}
+    assert set(paths.index) == set(NETWORKS)
     assert paths.map(tuple).nunique() == 1
     np.testing.assert_allclose(judged[PROBABILITIES].sum(axis=1), 1, atol=1e-5)
 

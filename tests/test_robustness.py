@@ -15,6 +15,7 @@ from pandacat.data import store
 from pandacat.data.images import encode_jpeg
 from pandacat.evaluation.compare import compare_networks
 from pandacat.evaluation.corruptions import CORRUPTIONS
+from pandacat.evaluation.networks import NETWORKS
 from pandacat.evaluation.perturbed_predictions import (
     most_different_qualities,
     predict_corrupted,
@@ -186,7 +187,7 @@ def test_every_network_predicts_every_corruption_and_severity(workspace):
         lambda rows: set(map(tuple, rows.to_numpy()))
     )
     expected = {(name, severity) for name in CORRUPTIONS for severity in (1, 5)}
-    assert set(kinds.index) == {"scratch", "pretrained", "linear_probe", "fine_tuned"}
+    assert set(kinds.index) == set(NETWORKS)
     assert all(of_network == expected for of_network in kinds)
 
 

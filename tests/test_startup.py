@@ -31,6 +31,7 @@ LOADED_IN_TURN = (
         "robustness": set(),
         "evaluate": set(),
         "predict_pretrained": {"scipy.optimize"},
+        "tune_threshold": {"scipy.optimize"},
         "train_linear_probe": {"scipy.optimize", "scipy.stats", "sklearn"},
         "audit": {"matplotlib", "scipy.optimize", "scipy.stats", "sklearn"},
     },

@@ -21,6 +21,7 @@ from pandacat.models.saved import load_model
 NETWORKS = {
     "scratch": "scratch-photos",
     "pretrained": "pretrained",
+    "tuned_threshold": "tuned-threshold",
     "linear_probe": "linear-probe",
     "fine_tuned": "fine-tuned",
 }

@@ -8,6 +8,7 @@ from pandacat.metrics.paired import SIGNIFICANCE
 NETWORKS = {
     "scratch": "network trained from scratch",
     "pretrained": "pretrained network (zero-shot)",
+    "tuned_threshold": "pretrained network with a tuned threshold for other",
     "linear_probe": "linear probe on frozen features",
     "fine_tuned": "fine-tuned network",
 }
