@@ -171,7 +171,7 @@ def accuracy_on_corrupted_photos(canvas: Canvas, labels: Sequence[str] = LABELS)
 def changed_predictions(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:
     rows = [(network, label, 0.1, 0.0, 0.3) for network in NETWORKS for label in (*labels, "all")]
     columns = ["network", "label", "changed", "low", "high"]
-    robustness.changed_predictions(canvas, pd.DataFrame(rows, columns=columns))
+    robustness.changed_predictions(canvas, pd.DataFrame(rows, columns=columns).assign(quality=61))
 
 
 def properties_of_files(canvas: Canvas, labels: Sequence[str] = LABELS) -> None:

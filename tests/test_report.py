@@ -62,10 +62,18 @@ def place(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "metrics/train_scratch_mnist.json").write_text(json.dumps(digits))
     networks = list(json.loads((folder / "metrics/evaluate.json").read_text())["test"])
     robustness = {
-        name: {"corrupted": {"accuracy": SHARE}, "changed_when_recompressed": SHARE}
+        name: {
+            "corrupted": {"accuracy": SHARE},
+            "changed_when_recompressed": {
+                "panda": SHARE | {"to": {"cat": 7}},
+                "all": SHARE | {"to": {"cat": 7}},
+            },
+        }
         for name in networks
     }
-    (folder / "metrics/robustness.json").write_text(json.dumps({"test": robustness}))
+    (folder / "metrics/robustness.json").write_text(
+        json.dumps({"test": robustness, "recompressed_at_quality": 61})
+    )
     corruptions = pd.DataFrame(
         [(name, "fog", 3, 4, 0.75) for name in networks]
         + [(name, "shot_noise", 3, 4, 0.25) for name in networks],
@@ -225,6 +233,8 @@ def test_figures_come_from_what_was_measured(
 ) -> None:
     text = page(results)
     assert "62.5 %" in text  # the robustness that was made up above
+    assert "recompressed at JPEG quality 61" in text
+    assert ("7 to cat" in text) == (page is pages.report)
     for dataset, networks in results.metrics["evaluate"].items():
         changed = copy.deepcopy(results.metrics["evaluate"])
         changed[dataset]["fine_tuned"]["accuracy"] = {

@@ -17,7 +17,7 @@ from pandacat.evaluation.compare import compare_networks
 from pandacat.evaluation.corruptions import CORRUPTIONS
 from pandacat.evaluation.networks import NETWORKS
 from pandacat.evaluation.perturbed_predictions import (
-    most_different_qualities,
+    lowest_quality,
     predict_corrupted,
     stratified_subsets,
 )
@@ -75,17 +75,11 @@ def step_at(quality: int) -> float:
     return float(header_properties(data)["quantization"])
 
 
-def test_each_label_gets_the_quality_of_the_label_whose_compression_differs_most():
+def test_all_photos_get_the_quality_of_the_label_that_is_compressed_most():
     typical = {"panda": step_at(95), "cat": step_at(60), "other": step_at(70)}
 
-    assert most_different_qualities(typical) == {"panda": 60, "cat": 95, "other": 95}
-
-
-def test_files_that_are_no_jpeg_count_as_the_best_quality():
-    assert most_different_qualities({"panda": 0.0, "cat": step_at(50)}) == {
-        "panda": 50,
-        "cat": 100,
-    }
+    assert lowest_quality(typical) == 60
+    assert lowest_quality({"panda": 0.0, "cat": step_at(95)}) == 95  # a PNG is not compressed
 
 
 def test_accuracies_by_hand_with_several_versions_of_a_photo_counted_once():
@@ -127,6 +121,9 @@ def test_changed_predictions_by_hand():
     rows = changed_predictions(before, after).set_index("label")
 
     assert rows.changed.to_dict() == {"panda": 1, "cat": 0.5, "other": 0, "all": 0.5}
+    assert rows.to_cat.to_dict() == {"panda": 1, "cat": 0.5, "other": 0, "all": 0.5}
+    assert not rows[["to_panda", "to_other"]].any(axis=None)
+    assert (rows.quality == 60).all()
     assert rows.swapped.to_dict() == {"panda": 1, "cat": 0, "other": 0, "all": 0.25}
     assert rows.loc["all", ["correct_before", "correct_after"]].tolist() == [0.75, 0.75]
 
@@ -196,7 +193,7 @@ def test_only_test_photos_are_recompressed_all_of_them_where_they_are_few(worksp
     recompressed = read_table(workspace / "data/predictions/recompressed.csv")
 
     assert set(recompressed.path) == set(index.name[index.split == "test"])
-    assert recompressed.groupby("label").quality.nunique().eq(1).all()
+    assert recompressed.quality.nunique() == 1
     assert set(recompressed.label) == {"panda", "cat", "other"}
 
 
@@ -209,9 +206,9 @@ def test_the_metrics_are_those_of_the_tables(workspace):
         assert accuracy["value"] == pytest.approx(mean, abs=1e-5)
         assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
     changed = pd.read_csv(workspace / "plots/changed_predictions.csv")
-    for row in changed[changed.label == "all"].itertuples():
-        assert metrics[row.network]["changed_when_recompressed"]["value"] == pytest.approx(
-            row.changed, abs=1e-5
-        )
+    for row in changed.itertuples():
+        figures = metrics[row.network]["changed_when_recompressed"][row.label]
+        assert figures["value"] == pytest.approx(row.changed, abs=1e-5)
+        assert sum(figures["to"].values()) == pytest.approx(row.changed * row.photos, abs=1e-2)
     assert "fine_tuned_difference" in metrics["linear_probe"]
     assert "fine_tuned_difference" not in metrics["fine_tuned"]

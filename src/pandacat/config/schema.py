@@ -50,7 +50,8 @@ class RobustnessParams:
         tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1, max_length=5)
     ]
     recompressed_photos: Count
-    """Photos recompressed at the JPEG quality of another label; all if there are fewer."""
+    """Photos recompressed at the JPEG quality of the label that is compressed most; all if there
+    are fewer."""
     seed: Seed
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
-"""Predictions of perturbed test photos: corrupted, or compressed as files of another label are."""
+"""Predictions of perturbed test photos: corrupted, or all compressed as strongly as one label's."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 
@@ -72,29 +72,30 @@ def predict_corrupted(
 def predict_recompressed(
     classifiers: Classifiers, archive: Path, photo_folder: Path, config: Config
 ) -> pd.DataFrame:
-    """Return the predictions of test photos that were recompressed at the quality of another label.
+    """Return the predictions of test photos that were all recompressed at one low quality.
 
-    Each original file is decoded, saved at its full size at the quality from
-    `most_different_qualities`, and then preprocessed like any other. That takes detail from good
-    files; poor ones keep the traces of their first compression. A table of predictions with columns
-    `network` and `quality`.
+    Each original file is decoded, saved at its full size at the quality from `lowest_quality`, and
+    then preprocessed like any other. Files of all labels are then compressed as strongly as those
+    of one were: a network that takes strong compression for that label predicts it more often, and
+    one that takes it for the animals of another no longer does. At a high quality, poor files would
+    keep the traces of their first compression. A table of predictions with columns `network` and
+    `quality`.
     """
     index, params, spec = _split(photo_folder, "test"), config.robustness, config.preprocess
     (subset,) = stratified_subsets(index.label, 1, params.recompressed_photos, params.seed)
-    photos = index.iloc[np.sort(subset)][["name", "label"]].itertuples(index=False, name=None)
 
-    def recompressed(item: tuple[str, str]) -> Iterator[NamedImage]:
-        name, label = item
+    def recompressed(name: str) -> Iterator[NamedImage]:
         full_size = decode_photo(
             reader.read(name), image_px=FULL_SIZE_PX, max_megapixels=spec.max_megapixels
         )
-        copy = load_image(encode_jpeg(full_size.image, qualities[label]), spec)
-        yield {"name": name, "quality": qualities[label]}, copy
+        copy = load_image(encode_jpeg(full_size.image, quality), spec)
+        yield {"name": name, "quality": quality}, copy
 
     encoding = provenance.read(photo_folder / "provenance.json").encoding
     with open_archive(archive, encoding) as reader:
-        qualities = most_different_qualities(_typical_steps(reader, photo_folder))
-        return predict_images(classifiers, index, photos, recompressed, "recompressed")
+        quality = lowest_quality(_typical_steps(reader, photo_folder))
+        names = index.name.iloc[np.sort(subset)]
+        return predict_images(classifiers, index, names, recompressed, "recompressed")
 
 
 def _split(photo_folder: Path, split: str) -> pd.DataFrame:
@@ -110,18 +111,13 @@ def _typical_steps(reader: Reader, photo_folder: Path) -> dict[str, float]:
     return {str(label): float(median) for label, median in medians.items()}
 
 
-def most_different_qualities(typical_steps: dict[str, float]) -> dict[str, int]:
-    """Return for each label the JPEG quality of the label whose compression differs most from its.
+def lowest_quality(typical_steps: Mapping[str, float]) -> int:
+    """Return the JPEG quality that is typical of the label whose files are compressed most.
 
     `typical_steps` are mean luma quantization steps by label; 0 for files that are no JPEG.
     """
-    blank = Image.new("RGB", (8, 8))
-    steps = {quality: _step(encode_jpeg(blank, quality)) for quality in QUALITIES}
-    qualities = {}
-    for label, own in typical_steps.items():
-        farthest = max(typical_steps.values(), key=lambda other: abs(other - own))
-        qualities[label] = min(QUALITIES, key=lambda quality: abs(steps[quality] - farthest))
-    return qualities
+    blank, largest = Image.new("RGB", (8, 8)), max(typical_steps.values())
+    return min(QUALITIES, key=lambda quality: abs(_step(encode_jpeg(blank, quality)) - largest))
 
 
 def _step(data: bytes) -> float:

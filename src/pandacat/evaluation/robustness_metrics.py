@@ -44,17 +44,21 @@ def changed_predictions(unperturbed: pd.DataFrame, recompressed: pd.DataFrame) -
     """Return how many predictions change when photos are recompressed.
 
     A row for each network and label, and for `all` of them, has `photos`, the share `changed` with
-    the bounds `low` and `high`, the shares `correct_before` and `correct_after` and, where there
-    are two in-distribution labels, the share `swapped`: another of the two is the likelier.
+    the bounds `low` and `high`, the shares `to_…` that change to each label, the shares
+    `correct_before` and `correct_after` and, where there are two in-distribution labels, the share
+    `swapped`: another of the two is the likelier. `quality` is that of the recompression.
     """
     before = recompressed[["network", "path"]].merge(unperturbed, "left")
     after = recompressed.reset_index(drop=True)
+    names, predicted = tables.label_names(after), tables.predicted_labels(after)
+    changed = predicted != tables.predicted_labels(before)
     changes = after[["network", "label"]].assign(
-        changed=tables.predicted_labels(after) != tables.predicted_labels(before),
+        changed=changed,
+        **{f"to_{name}": changed & (predicted == place) for place, name in enumerate(names)},
         correct_before=tables.is_correct(before),
         correct_after=tables.is_correct(after),
     )
-    if len(names := tables.label_names(after)) == 3:
+    if len(names) == 3:
         first, second, _ = (f"p_{name}" for name in names)
         swapped = (after[first] > after[second]) != (before[first] > before[second])
         changes.insert(3, "swapped", swapped)
@@ -64,11 +68,11 @@ def changed_predictions(unperturbed: pd.DataFrame, recompressed: pd.DataFrame) -
         for label in (*names, "all"):
             group = of_network if label == "all" else of_network[of_network.label == label]
             if len(group):
-                changed = proportion(group.changed.to_numpy(bool))
+                share = proportion(group.changed.to_numpy(bool))
                 row = {"network": network, "label": label, "photos": len(group)}
-                row |= {"changed": changed.value, "low": changed.low, "high": changed.high}
+                row |= {"changed": share.value, "low": share.low, "high": share.high}
                 rows.append(row | dict(group[shares].mean()))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(quality=recompressed.quality.iloc[0])
 
 
 def robustness_metrics(
@@ -85,17 +89,21 @@ def robustness_metrics(
         shares = {name: _interval(row, name, f"{name}_") for name in measures if row[name] >= 0}
         test[row["network"]] = {"corrupted": shares}
     changed = changed_predictions(unperturbed, recompressed)
-    for row in changed[changed.label == "all"].to_dict("records"):
-        test[row["network"]]["changed_when_recompressed"] = _interval(row, "changed")
-        if "swapped" in row:
+    for row in changed.to_dict("records"):
+        of_network = test[row["network"]].setdefault("changed_when_recompressed", {})
+        counts = {
+            name: round(row[f"to_{name}"] * row["photos"]) for name in tables.label_names(corrupted)
+        }
+        to = {name: count for name, count in counts.items() if count}
+        of_network[row["label"]] = _interval(row, "changed") | {"to": to}
+        if "swapped" in row and row["label"] == "all":
             test[row["network"]]["swapped_when_recompressed"] = row["swapped"]
     for row in compare_networks(corrupted, seed=seed).to_dict("records"):
         if row["measure"] in measures:
             differences = test[row["network"]].setdefault(f"{OURS}_difference", {})
             about = _interval(row, "difference") | {"p_value": row["p_value"]}
             differences[row["measure"]] = about
-    qualities = recompressed.groupby("label").quality.first()
-    return {"test": test, "recompressed_at_quality": qualities.astype(int).to_dict()}
+    return {"test": test, "recompressed_at_quality": int(recompressed.quality.iloc[0])}
 
 
 def _interval(row: dict[Hashable, Any], name: str, prefix: str = "") -> dict[str, float]:

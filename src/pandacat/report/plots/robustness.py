@@ -42,7 +42,8 @@ def robustness(
             in_percent(curves.yaxis, bars.xaxis)
         grid[0, 0].set_ylabel("correct")
         handles = grid[1, 0].get_legend_handles_labels()
-        drawing.legend(*handles, loc="upper right", ncols=len(networks))
+        narrow = {"columnspacing": 0.8, "handletextpad": 0.1}
+        drawing.legend(*handles, loc="upper right", ncols=len(networks), **narrow)
 
 
 def changed_predictions(canvas: Canvas, table: pd.DataFrame) -> None:
@@ -52,7 +53,7 @@ def changed_predictions(canvas: Canvas, table: pd.DataFrame) -> None:
     """
     labels = list(table.label.unique())
     networks = network_styles(table.network.unique())
-    title = "Recompressed at another label's JPEG quality"
+    title = f"Recompressed at JPEG quality {table.quality[0]}"
     with canvas.figure("changed_predictions", title, 1.6 + 0.5 * len(labels)) as drawing:
         axes = drawing.subplots()
         for network, (color, marker, place) in networks.items():
