@@ -299,6 +299,29 @@ def test_drawings_are_called_drawings_and_photographs_are_not(
 
 
 @BOTH
+def test_photos_that_imagenet_may_hold_are_disclosed_and_drawings_are_none(
+    results: Results, page: Callable[[Results], str]
+) -> None:
+    photographs = replace(results, origin=replace(results.origin, drawn=False))
+    sentence = "Some photos of this data set may be among them"
+    assert sentence in page(photographs)
+    assert sentence not in page(results)
+
+
+@BOTH
+def test_calibration_errors_stand_beside_their_level_by_chance(
+    results: Results, page: Callable[[Results], str]
+) -> None:
+    evaluate = copy.deepcopy(results.metrics["evaluate"])
+    for networks in evaluate.values():
+        for number, figures in enumerate(networks.values()):
+            figures["calibration_error_by_chance"] = 0.03141 + number
+    text = page(with_metrics(results, evaluate=evaluate))
+    for number in range(len(evaluate["test"])):
+        assert text.count(f"up to {3.1 + 100 * number:.1f} %") == len(evaluate)
+
+
+@BOTH
 def test_a_warning_of_the_audit_is_passed_on_only_where_there_is_one(
     results: Results, page: Callable[[Results], str]
 ) -> None:
