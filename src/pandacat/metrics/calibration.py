@@ -5,7 +5,7 @@ import pandas as pd
 
 from pandacat.metrics.intervals import proportion
 
-BINS, DRAWS = 15, 200
+BINS, DRAWS = 15, 1000
 
 
 def reliability(confidences: np.ndarray, correct: np.ndarray, bins: int = BINS) -> pd.DataFrame:

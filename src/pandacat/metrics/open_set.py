@@ -24,7 +24,9 @@ def threshold_at_recall(scores: np.ndarray, recall: float = 0.95) -> float:
 def open_set_metrics(scores: np.ndarray, in_distribution: np.ndarray) -> dict[str, Interval]:
     """Return `auroc` of in-distribution against other photos, and `false_positive_rate`.
 
-    The latter is at 95 % recall of in-distribution photos. Its threshold is taken from these very
+    In-distribution photos are the positive class; some of the literature has it the other way
+    round. The false-positive rate is the share of other photos that are accepted at 95 % recall
+    (TPR) of in-distribution ones. Its threshold is taken from these very
     photos, as is customary in comparisons; the interval holds for that threshold.
     """
     threshold = threshold_at_recall(scores[in_distribution])

@@ -58,7 +58,7 @@ def confusions(canvas: Canvas, metrics: Metrics) -> None:
         for axes, (network, figures) in zip(row, metrics.items(), strict=True):
             _matrix(axes, pd.DataFrame(figures["confusion"]).T)
             accuracy = percent(figures["accuracy"]["value"])
-            axes.set(title=f"{network_name(network)}: {accuracy}", xlabel="prediction")
+            axes.set(title=f"{network_name(network)}\n{accuracy}", xlabel="prediction")
         row[0].set_ylabel("label")
 
 
@@ -219,7 +219,7 @@ def reliability(canvas: Canvas, predictions: pd.DataFrame, metrics: Metrics) -> 
     """
     networks = tables.by_network(predictions)
     lowest = np.floor(10 / len(tables.label_names(predictions))) / 10
-    height = 1.4 + 9.0 / max(3, len(networks))
+    height = 2.0 + 9.0 / max(3, len(networks))
     with canvas.figure("reliability", "Is accuracy as high as confidence?", height) as drawing:
         columns = drawing.subplots(
             2, len(networks), squeeze=False, sharex=True, sharey="row", height_ratios=(3.2, 1)
@@ -232,12 +232,17 @@ def reliability(canvas: Canvas, predictions: pd.DataFrame, metrics: Metrics) -> 
             curve.plot([0, 1], [0, 1], color=style.FAINT, linewidth=1, linestyle=":")
             curve.vlines(table.confidence, table.low, table.high, color=color, alpha=0.5)
             curve.plot(table.confidence, table.accuracy, marker, color=color, markersize=5)
-            error = percent(metrics[network]["calibration_error"])
-            curve.set_title(f"{network_name(network)}: off by {error}")
+            error, by_chance = (
+                percent(metrics[network][name])
+                for name in ("calibration_error", "calibration_error_by_chance")
+            )
+            curve.set_title(
+                f"{network_name(network)}\noff by {error}\n(chance: up to {by_chance})", size=10
+            )
             curve.set(xlim=(lowest, 1.02), ylim=(0, 1.03))
             weights = np.full(len(confidences), 1 / len(confidences))
             mass.hist(confidences, np.linspace(lowest, 1, 29), weights=weights, color=color)
-            mass.set_xlabel("probability of the prediction")
+            mass.set_xlabel("confidence")
             in_percent(curve.yaxis, mass.yaxis, mass.xaxis)
         columns[0, 0].set_ylabel("correct")
         columns[0, 1].set_ylabel("photos")

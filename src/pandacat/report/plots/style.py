@@ -37,10 +37,10 @@ LABEL_COLORS = ("#30363d", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442"
 OTHER_COLOR = "#7fb8e0"
 """Apart in lightness from the first two, too, for color-blind readers and gray prints."""
 
-NETWORK_COLORS = ("#cc79a7", "#0072b2", "#d55e00", "#009e73", "#56b4e9", "#8c6d31")
+NETWORK_COLORS = ("#cc79a7", "#0072b2", "#56b4e9", "#d55e00", "#009e73", "#8c6d31")
 """In the order of the networks. All but the last are of the palette in Okabe and Ito, Color
 universal design (2008)."""
-NETWORK_MARKERS = "os^DvP"
+NETWORK_MARKERS = "osv^DP"
 
 FONT = "DejaVu Sans"
 """Of all texts, as in `plots.mplstyle`; comes with matplotlib."""
