@@ -6,7 +6,6 @@ from pandacat.config.loading import load_config
 from pandacat.core import paths
 from pandacat.core.files import atomic_write, write_json, write_text
 from pandacat.core.stage import run
-from pandacat.core.tables import read_table
 from pandacat.data import provenance, store
 from pandacat.data.features import read_features
 from pandacat.evaluation.audit import audit
@@ -23,9 +22,8 @@ def main() -> None:
     params = load_config().audit
     origin = provenance.read(paths.PHOTOS / "provenance.json")
     features = read_features(paths.FEATURES).centers
-    zero_shot = read_table(paths.PREDICTIONS / "pretrained.csv")
     with tracked_stage("audit", params) as tracked:
-        result = audit(paths.ARCHIVE, paths.PHOTOS, origin, features, zero_shot, params)
+        result = audit(paths.ARCHIVE, paths.PHOTOS, origin, features, params)
         with atomic_write(paths.PLOTS / "audit") as folder:
             folder.mkdir()
             result.write_tables(folder)

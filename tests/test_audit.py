@@ -20,7 +20,6 @@ from pandacat.data.provenance import Provenance
 from pandacat.data.sources import sample
 from pandacat.evaluation import shortcuts
 from pandacat.evaluation.audit import Audit, audit
-from pandacat.evaluation.predictions import prediction_table
 from pandacat.report.templating import render
 
 COUNT = 40
@@ -58,8 +57,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Audit:
     features = np.random.default_rng(0).normal(size=(len(index), 8)).astype(np.float32)
     pandas = index.name.str.startswith("panda") | (index.name == "cat/007.jpg")
     features[:, 0] += np.where(pandas, 8, -8)
-    zero_shot = np.where(pandas.to_numpy()[:, None], [[0.9, 0.05, 0.05]], [[0.05, 0.9, 0.05]])
-    return audited(folder, ORIGIN, features, zero_shot)
+    return audited(folder, ORIGIN, features)
 
 
 def preprocessed(folder: Path, origin: Provenance) -> pd.DataFrame:
@@ -74,14 +72,12 @@ def preprocessed(folder: Path, origin: Provenance) -> pd.DataFrame:
     return store.read_index(folder / "photos")
 
 
-def audited(folder: Path, origin: Provenance, features: np.ndarray, zero_shot: np.ndarray) -> Audit:
-    index = store.read_index(folder / "photos")
+def audited(folder: Path, origin: Provenance, features: np.ndarray) -> Audit:
     return audit(
         folder / "photos.zip",
         folder / "photos",
         origin,
         features,
-        prediction_table(index, zero_shot, PARAMS.label_names),
         AuditParams(label_issues_shown=5, seed=0),
     )
 
@@ -100,7 +96,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def audit_of_files(folder: Path, origin: Provenance) -> Audit:
     """Return the audit as far as it goes without a network."""
     photos = len(preprocessed(folder, origin))
-    return audited(folder, origin, np.ones((photos, 8)), np.full((photos, 3), 1 / 3))
+    return audited(folder, origin, np.ones((photos, 8)))
 
 
 def page_of(result: Audit) -> str:

@@ -15,7 +15,6 @@ from pandacat.data import store
 from pandacat.data.preprocess import preprocess
 from pandacat.data.provenance import Provenance
 from pandacat.evaluation.audit import audit
-from pandacat.evaluation.predictions import prediction_table
 from pandacat.report.templating import render
 
 ROOT = Path(__file__).parents[1]
@@ -110,7 +109,6 @@ def test_each_original_whose_copy_has_another_label_is_reported(
         folder / "photos",
         ORIGIN,
         np.random.default_rng(0).normal(size=(len(index), 8)),
-        prediction_table(index, np.full((len(index), 3), 1 / 3), LABELS),
         AuditParams(label_issues_shown=5, seed=0),
     )
     assert result.metrics()["duplicate_groups_with_several_labels"] == len(EXAMPLES)

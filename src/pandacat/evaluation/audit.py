@@ -20,7 +20,6 @@ from pandacat.data.sources import sample
 from pandacat.data.sources.archive import open_archive
 from pandacat.evaluation import shortcuts
 from pandacat.evaluation.label_issues import rank_label_issues
-from pandacat.evaluation.predictions import label_names, labels_and_probabilities
 from pandacat.evaluation.shortcut_search import find_shortcuts
 
 
@@ -81,20 +80,18 @@ def audit(
     photo_folder: Path,
     origin: Provenance,
     features: np.ndarray,
-    zero_shot: pd.DataFrame,
     params: AuditParams,
 ) -> Audit:
     """Return the audit of the photos that `preprocess` made of an archive.
 
-    `features` are `(N, D)` of the pretrained network, `zero_shot` is its table of predictions, both
-    in the order of the index. Near-duplicates, and drawings of one shot, are never on both sides of
-    a fold.
+    `features` are `(N, D)` of the pretrained network, in the order of the index. Near-duplicates,
+    and drawings of one shot, are never on both sides of a fold.
     """
     index = store.read_index(photo_folder)
-    names = label_names(zero_shot)
-    labels, probabilities = labels_and_probabilities(zero_shot)
+    names = store.read_labels(photo_folder)
+    labels = index.label.map(names.index).to_numpy(np.int64)
     groups = _fold_groups(index, origin)
-    ranked = rank_label_issues(features, labels, groups, probabilities, names, params.seed)
+    ranked = rank_label_issues(features, labels, groups, names, params.seed)
     issues = ranked.head(params.label_issues_shown)
     shared = index[index.duplicated("group", keep=False)].sort_values(["group", "name"])
     original, preprocessed = (

@@ -21,31 +21,68 @@ def rank_label_issues(
     features: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,
-    zero_shot: np.ndarray,
     names: Sequence[str],
     seed: int,
 ) -> pd.DataFrame:
     """Return all photos, the most suspicious first.
 
-    Two rankings are interleaved: by doubt about the label, and by unlikeness to the other photos of
-    the label. A photo's rank is the better of its two.
+    First come the photos whose label is probably wrong, then all others, in two rankings that are
+    interleaved: by doubt about the label, and by unlikeness to the other photos of the label. Their
+    rank is the better of the two.
 
     Doubt is the margin of confident learning: the probability of the given label less that of the
-    likeliest other one, averaged over the zero-shot network, `(N, K + 1)`, and a logistic
-    regression on its features, `(N, D)`, fitted without the photo and its group. Unlikeness is the
-    cosine distance to the tenth nearest photo of the same label outside the group. Groups, `(N,)`,
-    are of near-duplicates, labels, `(N,)`, indices into `names`.
+    likeliest other one, each less its class's threshold, its mean over the photos that have the
+    label. So a label that is hard to tell is not suspected for that. A label is probably wrong
+    where another one reaches its threshold and exceeds it by more. The probabilities are those of a
+    logistic regression on the features, `(N, D)`, fitted without the photo and its group.
+    Unlikeness is the cosine distance to the tenth nearest photo of the same label outside the
+    group. Groups, `(N,)`, are of near-duplicates, labels, `(N,)`, indices into `names`.
 
     Source: Northcutt, Jiang and Chuang, Confident learning: estimating uncertainty in dataset
     labels, JAIR 70 (2021), 1373-1411.
 
     Returns:
-        Columns `photo` (row in the arguments), `label`, `suggested` (the likeliest label), `margin`
-        (-1 to 1; below 0 another label is likelier), `unlikeness` (standard deviations above the
-        median of its label) and `reason`, a sentence.
+        Columns `photo` (row in the arguments), `label`, `suggested` (the label of the greatest
+        probability less threshold), `margin` (below 0 another label is likelier), `unlikeness`
+        (standard deviations above the median of its label) and `reason`, a sentence.
     """
-    out_of_fold = np.zeros(zero_shot.shape)
-    out_of_fold[:, np.unique(labels)] = cross_val_predict(
+    photos = np.arange(len(labels))
+    excess = _excess(features, labels, groups, len(names), seed)
+    rivals = excess.copy()
+    rivals[photos, labels] = -np.inf
+    margin = excess[photos, labels] - rivals.max(axis=1)
+    wrong = (margin < 0) & (rivals.max(axis=1) >= 0)
+    unlikeness = _unlikeness(features, labels, groups)
+    ranks = rankdata([margin, -unlikeness], method="ordinal", axis=1)
+    words = [listed([name]) for name in names]
+    reasons = [
+        f"labeled {words[label]}, but {words[other]} is {'likelier' if exceeds else 'close'}"
+        if surely or doubted
+        else f"unlike other photos labeled {words[label]}"
+        for label, other, exceeds, surely, doubted in zip(
+            labels, rivals.argmax(axis=1), margin < 0, wrong, ranks[0] <= ranks[1], strict=True
+        )
+    ]
+    table = pd.DataFrame(
+        {
+            "photo": photos,
+            "label": np.take(names, labels),
+            "suggested": np.take(names, excess.argmax(axis=1)),
+            "margin": margin,
+            "unlikeness": unlikeness,
+            "reason": reasons,
+        }
+    )
+    best = np.where(wrong, ranks[0], ranks.min(axis=0))
+    order = np.lexsort((photos, ranks.max(axis=0), best, ~wrong))
+    return table.iloc[order].reset_index(drop=True)
+
+
+def _excess(
+    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, label_count: int, seed: int
+) -> np.ndarray:
+    """Return out-of-fold probabilities less thresholds, `(N, K + 1)`; -inf for absent labels."""
+    out_of_fold = cross_val_predict(
         LogisticRegression(C=10, max_iter=1000),
         unit_length(features),
         labels,
@@ -53,34 +90,11 @@ def rank_label_issues(
         cv=StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed),
         method="predict_proba",
     )
-    probabilities = (zero_shot + out_of_fold) / 2
-    photos, of_label = np.arange(len(labels)), np.take(names, labels)
-    rivals = probabilities.copy()
-    rivals[photos, labels] = -1
-    margin = probabilities[photos, labels] - rivals.max(axis=1)
-    unlikeness = _unlikeness(features, labels, groups)
-    ranks = rankdata([margin, -unlikeness], method="ordinal", axis=1)
-    words = [listed([name]) for name in names]
-    reasons = [
-        f"labeled {words[label]}, but {words[rival]} is {'likelier' if exceeds else 'close'}"
-        if doubted
-        else f"unlike other photos labeled {words[label]}"
-        for label, rival, exceeds, doubted in zip(
-            labels, rivals.argmax(axis=1), margin < 0, ranks[0] <= ranks[1], strict=True
-        )
-    ]
-    table = pd.DataFrame(
-        {
-            "photo": photos,
-            "label": of_label,
-            "suggested": np.take(names, probabilities.argmax(axis=1)),
-            "margin": margin,
-            "unlikeness": unlikeness,
-            "reason": reasons,
-        }
-    )
-    order = np.lexsort((photos, ranks.max(axis=0), ranks.min(axis=0)))
-    return table.iloc[order].reset_index(drop=True)
+    present = np.unique(labels)
+    thresholds = [out_of_fold[labels == label, place].mean() for place, label in enumerate(present)]
+    excess = np.full((len(labels), label_count), -np.inf)
+    excess[:, present] = out_of_fold - thresholds
+    return excess
 
 
 def _unlikeness(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
