@@ -3,7 +3,12 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import log_loss, precision_recall_fscore_support, roc_auc_score
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    log_loss,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
 
 from pandacat.metrics.accuracy import auroc, correct_by_measure, headline
 
@@ -83,6 +88,11 @@ def test_headline_agrees_with_scikit_learn():
             assert found["value"] == pytest.approx(expected[row][index])
             assert found["low"] < found["value"] < found["high"]
     assert metrics["log_loss"]["value"] == pytest.approx(log_loss(labels, probabilities))
+    balanced = metrics["balanced_accuracy"]
+    assert balanced["low"] < balanced["value"] < balanced["high"]
+    assert balanced["value"] == pytest.approx(
+        balanced_accuracy_score(labels, probabilities.argmax(axis=1))
+    )
     pair = labels != OTHER
     ratio = probabilities[pair, PANDA] / probabilities[pair][:, :2].sum(axis=1)
     assert metrics["roc_auc"]["value"] == pytest.approx(roc_auc_score(labels[pair] == PANDA, ratio))
@@ -98,7 +108,7 @@ def test_headline_leaves_out_what_the_photos_do_not_define(missing):
     json.dumps(metrics, allow_nan=False)
     assert set(metrics["per_class"]) == {n for i, n in enumerate(LABELS) if i not in missing}
     assert ("roc_auc" in metrics) == (missing == [OTHER])
-    assert ("accuracy" in metrics) == present.any()
+    assert ("accuracy" in metrics) == ("balanced_accuracy" in metrics) == present.any()
     assert ("two_class_accuracy" in metrics) == bool({PANDA, CAT} - set(missing))
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from pandacat.metrics.intervals import bootstrap, proportion, wilson
+from pandacat.metrics.intervals import bootstrap, mean_of_independent, proportion, wilson
 
 
 @pytest.mark.parametrize(("hits", "trials"), [(0, 20), (7, 31), (299, 300), (40, 40)])
@@ -48,3 +48,14 @@ def test_bootstrap_preserves_the_strata_and_repeats_with_its_seed():
 
     assert bootstrap(count, strata, seed=3) == bootstrap(count, strata, seed=3)
     assert set(map(tuple, counts)) == {(30, 5)}
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5, 0.5), (0.98, 0.9, 0.7), (1.0, 1.0, 0.95)])
+def test_the_interval_of_a_mean_of_recalls_covers_the_truth_at_its_level(shares):
+    generator, photos = np.random.default_rng(0), (60, 50, 200)
+    covered = 0
+    for _ in range(1000):
+        hits = generator.binomial(photos, shares)
+        found = mean_of_independent([wilson(h / n, n) for h, n in zip(hits, photos, strict=True)])
+        covered += found.low <= np.mean(shares) <= found.high
+    assert 0.935 <= covered / 1000 <= 1

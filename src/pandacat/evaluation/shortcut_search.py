@@ -1,6 +1,5 @@
 """The search for shortcuts: how well properties of the files separate the labels."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import astuple
 from itertools import combinations
@@ -13,7 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
 from pandacat.evaluation.shortcuts import KEYS, TOGETHER
-from pandacat.metrics.intervals import LEVEL, Interval, wilson
+from pandacat.metrics.intervals import LEVEL, Interval, mean_of_independent, wilson
 
 FOLDS = 5
 
@@ -72,10 +71,7 @@ def _balanced_accuracy(
         own = labels == label
         share = float(np.mean(predicted[own] == label))
         recalls.append(wilson(share, (1 - 1 / FOLDS) * len(np.unique(groups[own])), level))
-    value = sum(recall.value for recall in recalls) / 2
-    below = math.hypot(*(recall.value - recall.low for recall in recalls)) / 2
-    above = math.hypot(*(recall.high - recall.value for recall in recalls)) / 2
-    return Interval(value, max(0.0, value - below), min(1.0, value + above))
+    return mean_of_independent(recalls)
 
 
 def _learner(columns: int, seed: int) -> ClassifierMixin:

@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pandacat.metrics.intervals import LEVEL, Interval, bootstrap, proportion, wilson
+from pandacat.metrics.intervals import (
+    LEVEL,
+    Interval,
+    bootstrap,
+    mean_of_independent,
+    proportion,
+    wilson,
+)
 
 SMALLEST_PROBABILITY = 1e-12
 """Probabilities are raised to this before their logarithm is taken."""
@@ -110,9 +117,10 @@ def headline(
     """Return the headline metrics of `(N,)` labels and `(N, K + 1)` probabilities, for JSON.
 
     They are `photos` (count by label), `confusion` (count by label, then predicted label) and, each
-    as value, low and high: the accuracies of `correct_by_measure`, `log_loss` (by the bootstrap,
-    which needs the seed), `roc_auc` of the first label against the second, and `per_class`, by
-    label `precision`, `recall` and `f1`. What these photos do not define is absent, never NaN.
+    as value, low and high: the accuracies of `correct_by_measure`, `balanced_accuracy`, the mean
+    recall of the labels that there are photos of, `log_loss` (by the bootstrap, which needs the
+    seed), `roc_auc` of the first label against the second, and `per_class`, by label `precision`,
+    `recall` and `f1`. What these photos do not define is absent, never NaN.
     """
     cells = len(names) * labels + probabilities.argmax(axis=1)
     counts = np.bincount(cells, minlength=len(names) ** 2).reshape(len(names), -1)
@@ -122,6 +130,8 @@ def headline(
         if not np.isnan(correct).all()
     }
     if len(labels):
+        recalls = [wilson(counts[own, own] / of, of) for own, of in enumerate(counts.sum(1)) if of]
+        metrics["balanced_accuracy"] = asdict(mean_of_independent(recalls))
         losses = log_losses(labels, probabilities)
         loss = bootstrap(lambda photos: float(losses[photos].mean()), labels, seed)
         metrics["log_loss"] = asdict(loss)

@@ -1,7 +1,7 @@
 """Estimates with 95 % confidence intervals."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -38,6 +38,18 @@ def wilson(share: float, trials: float, level: float = LEVEL) -> Interval:
 def proportion(hits: np.ndarray) -> Interval:
     """Return the mean of `(N,)` hits (1) and misses (0) with its Wilson interval."""
     return wilson(float(np.mean(hits)), len(hits))
+
+
+def mean_of_independent(estimates: Sequence[Interval]) -> Interval:
+    """Return the mean of estimates from different photos, such as the recalls of labels.
+
+    Source: G. Y. Zou and A. Donner, Construction of confidence limits about effect measures: a
+    general approach, Statistics in Medicine 27 (2008), 1693-1702.
+    """
+    value = sum(each.value for each in estimates) / len(estimates)
+    below = math.hypot(*(each.value - each.low for each in estimates)) / len(estimates)
+    above = math.hypot(*(each.high - each.value for each in estimates)) / len(estimates)
+    return Interval(value, max(0.0, value - below), min(1.0, value + above))
 
 
 def bootstrap(
