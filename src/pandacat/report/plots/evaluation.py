@@ -192,7 +192,9 @@ def open_set_scores(canvas: Canvas, predictions: pd.DataFrame, metrics: Metrics)
                 threshold = open_set.threshold_at_recall(scores[positive])
                 axes.axvline(_log_odds(threshold), color=style.INK, linewidth=1, linestyle="--")
                 accepted = percent(metrics[network]["open_set"]["false_positive_rate"]["value"])
-                title += f": FPR {accepted} at 95 % TPR"
+                title += (
+                    f": {accepted} of other accepted (FPR) where 95 % of in-distribution are (TPR)"
+                )
             axes.set_title(title)
             in_percent(axes.yaxis)
         drawing.legend(*column[0].get_legend_handles_labels(), loc="upper right", ncols=2)
