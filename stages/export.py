@@ -1,10 +1,8 @@
 """Export the fine-tuned network as files that run without PyTorch, and check that they agree."""
 
-import shutil
-
 from pandacat.config.loading import load_config
 from pandacat.core import paths
-from pandacat.core.files import atomic_write, read_json, write_json
+from pandacat.core.files import atomic_write, read_json, write_json, write_text
 from pandacat.core.stage import run
 from pandacat.core.tables import read_table
 from pandacat.data import provenance, store
@@ -21,31 +19,40 @@ from pandacat.tracking.journal import tracked_stage
 from pandacat.training.calibration import calibrate
 
 METRICS = paths.METRICS / "export.json"
-GOLDEN = ("panda/giant_panda.jpg", "cat/kitten.jpg", "other/red_panda.jpg", "other/koala.jpg")
+ONNX = "model.onnx"
+GOLDEN = (
+    *("panda/giant_panda.jpg", "cat/kitten.jpg", "other/red_panda.jpg", "other/koala.jpg"),
+    "LICENSES.md",
+)
+"""Of `examples`: photos with the probabilities that every form must give, and their licenses."""
 
 
 def main() -> None:
     """Write models/exported, and how far its files agree with the network in PyTorch."""
     config = load_config()
-    params, fine_tune = config.export, config.fine_tune
+    params, seed = config.export, config.evaluate.seed
+    coverage, confidence = config.fine_tune.coverage, config.fine_tune.coverage_confidence
     model = load_model(paths.MODELS / "fine-tuned")
     crops, input_px = model.description.crops, model.description.input_px
     index, stored = store.read_index(paths.PHOTOS), read_features(paths.FEATURES)
     evaluation = read_json(paths.METRICS / "evaluate.json")
     predictions = {name: read_table(paths.PREDICTIONS / f"{name}.csv") for name in evaluation}
+    origin = provenance.read(paths.PHOTOS / "provenance.json")
+    golden = {name: (paths.EXAMPLES / name).read_bytes() for name in GOLDEN}
+    license_text = paths.LICENSE.read_text(encoding="utf-8")
     checked = store.sample_images(paths.PHOTOS, index, "test", params.checked_photos)
     shown = store.sample_images(paths.PHOTOS, index, "train", params.int8_photos)
 
     with tracked_stage("export", params) as tracked, atomic_write(paths.EXPORTED) as folder:
         exported = export_openvino(model, folder)
-        export_onnx(model, folder / "model.onnx")
+        export_onnx(model, folder / ONNX)
         metrics = export_checks.parity(
             [cut_crops(image, input_px, crops) for image in checked],
             export_checks.by_classifier(Classifier(model, "torch")),
             {
                 "openvino": export_checks.by_classifier(Classifier(exported)),
-                "onnxruntime": export_checks.by_onnxruntime(folder / "model.onnx"),
-                "onnx_in_openvino": export_checks.by_openvino(folder / "model.onnx"),
+                "onnxruntime": export_checks.by_onnxruntime(folder / ONNX),
+                "onnx_in_openvino": export_checks.by_openvino(folder / ONNX),
             },
         )
         centers = [cut_crops(image, input_px, "center") for image in shown]
@@ -56,24 +63,16 @@ def main() -> None:
         )
         classes = store.split_labels(index, "validation", model.description.labels)
         logs = classifier.log_probabilities(validation)
-        int8 = calibrate(
-            int8,
-            logs,
-            classes,
-            coverage=fine_tune.coverage,
-            confidence=fine_tune.coverage_confidence,
-        )
+        int8 = calibrate(int8, logs, classes, coverage=coverage, confidence=confidence)
         save_description(folder / "int8", int8)
         networks = {"int8": Classifier(int8, classifier)}
         table = predict_split(networks, "test", photo_folder=paths.PHOTOS, stored=stored)
-        metrics |= export_checks.quantized(table, predictions["test"], seed=config.evaluate.seed)
+        metrics |= export_checks.quantized(table, predictions["test"], seed=seed)
         metrics["megabytes"] = export_checks.megabytes(folder)
 
-        write_companions(folder, Classifier(exported), [paths.EXAMPLES / name for name in GOLDEN])
-        origin = provenance.read(paths.PHOTOS / "provenance.json")
+        write_companions(folder, Classifier(exported), golden)
         write_json(folder / CARD, card(model, origin, evaluation, predictions))
-        shutil.copy(paths.LICENSE, folder)
-        shutil.copy(paths.EXAMPLES / "LICENSES.md", folder / "golden")
+        write_text(folder / "LICENSE", license_text)
         write_json(METRICS, metrics)
         tracked.log_artifact(METRICS)
 

@@ -11,6 +11,7 @@ import pytest
 from conftest import copy_exported_files, write_digits, write_params
 from dvc_stages import declared_stages, run_stage
 
+from pandacat.core.files import write_json
 from pandacat.models.saved import load_model
 
 FOX = {"folders": ["fox"], "imagenet": ["red fox", "kit fox", "Arctic fox", "grey fox"]}
@@ -43,7 +44,9 @@ def run(
     copy_exported_files(folder)
     with chdir(folder):
         for name, stage in declared_stages().items():
-            if name != "fetch_mnist":
+            if name == "export" and request.param != "three":  # it takes long
+                write_json(Path("metrics/export.json"), {"int8": {}, "megabytes": {}})
+            elif name != "fetch_mnist":
                 run_stage(*stage.command)
     return labels, folder
 

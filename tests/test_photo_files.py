@@ -193,7 +193,7 @@ def test_a_validation_split_that_the_archive_lacks_is_taken_from_its_training_ph
     index = preprocessed(tmp_path, in_splits(train=20, test=5), {}, split="archive")
     own = index.name.str.split("/").str[0]
     assert set(index.split[own == "test"]) == {"test"}
-    assert (index.split[own == "train"] == "validation").sum() == 6
+    assert (index.split[own == "train"] == "validation").sum() == 8
     assert (index.split == "test").sum() == 10
 
 

@@ -2,11 +2,11 @@
 
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache, partial
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from time import process_time
-from typing import Any, cast
+from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
@@ -24,7 +24,7 @@ from pandacat.data.images import DAMAGED_METADATA, Photo, UnreadablePhotoError, 
 from pandacat.data.preprocess import preprocess
 from pandacat.data.provenance import Provenance
 from pandacat.evaluation.shortcuts import header_properties
-from pandacat.models.classifier import Classifier, Prediction
+from pandacat.models.classifier import Prediction
 
 READ: dict[str, Any] = {"image_px": 96, "max_megapixels": 1.0}
 
@@ -369,16 +369,12 @@ def test_preprocess_and_predict_tell_the_notes(
         preprocess(tmp_path / "photos.zip", origin, tmp_path / "done", config, exclusions={})
     assert line in capsys.readouterr().err.splitlines()
 
-    class Noting:
-        def predict_many(
-            self, items: Iterable[tuple[str, Callable[[], bytes]]], *, top: int
-        ) -> Iterator[Prediction]:
-            for name, read_file in items:
-                if data := read_file():
-                    yield Prediction(name, {"cat": 1.0}, notes=read(data).notes)
-
-    opened = {name: partial(bytes, data) for name, data in photos.items()}
-    list(predict._predict(cast("Classifier", Noting()), opened, 0, []))
+    predictions = (
+        Prediction(name, {"cat": 1.0}, notes=read(data).notes)
+        for name, data in photos.items()
+        if data
+    )
+    list(predict._predict(predictions, len(photos), []))
     assert line in capsys.readouterr().err.splitlines()
 
 

@@ -12,7 +12,6 @@ METRICS = (
     "log_loss",
     "calibration_error",
     "open_set",
-    "largest_difference",
     "labels_kept",
 )
 """Of the metrics in `metrics/evaluate.json` and `metrics/export.json`."""

@@ -3,9 +3,8 @@
 import io
 import logging
 import math
-import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from importlib.resources import files
@@ -120,20 +119,22 @@ def _silence() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def write_companions(folder: Path, classifier: Classifier, photos: Sequence[Path]) -> None:
+def write_companions(folder: Path, classifier: Classifier, golden: Mapping[str, bytes]) -> None:
     """Write what helps to use an exported model: a sample program, and photos to check it with.
 
-    Beside the photos is what the classifier predicts for them.
+    `golden` has the bytes of files by their path; beside them is what the classifier predicts for
+    the photos among them.
     """
     for name in ("README.md", "sample.py"):
         text = files("pandacat.models").joinpath("export_files", name).read_text(encoding="utf-8")
         write_text(folder / name, text)
-    golden = folder / "golden"
-    golden.mkdir()
-    for photo in photos:
-        shutil.copy(photo, golden)
+    place = folder / "golden"
+    place.mkdir()
+    for path, data in golden.items():
+        (place / Path(path).name).write_bytes(data)
+    photos = sorted(place.glob("*.jpg"))
     expected = {photo.name: classifier.predict(photo).probabilities for photo in photos}
-    write_json(golden / "probabilities.json", expected)
+    write_json(place / "probabilities.json", expected)
 
 
 def _network(model: SavedModel) -> PretrainedNetwork:

@@ -10,6 +10,7 @@ import torch
 
 from pandacat.config.fields import Precision
 from pandacat.models.batching import BATCHES_AHEAD, Batcher, Launch, Wait
+from pandacat.models.exact_float32 import use_exact_float32
 from pandacat.models.feature_maps import BackboneWithMap
 
 GPU_BATCH_IMAGES, CPU_BATCH_IMAGES = 256, 32
@@ -29,13 +30,6 @@ def batched_backbone(
         use_exact_float32()
         return Batcher(_gpu_launch(backbone.cuda(), input_px, dtype), GPU_BATCH_IMAGES)
     return Batcher(_cpu_launch(backbone, dtype), CPU_BATCH_IMAGES)
-
-
-def use_exact_float32() -> None:
-    """Let float32 mean float32 on a GPU: by default, convolutions there round to 10 bits (TF32)."""
-    cudnn: Any = torch.backends.cudnn
-    cudnn.allow_tf32 = False  # PyTorch itself refuses to look at flags that differ from this one
-    cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "ieee"
 
 
 def backbone_with_map(

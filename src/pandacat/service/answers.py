@@ -72,7 +72,8 @@ class ModelAnswer(ModelName):
     crops: int = Field(description="Of each photo")
     input_px: int = Field(description="A side of a crop")
     temperature: float
-    coverage: float | None = Field(description="Of the prediction sets")
+    coverage: float | None = Field(description="Of the prediction sets, for each label")
+    confidence: float | None = Field(description="That the prediction sets have this coverage")
     drawn: bool = Field(description="Whether it was trained on drawings only")
     trained_on: str = Field(description="SHA-256 over its training photos, or `ImageNet`")
     explains: bool = Field(description="Whether `explain` gives heat-maps")
@@ -97,6 +98,7 @@ def model_answer(classifier: Classifier, limits: Limits, *, explains: bool) -> M
         input_px=about.input_px,
         temperature=about.temperature,
         coverage=about.conformal and about.conformal.coverage,
+        confidence=about.conformal and about.conformal.confidence,
         drawn=about.drawn,
         trained_on=about.trained_on,
         explains=explains,

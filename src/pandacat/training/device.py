@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pandacat.models.torch_engine import use_exact_float32
+from pandacat.models.exact_float32 import use_exact_float32
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 MemoryFormat = Literal["auto", "channels_last", "contiguous"]

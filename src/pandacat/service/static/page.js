@@ -613,7 +613,8 @@ function figure({ name, value, low, high, photos: count }) {
 }
 
 function explanations(names) {
-  const { card, coverage } = model;
+  const { card, coverage, confidence } = model;
+  const inPercent = (share) => `${Math.round(100 * share)}\u00a0%`;
   const block = (title, ...texts) =>
     element("section", {}, element("h3", {}, title), ...texts.map((text) => paragraph(text)));
   const blocks = [block("What a percentage means", coverage
@@ -624,8 +625,9 @@ function explanations(names) {
       + "shares of right answers.")];
   if (coverage) {
     blocks.push(block("What “can’t rule out” means",
-      `The other labels are ruled out. The limits were set so that at least ${Math.round(100 * coverage)}\u00a0% `
-      + "of each label’s photos keep their label, if they are like those that the limits were set with. "
+      `The other labels are ruled out. The limits were set so that, with ${inPercent(confidence)} confidence, `
+      + `at least ${inPercent(coverage)} of a label’s photos keep it, if they are like those that the limits were `
+      + "set with. "
       + "Where two or more labels remain, have a person look."));
   }
   if (model.explains) {
