@@ -506,7 +506,7 @@ def test_the_model_s_own_card_says_how_far_to_trust_it(page: Page) -> None:
         expect(trust).to_contain_text(text)
     expect(trust.locator("li code")).to_have_text("evaluate.field_test")
     expect(trust).to_contain_text("trained on two <b>boxes</b> of photos")
-    expect(trust).to_contain_text("at least 95\u00a0% of each label’s photos keep their label")
+    expect(trust).to_contain_text("with 90\u00a0% confidence, at least 95\u00a0% of a label’s")
     expect(page.locator("#drawn")).to_be_visible()
 
 
