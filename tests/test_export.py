@@ -157,6 +157,14 @@ def test_a_damaged_backbone_is_told(exported, tmp_path, capsys):
     assert "lacks backbone.bin" in capsys.readouterr().err
 
 
+def test_a_file_of_a_model_stands_for_the_model(exported, capsys):
+    outputs = []
+    for name in (exported, exported / "backbone.xml"):
+        assert main(["predict", *map(str, PHOTOS), "--model", str(name)]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+
+
 def test_an_exported_model_runs_on_the_cpu(exported, monkeypatch, capsys):
     monkeypatch.setattr("pandacat.app.predict._require_gpu", lambda: None)
     predict = ["predict", str(PHOTOS[0]), "--model", str(exported), "--device"]

@@ -48,6 +48,8 @@ confidence for each label, at least 95%% of its photos get a set that contains i
 those trained on (params.yaml: fine_tune.coverage, coverage_confidence)"""
 TOP = """also show the N most probable ImageNet classes, in lines 20 at most (fine-tuning shifts
 their probabilities)"""
+MODEL = """fine-tuned (default), pretrained, exported, exported/int8, a folder or file of a model,
+or its address in MLflow, such as runs:/ID/fine-tuned"""
 EXPLAIN = """also write each photo to FOLDER, in gray, colored where it supports the label
 (Grad-CAM)"""
 DEVICE = "where the network runs; auto (default) takes the GPU where there is one"
@@ -174,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--model", metavar="NAME", help="fine-tuned (default), pretrained, or a model's folder")
+    add("--model", metavar="NAME", help=MODEL)
     add("--models", type=Path, default=MODELS, metavar="FOLDER", help="of models (default: models)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help=DEVICE)
 

@@ -6,6 +6,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext, redirect_stderr
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -83,6 +84,8 @@ def load(options: argparse.Namespace) -> tuple[str, Classifier]:
     if options.model is None and name == PRETRAINED:
         where = options.models.absolute()
         print_status(f"No fine-tuned model in {where}: using --model {PRETRAINED}.")
+    elif Path(name).is_file():  # of a model, such as models/exported/model.onnx
+        name = str(Path(name).parent)
     if options.device == "cuda":
         _require_gpu()
     classifier = load_classifier(name, models=options.models, engine=ENGINES[options.device])
