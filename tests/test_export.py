@@ -70,12 +70,24 @@ def test_the_sample_program_needs_three_packages_and_gives_the_golden_probabilit
     lines = subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()
     found = [
         {name: float(value) for name, value in re.findall(r"'(\w+)': ([\d.e-]+)", line)}
-        for line in lines
+        for line in lines[::2]
     ]
     golden = json.loads((folder / "golden/probabilities.json").read_text())
-    assert found[1::2] == list(golden.values())
-    for ours, expected in zip(found[::2], golden.values(), strict=True):
+    for ours, expected in zip(found, golden.values(), strict=True):
         assert ours == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_sample_program_refuses_what_it_would_read_wrongly(folder, tmp_path):
+    deep, clear = tmp_path / "deep.png", tmp_path / "clear.png"
+    Image.fromarray(np.full((300, 300), 9999, np.uint16)).save(deep)
+    Image.new("RGBA", (300, 300)).save(clear)
+    for photo in (deep, clear):
+        command = [sys.executable, folder / "sample.py", photo]
+        ended = subprocess.run(command, capture_output=True, text=True)
+        assert ended.returncode == 1
+        assert ended.stderr == (
+            f"{photo}: this sample reads gray and color of 8 bits, without transparency.\n"
+        )
 
 
 @pytest.mark.parametrize("shape", ["wide.jpg", "tall.png", "small.png"])
@@ -173,7 +185,7 @@ def test_an_exported_model_runs_on_the_cpu(exported, monkeypatch, capsys):
     assert main([*predict, "cpu"]) == 0
 
 
-def test_mlflow_loads_an_exported_model_from_a_folder(exported, tmp_path, capsys):
+def test_mlflow_loads_an_exported_model_from_a_folder(exported, tmp_path, capsys, monkeypatch):
     import mlflow
 
     package = ["package", str(tmp_path / "packed"), "--model"]
@@ -186,7 +198,11 @@ def test_mlflow_loads_an_exported_model_from_a_folder(exported, tmp_path, capsys
     assert "golden has no photo" in capsys.readouterr().err
     golden.mkdir()
     shutil.copy(PHOTOS[0], golden)
-    assert main([*package, str(golden.parent)]) == 0
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(golden.parent, "models/exported/int8")
+    shutil.move("models/exported/int8/golden", "models/exported")
+    assert main([*package, "exported/int8"]) == 0
+    assert (tmp_path / "packed/code/pandacat/__init__.py").is_file()
     assert f"--model-uri {tmp_path / 'packed'}" in capsys.readouterr().err
     model = mlflow.pyfunc.load_model(str(tmp_path / "packed"))
     photos = [*(photo.read_bytes() for photo in PHOTOS), b"no photo"]

@@ -23,8 +23,8 @@ examples:
   pandacat predict photos/ --explain why/      pictures of what on the photos supports the labels
   pandacat predict photos/ --prediction-sets   panda, "panda or cat", "cat or other", ...
 
-exit code: 0 if all photos were read; 1 if one could not be, or an error ended it; 2 for wrong
-options
+exit code: 0 if all photos were read; 1 if one could not be, or an error ended it; 2 for options
+that do not exist
 """
 SERVE_EXAMPLES = """\
 examples:

@@ -1,5 +1,7 @@
 """A model as MLflow loads it: `mlflow.pyfunc.load_model(URI).predict(["photo.jpg"])`."""
 
+import importlib.metadata
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -70,8 +72,18 @@ def save_mlflow_model(folder: Path, exported: Path, example: Path) -> None:
         data_path=str(exported),
         signature=ModelSignature(Schema([ColSpec(DataType.binary, PHOTO)]), Schema(outputs)),
         input_example=photo,
-        pip_requirements=["mlflow", "pandacat"],
+        code_paths=[str(Path(__file__).parents[1])],
+        pip_requirements=["mlflow", "pandas", *_needed()],
     )
+
+
+def _needed() -> list[str]:
+    """Return the packages that exported models need, with their versions here."""
+    needed = [
+        text for text in importlib.metadata.requires("pandacat") or [] if "extra ==" not in text
+    ]
+    names = [re.split(r"[^\w.-]", text)[0] for text in needed]
+    return [f"{name}=={importlib.metadata.version(name)}" for name in names]
 
 
 def _load_pyfunc(data_path: str) -> PhotoModel:

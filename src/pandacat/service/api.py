@@ -95,7 +95,7 @@ def create_app(classifier: Classifier, limits: Limits, traffic: Traffic | None =
     async def openapi() -> Response:
         return JSONResponse(with_examples(app.openapi()))
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html")
 

@@ -151,6 +151,11 @@ async def _photos_in_form(headers: Headers, body: Body, most: int) -> list[Photo
         form = await parser.parse()
     except (MultiPartException, ValueError) as error:  # of text in a coding that it is not in
         reason = str(getattr(error, "message", error)).rstrip(".")
+        if reason.startswith("Too many files"):
+            raise HTTPException(
+                422,
+                f"A form holds {most} photos: send several, as `curl -F {FIELD}=@photo.jpg`.",
+            ) from None
         raise _broken(reason) from None
     if not parser.is_complete:
         raise _broken("it ends too early")

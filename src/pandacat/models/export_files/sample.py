@@ -19,6 +19,8 @@ MODEL = json.loads((HERE / "model.json").read_text(encoding="utf-8"))
 def pixels(path: Path) -> Image.Image:
     """Return a photo upright and in RGB, reduced and recompressed as those of the training."""
     file, shorter_px = Image.open(path), MODEL["image"]["image_px"]
+    if file.mode not in ("L", "RGB", "CMYK") or "transparency" in file.info:
+        sys.exit(f"{path}: this sample reads gray and color of 8 bits, without transparency.")
     scale = min(1, shorter_px / min(file.size))
     file.draft(None, (round(file.width * scale), round(file.height * scale)))  # a JPEG's half, say
     photo = ImageOps.exif_transpose(file)
@@ -55,6 +57,10 @@ if __name__ == "__main__":
     expected = json.loads((HERE / "golden/probabilities.json").read_text(encoding="utf-8"))
     for path in map(Path, sys.argv[1:] or [HERE / "golden" / name for name in expected]):
         (values,) = session.run(None, {"crops": crops(pixels(path))})[0]
-        print(path.name, dict(zip(MODEL["labels"], values.tolist(), strict=True)))
+        answer = dict(zip(MODEL["labels"], values.tolist(), strict=True))
+        print(path.name, answer)
         if not sys.argv[1:]:
-            print(" " * len(path.name), expected[path.name], "expected")
+            difference = max(abs(answer[label] - expected[path.name][label]) for label in answer)
+            print(f"  differs from what is expected by {difference:.1g}")
+            if difference > 1e-5:
+                sys.exit("This machine gives other probabilities: the versions may differ.")

@@ -141,7 +141,7 @@ const detail = (answer, { status }) =>
 async function predict(photo, { explain, signal }) {
   const limit = model.limits.max_body_mb;
   if (photo.file.size > limit * 1e6 - FORM_BYTES) {
-    throw new NoAnswer(`Larger than the ${limit} MB that this server takes: make it smaller first.`);
+    return { label: null, reason: `larger than the ${limit} MB that this server takes: make it smaller`, notes: [] };
   }
   await photo.file.slice(0, 1).arrayBuffer().catch(() => {
     throw new NoAnswer("The file was moved or changed since it was added: add it again.");
