@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import struct
 from collections.abc import Iterator
 from contextlib import chdir
@@ -34,6 +35,10 @@ from threadpoolctl import threadpool_info
 print({library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"})
 """
 """A script that prints into how many threads NumPy divides a product."""
+
+
+# Or programs that tests start would ignore Ctrl-C, as all do that a script starts with `&`.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
