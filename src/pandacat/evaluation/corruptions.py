@@ -1,9 +1,12 @@
 """Corruptions of photos, to measure how robust a network is.
 
 The kinds, and the strengths of most of their five severities, follow Hendrycks and Dietterich,
-Benchmarking neural network robustness to common corruptions and perturbations, ICLR 2019. Fog, snow
-and brightness are simplified, and `small_in_scene` is our own. Lengths are stated for a shorter
-side of 224 px and grow with the photo.
+Benchmarking neural network robustness to common corruptions and perturbations, ICLR 2019
+(ImageNet-C). Fog, snow and brightness are simplified, and `small_in_scene` is our own.
+
+As in ImageNet-C, a photo is resized to a shorter side of 256 px before it is corrupted. Its center
+crop, the pixels that a network of 224 px takes, then has the published strengths: shrunk
+afterwards, it would have less noise and shorter blurs. Closer crops enlarge what is there.
 """
 
 import math
@@ -17,12 +20,14 @@ from scipy.fft import irfftn, next_fast_len, rfftn
 from pandacat.data.images import decode_jpeg, encode_jpeg
 
 SEVERITIES = (1, 2, 3, 4, 5)
+SHORTER_SIDE_PX, LONGEST_ENLARGED_PX = 256, 4096
 
 
 def corrupt(image: np.ndarray, name: str, severity: int, rng: np.random.Generator) -> np.ndarray:
     """Return an image `(H, W, 3)` with one of `CORRUPTIONS`, at a severity from 1 to 5.
 
-    `rng` is the only source of randomness; the same state gives the same pixels.
+    Its shorter side becomes 256 px, but for `small_in_scene`, which is a matter of distance, not
+    of pixels. `rng` is the only source of randomness; the same state gives the same pixels.
 
     Raises:
         ValueError: there is no such corruption or severity.
@@ -30,7 +35,22 @@ def corrupt(image: np.ndarray, name: str, severity: int, rng: np.random.Generato
     if name not in CORRUPTIONS or severity not in SEVERITIES:
         raise ValueError(f"no corruption {name!r} of severity {severity}")
     function, strengths = _CORRUPTIONS[name]
+    if function is not _small_in_scene:
+        image = _at_input_scale(image)
     return function(image, strengths[severity - 1], rng)
+
+
+def _at_input_scale(image: np.ndarray) -> np.ndarray:
+    """Return an image whose shorter side is 256 px.
+
+    The longer one is even, so that a center crop of 224 px lies on whole pixels. Long, narrow
+    photos are enlarged less, for the sake of memory.
+    """
+    sides = np.array(image.shape[1::-1])
+    scale = min(SHORTER_SIDE_PX / sides.min(), max(1, LONGEST_ENLARGED_PX / sides.max()))
+    size = tuple(np.maximum(2, 2 * np.rint(scale * sides / 2).astype(int)).tolist())
+    resized = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return np.asarray(resized)
 
 
 def _gaussian_noise(image: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
@@ -44,16 +64,20 @@ def _shot_noise(image: np.ndarray, photons: float, rng: np.random.Generator) -> 
 
 
 def _defocus_blur(image: np.ndarray, radius: float, rng: np.random.Generator) -> np.ndarray:
-    radius *= _scale(image)
     reach = math.ceil(radius)
     rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     disc = np.clip(radius + 0.5 - np.hypot(rows, columns), 0, 1)
     return _pixels(_convolve(image.astype(np.float32), disc))
 
 
-def _motion_blur(image: np.ndarray, length: float, rng: np.random.Generator) -> np.ndarray:
-    streak = _streak(length * _scale(image), rng.uniform(0, math.pi))
-    return _pixels(_convolve(image.astype(np.float32), streak))
+def _motion_blur(
+    image: np.ndarray, strength: tuple[int, float], rng: np.random.Generator
+) -> np.ndarray:
+    radius, deviation = strength
+    along, across = _axes(2 * radius, rng.uniform(-math.pi / 4, math.pi / 4))
+    line = np.clip(1 - np.abs(across), 0, 1) * ((along >= 0) & (along <= 2 * radius))
+    kernel = line * np.exp(-0.5 * (along / deviation) ** 2)
+    return _pixels(_convolve(image.astype(np.float32), kernel))
 
 
 def _fog(image: np.ndarray, density: float, rng: np.random.Generator) -> np.ndarray:
@@ -69,10 +93,9 @@ def _fog(image: np.ndarray, density: float, rng: np.random.Generator) -> np.ndar
 def _snow(image: np.ndarray, strength: Sequence[float], rng: np.random.Generator) -> np.ndarray:
     share, flake, length, veil = strength
     height, width = image.shape[:2]
-    flake *= _scale(image)
     thickness = rng.random((math.ceil(height / flake), math.ceil(width / flake)))
     flakes = np.where(thickness < share, 1 - thickness / share, 0)
-    streak = _streak(length * _scale(image), rng.uniform(math.pi / 4, 3 * math.pi / 4))
+    streak = _streak(length, rng.uniform(math.pi / 4, 3 * math.pi / 4))
     streaks = _convolve(_stretch(flakes, height, width)[..., None], streak)
     gray = image.mean(axis=2, keepdims=True, dtype=np.float32)
     wintry = (1 - veil) * image + veil * np.maximum(image, 0.6 * gray + 110)
@@ -89,7 +112,6 @@ def _contrast(image: np.ndarray, factor: float, rng: np.random.Generator) -> np.
 
 
 def _pixelate(image: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    share /= _scale(image)
     height, width = image.shape[:2]
     size = (max(1, round(width * share)), max(1, round(height * share)))
     small = Image.fromarray(image).resize(size, Image.Resampling.BOX)
@@ -127,7 +149,7 @@ _CORRUPTIONS: dict[str, tuple[Callable[..., np.ndarray], Sequence[Any]]] = {
     "gaussian_noise": (_gaussian_noise, (0.08, 0.12, 0.18, 0.26, 0.38)),
     "shot_noise": (_shot_noise, (60, 25, 12, 5, 3)),
     "defocus_blur": (_defocus_blur, (3, 4, 6, 8, 10)),
-    "motion_blur": (_motion_blur, (7, 10, 14, 19, 25)),
+    "motion_blur": (_motion_blur, ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))),
     "fog": (_fog, (0.3, 0.42, 0.54, 0.66, 0.78)),
     "snow": (_snow, _SNOW),
     "brightness": (_brightness, (0.1, 0.2, 0.3, 0.4, 0.5)),
@@ -145,10 +167,6 @@ def _pixels(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
 
-def _scale(image: np.ndarray) -> float:
-    return float(min(image.shape[:2])) / 224
-
-
 def _stretch(grid: np.ndarray, height: int, width: int) -> np.ndarray:
     picture = Image.fromarray(grid.astype(np.float32))
     return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
@@ -156,11 +174,15 @@ def _stretch(grid: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def _streak(length: float, angle: float) -> np.ndarray:
     """Return a square kernel that holds a line of `length` px at `angle` in radians."""
-    reach = math.ceil(length / 2)
-    rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    along = np.abs(columns * math.cos(angle) + rows * math.sin(angle))
-    across = np.abs(rows * math.cos(angle) - columns * math.sin(angle))
+    along, across = np.abs(_axes(math.ceil(length / 2), angle))
     return np.asarray(np.clip(1 - across, 0, 1) * np.clip(length / 2 + 0.5 - along, 0, 1))
+
+
+def _axes(reach: int, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far each place of a square kernel lies along a line at `angle`, and beside it."""
+    rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    cosine, sine = math.cos(angle), math.sin(angle)
+    return columns * cosine + rows * sine, rows * cosine - columns * sine
 
 
 def _convolve(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
