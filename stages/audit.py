@@ -9,6 +9,7 @@ from pandacat.core.stage import run
 from pandacat.data import provenance, store
 from pandacat.data.features import read_features
 from pandacat.evaluation.audit import audit
+from pandacat.models.saved import load_model
 from pandacat.report.plots.audit import contact_sheet, shortcuts
 from pandacat.report.plots.style import Canvas
 from pandacat.report.templating import render
@@ -22,14 +23,16 @@ def main() -> None:
     params = load_config().audit
     origin = provenance.read(paths.PHOTOS / "provenance.json")
     features = read_features(paths.FEATURES).centers
+    input_px = load_model(paths.MODELS / "pretrained").description.input_px
     with tracked_stage("audit", params) as tracked:
-        result = audit(paths.ARCHIVE, paths.PHOTOS, origin, features, params)
+        result = audit(paths.ARCHIVE, paths.PHOTOS, origin, features, params, input_px=input_px)
         with atomic_write(paths.PLOTS / "audit") as folder:
             folder.mkdir()
             result.write_tables(folder)
             for name, findings, files in (
                 ("original", result.original, "original files"),
                 ("preprocessed", result.preprocessed, "preprocessed copies"),
+                ("network_input", result.network_input, "network input"),
             ):
                 canvas = Canvas(folder, origin.drawn, f"_{name}", f": {files}")
                 shortcuts(canvas, findings, store.read_labels(paths.PHOTOS))

@@ -79,6 +79,7 @@ def audited(folder: Path, origin: Provenance, features: np.ndarray) -> Audit:
         origin,
         features,
         AuditParams(label_issues_shown=5, seed=0),
+        input_px=224,
     )
 
 
@@ -112,8 +113,14 @@ def test_a_planted_shortcut_is_found_and_ranked_first(result: Audit) -> None:
 
 def test_in_the_drawn_sample_no_shortcut_surely_beats_chance(drawn: Path) -> None:
     result = audit_of_files(drawn, replace(ORIGIN, source="sample"))
-    for findings in (result.original, result.preprocessed):
-        assert len(findings) == 3 * (len(shortcuts.IN_WORDS) + 1)
+    pixels = {*shortcuts.OF_THE_PICTURE, "blockiness"}
+    for findings, properties in (
+        (result.original, shortcuts.IN_WORDS.keys() - {"blockiness"}),
+        (result.preprocessed, shortcuts.IN_WORDS.keys()),
+        (result.network_input, pixels),
+    ):
+        assert {*findings.property} == {*properties, shortcuts.TOGETHER}
+        assert len(findings) == 3 * (len(properties) + 1)
         assert (findings.low <= shortcuts.CHANCE).all()
         assert (findings.high >= shortcuts.CHANCE).all()
     shared = result.original[result.original.property.isin(SAME_IN_A_SHOT)]
@@ -151,6 +158,20 @@ def test_preprocessed_copies_have_lost_the_quantization(result: Audit) -> None:
     assert copies.low <= 0.5 <= copies.high
 
 
+def test_the_blocks_of_the_original_files_are_found_in_what_is_made_of_them(result: Audit) -> None:
+    for findings in (result.preprocessed, result.network_input):
+        blocks = findings.set_index("property").loc["blockiness"]
+        assert blocks.low > shortcuts.NOTABLE
+
+
+def test_the_page_shows_what_only_the_copies_have(result: Audit) -> None:
+    (row,) = [line for line in page_of(result).splitlines() if "| JPEG blockiness |" in line]
+    original, copies, network_input = row.split(" | ")[2:]
+    assert original == "–"
+    assert "%" in copies
+    assert "%" in network_input
+
+
 def test_a_copy_under_another_label_is_a_conflict(result: Audit) -> None:
     assert set(result.duplicates.path) == {"panda/003.jpg", "cat/copy.jpg"}
     assert result.duplicates.split.nunique() == 1
@@ -166,7 +187,7 @@ def test_the_tables_hold_every_finding(result: Audit, tmp_path: Path) -> None:
     result.write_tables(tmp_path)
     table = pd.read_csv(tmp_path / "shortcuts.csv")
     assert shortcuts.warnings(table) == result.warnings
-    assert len(table) == len(result.original)
+    assert len(table) == len(result.preprocessed)
     assert (
         pd.read_csv(tmp_path / "label_issues.csv").path.tolist()
         == result.label_issues.path.tolist()

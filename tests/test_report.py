@@ -188,7 +188,7 @@ def test_the_log_loss_of_the_linear_probe_is_explained(results: Results) -> None
 def test_every_picture_has_a_text_and_every_link_leads_somewhere(results: Results) -> None:
     page = elements(pages.report(results))
     pictures = [attributes for tag, attributes in page.found if tag == "img"]
-    assert len(pictures) == len(PICTURES) + 3  # of the audit
+    assert len(pictures) == len(PICTURES) + 4  # of the audit
     assert all(attributes["alt"] for attributes in pictures)
     places = {attributes["id"] for _, attributes in page.found if "id" in attributes}
     links = [attributes["href"] for tag, attributes in page.found if tag == "a"]
@@ -535,7 +535,7 @@ def test_the_audit_page_is_about_the_labels_of_the_run(labels: Sequence[str]) ->
         [(1, "a|b.jpg", labels[0], "test"), (1, "c.jpg", "other", "test")],
         columns=["group", "path", "label", "split"],
     )
-    made_up = Audit(findings, findings, issues, duplicates)
+    made_up = Audit(findings, findings, findings, issues, duplicates)
     page = render("audit.md", audit=made_up, title="made-up photos")
     for first, second in pairs:
         assert f"{first} or {second} |".replace("_", " ") in page

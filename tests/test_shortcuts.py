@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -6,8 +7,14 @@ import pytest
 from PIL import Image
 
 from pandacat.evaluation.shortcut_search import find_shortcuts
-from pandacat.evaluation.shortcuts import header_properties, pixel_properties, warnings
+from pandacat.evaluation.shortcuts import (
+    blockiness,
+    header_properties,
+    pixel_properties,
+    warnings,
+)
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
 PHOTOS = 300
 NAMES = ("panda", "cat", "other")
 
@@ -132,3 +139,36 @@ def test_blur_is_lower_for_a_smoothed_picture():
     smooth = np.asarray(Image.fromarray(sharp).resize((16, 16)).resize((64, 64)))
 
     assert pixel_properties(smooth)["blur"] < pixel_properties(sharp)["blur"] / 10
+
+
+def photo():
+    image = Image.open(EXAMPLES / "cat/kitten.jpg").convert("RGB")
+    return np.asarray(image.resize((400, 300), Image.Resampling.BICUBIC))
+
+
+def compressed(pixels, quality):
+    return np.asarray(Image.open(io.BytesIO(encoded(pixels, "JPEG", quality=quality))))
+
+
+def test_blockiness_rises_as_quality_falls_and_outlives_another_compression():
+    high, middle, low = (blockiness(compressed(photo(), quality)) for quality in (95, 70, 20))
+    again = compressed(compressed(photo(), 20), 92)
+
+    assert blockiness(photo()) == pytest.approx(1, abs=0.05)
+    assert high + 0.2 < middle < low - 0.2
+    assert blockiness(again) == pytest.approx(low, abs=0.05)
+
+
+def test_blocks_are_found_where_a_crop_was_resized():
+    left, top, side = 19, 18, 263
+    box, scale = (left, top, left + side, top + side), 224 / side
+    image = Image.fromarray(compressed(photo(), 20))
+    crop = np.asarray(image.resize((224, 224), Image.Resampling.BICUBIC, box=box))
+
+    assert blockiness(crop, period=8 * scale, start=(-left * scale, -top * scale)) > 1.3
+    assert blockiness(crop) == pytest.approx(1, abs=0.05)
+
+
+def test_blockiness_of_images_without_borders_or_differences_is_1():
+    assert blockiness(np.zeros((64, 64, 3), np.uint8)) == 1
+    assert blockiness(photo()[:8, :8]) == 1

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
@@ -14,6 +15,7 @@ from pandacat.config.schema import AuditParams
 from pandacat.core.parallel import ordered_map
 from pandacat.core.tables import write_table
 from pandacat.data import store
+from pandacat.data.crops import crop_boxes, cut_crops
 from pandacat.data.images import decode_jpeg
 from pandacat.data.provenance import Provenance
 from pandacat.data.sources import sample
@@ -31,6 +33,8 @@ class Audit:
     """How well properties of the original files separate the labels; see `find_shortcuts`."""
     preprocessed: pd.DataFrame
     """The same for the preprocessed copies."""
+    network_input: pd.DataFrame
+    """The same for the pixels of the copies' center crops, as networks take them."""
     label_issues: pd.DataFrame
     """`path`, `label`, `suggested`, `reason`, …: photos probably mislabeled, or of no animal."""
     duplicates: pd.DataFrame
@@ -49,19 +53,41 @@ class Audit:
 
     @property
     def shortcuts(self) -> pd.DataFrame:
-        """The original files' findings, and beside them the copies' as `value_preprocessed`, …."""
-        return self.original.merge(
-            self.preprocessed, on=shortcuts.KEYS, suffixes=("", "_preprocessed")
-        )
+        """All findings: the original files' `value`, `low` and `high`, then those of the others.
+
+        The copies' are `value_preprocessed`, …, the network input's `value_network_input`, …; all
+        are NaN of properties that are not measured there.
+        """
+        keys = [findings[shortcuts.KEYS] for findings in self._findings.values()]
+        table = pd.concat(keys).drop_duplicates(ignore_index=True).merge(self.original, "left")
+        for name in ("preprocessed", "network_input"):
+            table = table.merge(
+                self._findings[name], "left", on=shortcuts.KEYS, suffixes=("", f"_{name}")
+            )
+        return table
+
+    @property
+    def strongest_shortcuts(self) -> pd.DataFrame:
+        """The ten rows of `shortcuts` whose highest balanced accuracies are the highest."""
+        table = self.shortcuts
+        highest = table.filter(like="value").max(axis=1)
+        return table.loc[highest.sort_values(ascending=False, kind="stable").index[:10]]
+
+    @property
+    def _findings(self) -> dict[str, pd.DataFrame]:
+        return {
+            "original": self.original,
+            "preprocessed": self.preprocessed,
+            "network_input": self.network_input,
+        }
 
     def metrics(self) -> dict[str, Any]:
         """Return counts and the strongest shortcuts, for JSON; `write_tables` writes the rest."""
-        findings = {"original": self.original, "preprocessed": self.preprocessed}
         return {
             "warnings": len(self.warnings),
             "strongest_shortcut": {
                 name: some.drop(columns=shortcuts.KEYS).iloc[0].to_dict()
-                for name, some in findings.items()
+                for name, some in self._findings.items()
                 if len(some)
             },
             "photos_in_duplicate_groups": len(self.duplicates),
@@ -81,11 +107,14 @@ def audit(
     origin: Provenance,
     features: np.ndarray,
     params: AuditParams,
+    *,
+    input_px: int,
 ) -> Audit:
     """Return the audit of the photos that `preprocess` made of an archive.
 
-    `features` are `(N, D)` of the pretrained network, in the order of the index. Near-duplicates,
-    and drawings of one shot, are never on both sides of a fold.
+    `features` are `(N, D)` of the pretrained network, in the order of the index, and `input_px` is
+    the side of the images that it takes. Near-duplicates, and drawings of one shot, are never on
+    both sides of a fold.
     """
     index = store.read_index(photo_folder)
     names = store.read_labels(photo_folder)
@@ -94,13 +123,14 @@ def audit(
     ranked = rank_label_issues(features, labels, groups, names, params.seed)
     issues = ranked.head(params.label_issues_shown)
     shared = index[index.duplicated("group", keep=False)].sort_values(["group", "name"])
-    original, preprocessed = (
-        find_shortcuts(table, labels, groups, names, params.seed)
-        for table in _properties(archive, origin.encoding, photo_folder, len(index))
+    tables = _properties(archive, origin.encoding, photo_folder, len(index), input_px)
+    original, preprocessed, network_input = ordered_map(
+        lambda table: find_shortcuts(table, labels, groups, names, params.seed), tables
     )
     return Audit(
         original,
         preprocessed,
+        network_input,
         issues.assign(path=index.name.to_numpy()[issues.photo]).drop(columns="photo"),
         shared[["group", "name", "label", "split"]].rename(columns={"name": "path"}),
     )
@@ -122,18 +152,35 @@ def _fold_groups(index: pd.DataFrame, origin: Provenance) -> np.ndarray:
 
 
 def _properties(
-    archive: Path, encoding: str, photo_folder: Path, count: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the properties of the original files, and of the preprocessed copies."""
+    archive: Path, encoding: str, photo_folder: Path, count: int, input_px: int
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return the properties of the original files, of their copies, and of the network's input."""
 
-    def properties(item: tuple[str, bytes]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def properties(item: tuple[str, bytes]) -> tuple[dict[str, Any], ...]:
         name, jpeg = item
-        pixels = shortcuts.pixel_properties(np.asarray(decode_jpeg(jpeg)))
-        original = shortcuts.header_properties(reader.read(name))
-        return original | pixels, shortcuts.header_properties(jpeg) | pixels
+        copy = decode_jpeg(jpeg)
+        pixels = shortcuts.pixel_properties(np.asarray(copy))
+        original = shortcuts.header_properties(reader.read(name)) | pixels
+        blocks = {"blockiness": shortcuts.blockiness(np.asarray(copy))}
+        return (
+            original,
+            shortcuts.header_properties(jpeg) | pixels | blocks,
+            _input_properties(copy, input_px),
+        )
 
     with open_archive(archive, encoding) as reader:
         results = ordered_map(properties, store.iter_jpegs(photo_folder))
         rows = list(tqdm(results, total=count, desc="audit", unit="photo", disable=None))
-    original, copies = zip(*rows, strict=True)
-    return pd.DataFrame(original), pd.DataFrame(copies)
+    original, copies, inputs = map(list, zip(*rows, strict=True))
+    return pd.DataFrame(original), pd.DataFrame(copies), pd.DataFrame(inputs)
+
+
+def _input_properties(copy: Image.Image, input_px: int) -> dict[str, float]:
+    """Return the properties of a copy's center crop, in which its JPEG blocks are scaled."""
+    (pixels,) = cut_crops(copy, input_px, "center")
+    ((left, top, right, _),) = crop_boxes(*copy.size, "center")
+    scale = input_px / (right - left)
+    blocks = shortcuts.blockiness(
+        pixels, period=scale * shortcuts.JPEG_BLOCK_PX, start=(-scale * left, -scale * top)
+    )
+    return shortcuts.pixel_properties(pixels) | {"blockiness": blocks}

@@ -22,6 +22,7 @@ NOTABLE = 0.6
 TOGETHER = "together"
 KEYS = ["property", "first", "second"]
 """Columns that identify a finding."""
+JPEG_BLOCK_PX = 8
 
 IN_WORDS = {
     "file_bytes": "its size in bytes",
@@ -34,6 +35,7 @@ IN_WORDS = {
     "green": "its mean green",
     "blue": "its mean blue",
     "blur": "its sharpness",
+    "blockiness": "its JPEG blockiness",
 }
 OF_THE_PICTURE = ("red", "green", "blue", "blur")
 """Properties that the animal itself contributes to: a panda is black and white."""
@@ -66,13 +68,40 @@ def pixel_properties(decoded: np.ndarray) -> dict[str, float]:
     The last is low for blurred photos. Source: Pech-Pacheco et al., Diatom autofocusing in
     brightfield microscopy, ICPR 2000.
     """
-    red, green, blue = decoded.mean(axis=(0, 1)).tolist()
-    luma = np.asarray(Image.fromarray(decoded).convert("L"), np.float32)
+    height, width = decoded.shape[:2]
+    by_column = decoded.sum(axis=0, dtype=np.uint32)
+    red, green, blue = (by_column.sum(axis=0) / (height * width)).tolist()
+    luma = _luma(decoded)
     laplacian = (
         luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * luma[1:-1, 1:-1]
     )
     blur = float(laplacian.var()) if laplacian.size else 0.0
     return {"red": red, "green": green, "blue": blue, "blur": blur}
+
+
+def blockiness(
+    decoded: np.ndarray, *, period: float = JPEG_BLOCK_PX, start: tuple[float, float] = (0, 0)
+) -> float:
+    """Return how much more neighbors in an image differ across block borders than inside blocks.
+
+    That is the ratio of the mean absolute differences of luma, along both axes: about 1 without
+    visible blocks, higher the more strongly a JPEG was compressed, also before it was saved again.
+    Borders lie every `period` pixels; `start` is where one lies, from the left and from the top.
+    """
+    luma = _luma(decoded)
+    across = inside = 0.0
+    for axis, offset in ((1, start[0]), (0, start[1])):
+        differences = np.abs(np.diff(luma, axis=axis)).mean(axis=1 - axis)
+        places = np.arange(1, len(differences) + 1)
+        is_border = np.abs((places - offset + period / 2) % period - period / 2) <= 0.5
+        if is_border.any() and not is_border.all():
+            across += float(differences[is_border].mean())
+            inside += float(differences[~is_border].mean())
+    return across / inside if inside else 1.0
+
+
+def _luma(decoded: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(decoded).convert("L"), np.float32)
 
 
 def in_words(name: str) -> str:
