@@ -1,5 +1,7 @@
 """Export the fine-tuned network as files that run without PyTorch, and check that they agree."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from pandacat.config.loading import load_config
 from pandacat.core import paths
 from pandacat.core.files import atomic_write, read_json, write_json, write_text
@@ -45,7 +47,15 @@ def main() -> None:
 
     with tracked_stage("export", params) as tracked, atomic_write(paths.EXPORTED) as folder:
         exported = export_openvino(model, folder)
-        export_onnx(model, folder / ONNX)
+        centers = [cut_crops(image, input_px, "center") for image in shown]
+        int8 = quantize(exported, folder / "int8", centers)
+        classifier = Classifier(int8)
+        with ThreadPoolExecutor(1) as pool:  # ONNX takes one core; what it leaves idle works, too
+            written = pool.submit(export_onnx, model, folder / ONNX)
+            validation = split_features(
+                "validation", classifier, crops=crops, photo_folder=paths.PHOTOS, stored=stored
+            )
+            written.result()
         metrics = export_checks.parity(
             [cut_crops(image, input_px, crops) for image in checked],
             export_checks.by_classifier(Classifier(model, "torch")),
@@ -54,12 +64,6 @@ def main() -> None:
                 "onnxruntime": export_checks.by_onnxruntime(folder / ONNX),
                 "onnx_in_openvino": export_checks.by_openvino(folder / ONNX),
             },
-        )
-        centers = [cut_crops(image, input_px, "center") for image in shown]
-        int8 = quantize(exported, folder / "int8", centers)
-        classifier = Classifier(int8)
-        validation = split_features(
-            "validation", classifier, crops=crops, photo_folder=paths.PHOTOS, stored=stored
         )
         classes = store.split_labels(index, "validation", model.description.labels)
         logs = classifier.log_probabilities(validation)

@@ -78,12 +78,11 @@ def compile_backbone(
             f"OpenVINO does not calculate in {precision} on this CPU: use the engine torch, or the "
             "precision float32 (predict_pretrained in params.yaml)."
         )
-    cached = _place(key)
-    if cached and cached.exists() and cached.with_suffix(".bin").exists():
+    if cached := cached_conversion(key):
         with suppress(RuntimeError):  # a damaged file is written again
             return _openvino_engine(cached, precision)
     print_status("Converting the backbone for OpenVINO; this takes about 10 s, once per backbone.")
-    model = convert_backbone(build_backbone(), input_px)
+    model, cached = convert_backbone(build_backbone(), input_px), _place(key)
     try:
         if not cached:
             raise OSError("this user has no folder for caches")
@@ -97,6 +96,12 @@ def compile_backbone(
         )
         return _openvino_engine(model, precision)
     return _openvino_engine(cached, precision)
+
+
+def cached_conversion(key: str) -> Path | None:
+    """Return the backbone with this key as it was converted for OpenVINO, if it is cached."""
+    place = _place(key)
+    return place if place and place.exists() and place.with_suffix(".bin").exists() else None
 
 
 def _place(key: str) -> Path | None:

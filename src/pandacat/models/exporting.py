@@ -5,10 +5,11 @@ import logging
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,8 @@ from pandacat.core.files import write_json, write_text
 from pandacat.data.crops import crop_count
 from pandacat.labels import label_groups
 from pandacat.models import pretrained
-from pandacat.models.classifier import Classifier
+from pandacat.models.classifier import Classifier, backbone_key
+from pandacat.models.engine import cached_conversion
 from pandacat.models.openvino_engine import (
     convert_backbone,
     openvino_core,
@@ -53,12 +55,21 @@ class ProbabilityNetwork(nn.Module):
 
 
 def export_openvino(model: SavedModel, folder: Path) -> SavedModel:
-    """Write a model to a folder, its backbone for OpenVINO; return it as loaded from there."""
+    """Write a model to a folder, its backbone for OpenVINO; return it as loaded from there.
+
+    The conversion is that of the user's cache, if it is there: it has the same bytes.
+    """
     head = {name: values for name, values in model.tensors.items() if name.startswith("head.")}
     save_model(folder, replace(model, tensors=head))
-    backbone = _network(model).backbone
-    save_backbone(convert_backbone(backbone, model.description.input_px), folder / BACKBONE)
+    save_backbone(_converted(model), folder / BACKBONE)
     return load_model(folder)
+
+
+def _converted(model: SavedModel) -> Any:
+    if cached := cached_conversion(backbone_key(model)):
+        with suppress(RuntimeError):  # a damaged file
+            return openvino_core().read_model(cached)
+    return convert_backbone(_network(model).backbone, model.description.input_px)
 
 
 def export_onnx(model: SavedModel, path: Path) -> None:
