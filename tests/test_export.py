@@ -106,9 +106,7 @@ def test_the_crops_of_the_sample_program_are_ours(folder, tmp_path, monkeypatch,
     assert np.array_equal(theirs, classifier.cut(image))
 
 
-def test_the_same_model_gives_the_same_bytes_and_no_path(
-    workspace, folder, tmp_path, monkeypatch
-):
+def test_the_same_model_gives_the_same_bytes_and_no_path(workspace, folder, tmp_path, monkeypatch):
     """Also where the cache has no conversion of the backbone."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
     model = load_model(workspace / "models/fine-tuned")
