@@ -43,10 +43,10 @@ def write(metrics, wrong=None, fingerprint="a" * 64):
     """
     Path("metrics").mkdir(exist_ok=True)
     if wrong is not None:
-        rows = ["path,label,network,p_panda,p_cat,p_other"]
+        rows = ["path,label,split,network,p_panda,p_cat,p_other"]
         for photo in range(PHOTOS):
             row = "0.2,0.8,0" if photo in wrong else "0.8,0.2,0"
-            rows.append(f"{photo}.jpg,panda,ours,{row}")
+            rows.append(f"{photo}.jpg,panda,test,ours,{row}")
         paths.TEST_PREDICTIONS.write_text("\n".join(rows) + "\n")
         share = len(wrong) / PHOTOS
         ours = {
@@ -131,19 +131,23 @@ def test_six_photos_newly_wrong_and_none_newly_right_are_not_chance(
 
 
 def test_photos_in_another_order_are_the_same_photos(project, capsys):
-    write({}, wrong={3})
+    write({}, wrong=set())
     commit()
+    write({}, wrong=set(range(6)))
     header, *rows = paths.TEST_PREDICTIONS.read_text().splitlines()
     paths.TEST_PREDICTIONS.write_text("\n".join([header, *reversed(rows)]) + "\n")
-    assert run() == 0
-    assert "-0.0250" in line_of("two_class_accuracy", capsys)
+    assert run() == 1
+    assert f"{3 / 2**6:.4f}" in line_of("two_class_accuracy", capsys)
 
 
 def test_the_smallest_detectable_drop_is_printed(project, capsys):
     write({}, wrong=set())
     commit()
+    write({}, wrong=set(range(6)))
     run()
-    assert f"these {PHOTOS} photos can show: {6 / PHOTOS:.4f}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "adjusted for the number of tests, 3;" in out
+    assert f"these {PHOTOS} photos (test) can show: {6 / PHOTOS:.4f}" in out
 
 
 def test_predictions_that_do_not_give_the_metric_are_not_used(project):
@@ -362,10 +366,10 @@ LABELS = ("giant_panda", "red_fox", "wild_boar")
 
 def write_three_labels(wrong):
     """Write predictions for three in-distribution labels, and their headline."""
-    rows = [f"path,label,network,{','.join(f'p_{label}' for label in (*LABELS, 'other'))}"]
+    rows = [f"path,label,split,network,{','.join(f'p_{label}' for label in (*LABELS, 'other'))}"]
     for photo in range(PHOTOS):
         values = "0.1,0.1,0.7,0.1" if photo in wrong else "0.1,0.7,0.1,0.1"
-        rows.append(f"{photo}.jpg,red_fox,ours,{values}")
+        rows.append(f"{photo}.jpg,red_fox,test,ours,{values}")
     Path("metrics").mkdir(exist_ok=True)
     paths.TEST_PREDICTIONS.write_text("\n".join(rows) + "\n")
     share = len(wrong) / PHOTOS

@@ -113,13 +113,9 @@ def test_losses_can_be_compared_too():
     assert (found.low, found.high) == pytest.approx((0.1, 0.1))
 
 
-def test_the_smallest_detectable_drop_is_detected_and_one_photo_less_is_not():
-    assert smallest_detectable_drop(300) == pytest.approx(6 / 300)
-    for newly_correct in (0, 3, 10):
-        newly_wrong = round(smallest_detectable_drop(300, newly_correct) * 300) + newly_correct
-        rest = 300 - newly_correct - newly_wrong
-        assert mcnemar(*correct_predictions(rest, newly_wrong, newly_correct, 0)).p_value < 0.05
-        assert (
-            mcnemar(*correct_predictions(rest + 1, newly_wrong - 1, newly_correct, 0)).p_value
-            >= 0.05
-        )
+@pytest.mark.parametrize(("significance", "photos"), [(0.05, 6), (0.1 / 9, 8)])
+def test_the_smallest_detectable_drop_is_detected_and_one_photo_less_is_not(significance, photos):
+    assert smallest_detectable_drop(300, significance) == pytest.approx(photos / 300)
+    for newly_wrong in (photos - 1, photos):
+        found = mcnemar(*correct_predictions(300 - newly_wrong, newly_wrong, 0, 0))
+        assert (found.p_value < significance) == (newly_wrong == photos)

@@ -11,7 +11,8 @@ from pandacat.config.loading import load_config
 from pandacat.core.errors import PandacatError, sentence_of, some_of
 from pandacat.core.files import write_text
 from pandacat.core.paths import TEST_PREDICTIONS
-from pandacat.evaluation.gate.comparison import RULE_ADVICE, Row, compare, photo_metric
+from pandacat.evaluation.gate.comparison import RULE_ADVICE, SIGNIFICANCE, Row, compare
+from pandacat.evaluation.gate.paired_tests import paired_test
 from pandacat.evaluation.gate.revisions import Headline, read_revision, read_workspace
 from pandacat.evaluation.predictions import by_network, label_names
 from pandacat.labels import OTHER
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         code, result = NOT_COMPARABLE, "not compared; no metric breaks its floor or ceiling."
     else:
         code, result = PASSED, f"all {len(rows)} metrics pass."
-    notes = [note, *_detectable_drops(current), *_unpaired(rows), f"Gate: {result}", *_unused(rows)]
+    notes = [note, *_power(current, rows), *_unpaired(rows), f"Gate: {result}", *_unused(rows)]
     print(_table(rows), "", *notes, sep="\n")
     if file:
         try:
@@ -48,30 +49,34 @@ def run(options: argparse.Namespace) -> int:
     return code
 
 
-def _detectable_drops(current: Headline) -> list[str]:
-    """Return a sentence for each accuracy: the smallest drop that this test set can show.
+def _power(current: Headline, rows: Sequence[Row]) -> list[str]:
+    """Return how many tests there are, and the smallest drop in each accuracy that they can show.
 
-    It is the drop at which the exact McNemar test reaches 95 % when no photo is newly right: six
-    photos. Where some are newly right, more must be newly wrong.
+    It is the drop at which McNemar's test is significant beside the others when no photo is newly
+    correct. Where some are, more must be newly wrong.
     """
+    tests = sum(row.p_value is not None for row in rows)
     if current.predictions is None:
         return []
-    photos = next(iter(by_network(current.predictions).values()))
-    counts = {"accuracy": len(photos)}
-    if len(label_names(photos)) == 3:
-        counts = {"two_class_accuracy": int((photos.label != OTHER).sum())} | counts
-    return [
-        f"Smallest drop in {name} that these {count} photos can show: "
-        f"{smallest_detectable_drop(count):.4f}."
-        for name, count in counts.items()
-        if count
-    ]
+    notes = [f"p is adjusted for the number of tests, {tests}; a drop counts below {SIGNIFICANCE}."]
+    for dataset, predictions in current.predictions.groupby("split", sort=False):
+        photos = next(iter(by_network(predictions).values()))
+        counts = {"accuracy": len(photos)}
+        if len(label_names(photos)) == 3:
+            counts = {"two_class_accuracy": int((photos.label != OTHER).sum())} | counts
+        notes += [
+            f"Smallest drop in {name} that these {count} photos ({dataset}) can show: "
+            f"{smallest_detectable_drop(count, 2 * SIGNIFICANCE / max(tests, 1)):.4f}."
+            for name, count in counts.items()
+            if count
+        ]
+    return notes
 
 
 def _unpaired(rows: Sequence[Row]) -> list[str]:
     """Return a sentence about metrics of photos that are compared without these, if there are."""
     compared = [row for row in rows if row.change is not None and not row.paired]
-    coarse = [row.metric for row in compared if photo_metric(row.metric)]
+    coarse = [row.metric for row in compared if paired_test(row.metric)]
     if not coarse:
         return []
     return [
@@ -92,16 +97,17 @@ def _table(rows: Sequence[Row], *, markdown: bool = False) -> str:
         (
             row.metric,
             *map(_number, (row.baseline, row.current)),
-            *(_number(value, "+") for value in (row.change, row.limit)),
+            *(_number(value, "+") for value in (row.change, row.tolerance)),
+            _number(row.p_value),
             f"**{row.outcome}**" if markdown and row.failed else row.outcome,
         )
         for row in rows
     ]
-    columns = ["metric", "baseline", "now", "change", "fails beyond", "outcome"]
+    columns = ["metric", "baseline", "now", "change", "tolerance", "p", "outcome"]
     return pd.DataFrame(cells, columns=columns).to_markdown(
         index=False,
         tablefmt="github" if markdown else "simple",
-        colalign=("left", *["right"] * 4, "left"),
+        colalign=("left", *["right"] * 5, "left"),
         disable_numparse=True,
     )
 

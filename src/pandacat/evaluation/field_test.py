@@ -1,5 +1,6 @@
 """The field test: labeled photos of another source, which no network was trained on."""
 
+import hashlib
 import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -23,21 +24,23 @@ from pandacat.evaluation.networks import Classifiers, NamedImage, predict_images
 def predict_field_test(
     classifiers: Classifiers, archive: Path, config: Config, *, photo_folder: Path
 ) -> pd.DataFrame:
-    """Return the predictions of the photos that `read_field_test` returns."""
+    """Return the predictions of the photos that `read_field_test` returns, with their `sha256`."""
 
-    def decoded(item: tuple[str, bytes]) -> Iterator[NamedImage]:
-        yield {"name": item[0]}, decode_jpeg(item[1])
+    def decoded(item: tuple[str, str, bytes]) -> Iterator[NamedImage]:
+        name, sha256, jpeg = item
+        yield {"name": name, "sha256": sha256}, decode_jpeg(jpeg)
 
     photos = read_field_test(archive, config, photo_folder=photo_folder)
-    jpegs = zip(photos.name, photos.jpeg, strict=True)
-    return predict_images(classifiers, photos, jpegs, decoded, "field test")
+    items = zip(photos.name, photos.sha256, photos.jpeg, strict=True)
+    return predict_images(classifiers, photos, items, decoded, "field test")
 
 
 def read_field_test(archive: Path, config: Config, *, photo_folder: Path) -> pd.DataFrame:
-    """Return `name`, `label`, `split` and `jpeg` of the labeled photos of a zip or folder.
+    """Return `name`, `label`, `sha256`, `split`, `jpeg` of the labeled photos of a zip or folder.
 
-    The last holds the bytes of `standardize`, some 60 kB each. Left out and named on stderr: files
-    that can't be read, near-duplicates of photos in `photo_folder` and of each other.
+    The hash is of the file; `jpeg` holds the bytes of `standardize`, some 60 kB each. Left out and
+    named on stderr: files that can't be read, near-duplicates of photos in `photo_folder` and of
+    each other.
 
     Raises:
         PandacatError: the archive can't be used, or no photo of an in-distribution label is left.
@@ -52,24 +55,26 @@ def read_field_test(archive: Path, config: Config, *, photo_folder: Path) -> pd.
         photos = _without_copies(photos, store.read_index(photo_folder), config)
     except PandacatError as error:
         raise PandacatError(f"evaluate.field_test, {archive}: {error}") from None
-    return photos[["name", "label", "jpeg"]].assign(split="field_test")
+    return photos[["name", "label", "sha256", "jpeg"]].assign(split="field_test")
 
 
 def _read_photos(archive: Path, listing: ArchiveIndex, config: Config) -> pd.DataFrame:
-    """Return `name`, `label`, both hashes and the JPEG of readable photos."""
+    """Return `name`, `label`, all hashes and the JPEG of readable photos."""
     label_of = listing.photos
 
     def standardized(name: str) -> tuple[Any, ...]:
         try:
-            photo, jpeg = standardize(reader.read(name), config.preprocess)
+            content = reader.read(name)
+            photo, jpeg = standardize(content, config.preprocess)
         except (EntryError, UnreadablePhotoError) as error:
-            return f"{name} ({error})", label_of[name], None, None, None
-        return name, label_of[name], *perceptual_hash(photo.image), jpeg
+            return f"{name} ({error})", label_of[name], None, None, None, None
+        sha256 = hashlib.sha256(content).hexdigest()
+        return name, label_of[name], sha256, *perceptual_hash(photo.image), jpeg
 
     with open_archive(archive, listing.encoding) as reader:
         results = ordered_map(standardized, label_of)
         bar = tqdm(results, "read", len(label_of), unit="photo", disable=None)
-        columns = ["name", "label", "fingerprint", "mirrored_fingerprint", "jpeg"]
+        columns = ["name", "label", "sha256", "fingerprint", "mirrored_fingerprint", "jpeg"]
         photos = pd.DataFrame(list(bar), columns=columns)
     _report_left_out(photos.name[photos.jpeg.isna()], "can't be read")
     return photos.dropna(subset="jpeg")

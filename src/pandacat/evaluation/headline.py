@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from pandacat.data import store
+
 METRICS = (
     "two_class_accuracy",
     "accuracy",
@@ -50,6 +52,15 @@ def headline(evaluation: Mapping[str, Any], mnist: Mapping[str, float]) -> dict[
             for dataset, networks in evaluation.items()
         },
     }
+
+
+def field_test_fingerprint(predictions: pd.DataFrame) -> str:
+    """Return the SHA-256 over the content and label of the photos that were predicted.
+
+    The table has a column `sha256`, of the photos' files.
+    """
+    photos = predictions.drop_duplicates("path").sort_values("sha256")
+    return store.dataset_fingerprint(photos)
 
 
 def summary(headline: Mapping[str, Any]) -> dict[str, float]:

@@ -87,14 +87,14 @@ def paired_difference(
     return bootstrap(lambda photos: float(differences[photos].mean()), strata, seed)
 
 
-def smallest_detectable_drop(photos: int, newly_correct: int = 0) -> float:
+def smallest_detectable_drop(photos: int, significance: float = SIGNIFICANCE) -> float:
     """Return the smallest drop in accuracy that is significant by `mcnemar` on so many photos.
 
-    Photos that turn from correct to wrong are counted up until the exact two-sided p-value is
-    below 5 %. With no photo newly correct that takes six, whatever the size of the set. The net
-    drop is a share in 0…1, above 1 where the set is too small to show any.
+    Photos that turn from correct to wrong, none the other way, are counted until the exact
+    two-sided p-value is below the significance. For 5 % that takes six, whatever the size of the
+    set. The drop is a share in 0…1, above 1 where the set is too small to show any.
     """
-    newly_wrong = newly_correct
-    while _p_value(newly_wrong, newly_correct) >= SIGNIFICANCE:
+    newly_wrong = 0
+    while _p_value(newly_wrong, 0) >= significance:
         newly_wrong += 1
-    return (newly_wrong - newly_correct) / photos
+    return newly_wrong / photos

@@ -28,7 +28,13 @@ class Headline:
     data: Mapping[str, str]
     """Which photos they were measured on: the texts under `data`."""
     predictions: pd.DataFrame | None
-    """A row for each network and test photo; `None` where the file is missing."""
+    """A row for each network and photo of the test split and the field test; `None` where the file
+    is missing."""
+
+    @property
+    def has_field_test(self) -> bool:
+        """Whether they were measured on photos from other sources, too."""
+        return any(metric.startswith("field_test.") for metric in self.metrics)
 
 
 def read_workspace() -> Headline:
@@ -68,7 +74,10 @@ def read_revision(revision: str, current: Headline) -> Headline:
             "writes, and name that commit, or another that has one, with --against."
         )
     baseline = _parse(headline, predictions, f"{HEADLINE} of {revision}")
-    if baseline.data != current.data:
+    compared = {*baseline.data, *current.data}
+    if not (baseline.has_field_test and current.has_field_test):
+        compared -= {"field_test"}
+    if any(baseline.data.get(name) != current.data.get(name) for name in compared):
         there, here = (
             ", ".join(f"{name} {text[:12]}" for name, text in side.data.items()) or "unknown"
             for side in (baseline, current)
@@ -157,7 +166,7 @@ _PARTS = ("value", "low", "high")
 
 def _parse_predictions(text: str) -> pd.DataFrame:
     table = pd.read_csv(io.StringIO(text), keep_default_na=False)
-    if table.empty or not {"path", "network", "label"} <= set(table):
+    if table.empty or not {"path", "network", "label", "split"} <= set(table):
         raise ValueError(f"{TEST_PREDICTIONS} has no rows, or lacks columns")
     if unknown := sorted(set(table.label.astype(str)) - set(label_names(table))):
         raise ValueError(f"{TEST_PREDICTIONS} has no column p_{unknown[0]}")
