@@ -9,6 +9,7 @@ from pandacat.core.stage import run
 from pandacat.core.tables import write_table
 from pandacat.data.features import read_features
 from pandacat.data.sources.importing import find_archive
+from pandacat.evaluation.clusters import clusters_of
 from pandacat.evaluation.compare import compare_networks, evaluate
 from pandacat.evaluation.field_test import predict_field_test
 from pandacat.evaluation.networks import load_networks, predict_split
@@ -38,9 +39,10 @@ def main() -> None:
 
         metrics, differences = {}, []
         for dataset, table in predictions.items():
-            paired = compare_networks(table, seed=params.seed)
+            clusters = clusters_of(table) if dataset == "field_test" else None
+            paired = compare_networks(table, seed=params.seed, clusters=clusters)
             differences.append(paired.assign(photos=dataset))
-            metrics[dataset] = evaluate(table, paired, seed=params.seed)
+            metrics[dataset] = evaluate(table, paired, seed=params.seed, clusters=clusters)
         write_table(paths.PLOTS / "paired.csv", pd.concat(differences))
         write_json(METRICS, metrics)
         tracked.log_metrics(

@@ -105,6 +105,13 @@ def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return np.asarray(-np.log(np.maximum(own, SMALLEST_PROBABILITY)))
 
 
+def confusion(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return `(K + 1, K + 1)`: how many photos there are by label, then predicted label."""
+    size = probabilities.shape[1]
+    cells = size * labels + probabilities.argmax(axis=1)
+    return np.bincount(cells, minlength=size**2).reshape(size, size)
+
+
 def precision_recall_f1(counts: np.ndarray, label: int) -> dict[str, Interval]:
     """Return those of `precision`, `recall` and `f1` that `counts`, a confusion matrix, defines.
 
@@ -137,8 +144,7 @@ def headline(
     seed), `roc_auc` of the first label against the second, and `per_class`, by label `precision`,
     `recall` and `f1`. What these photos do not define is absent, never NaN.
     """
-    cells = len(names) * labels + probabilities.argmax(axis=1)
-    counts = np.bincount(cells, minlength=len(names) ** 2).reshape(len(names), -1)
+    counts = confusion(labels, probabilities)
     metrics: dict[str, Any] = {
         measure: asdict(proportion(correct[~np.isnan(correct)]))
         for measure, correct in correct_by_measure(labels, probabilities).items()

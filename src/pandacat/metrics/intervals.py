@@ -9,6 +9,9 @@ import numpy as np
 
 LEVEL = 0.95
 
+FEWEST_CLUSTERS = 3
+"""In a stratum, so that its clusters and not its photos are resampled."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -73,3 +76,47 @@ def bootstrap(
     ]
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(statistic(np.arange(len(strata)))), float(low), float(high))
+
+
+def cluster_bootstrap(
+    statistics: Callable[[np.ndarray], np.ndarray],
+    strata: np.ndarray,
+    clusters: np.ndarray,
+    seed: int,
+    resamples: int = 1000,
+) -> np.ndarray:
+    """Return `(resamples, M)`: statistics of photos whose clusters were drawn anew.
+
+    `statistics` takes `(N,)` indices of photos, with repeats, and returns `(M,)`. Photos of one
+    cluster, such as a source, are alike, so whole clusters are drawn: of the k of a stratum k - 1,
+    with replacement, the spread of whose mean is that of k clusters from all that there are. Their
+    photos are repeated or thinned out evenly to the number that the stratum has. Strata of fewer
+    than `FEWEST_CLUSTERS` say nothing of others: their photos are drawn instead.
+
+    Source: J. N. K. Rao, C. F. J. Wu and K. Yue, Some recent work on resampling methods for complex
+    surveys, Survey Methodology 18 (1992), 209-217.
+    """
+    generator = np.random.default_rng(seed)
+    groups: list[tuple[int, list[np.ndarray], int]] = []
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
+        names = np.unique(clusters[members])
+        if len(names) < FEWEST_CLUSTERS:
+            groups.append((len(members), list(members[:, None]), len(members)))
+        else:
+            units = [members[clusters[members] == name] for name in names]
+            groups.append((len(members), units, len(units) - 1))
+
+    def draw(photos: int, units: list[np.ndarray], count: int) -> np.ndarray:
+        chosen = np.concatenate([units[unit] for unit in generator.integers(0, len(units), count)])
+        return chosen[((np.arange(photos) + 0.5) * len(chosen) / photos).astype(int)]
+
+    resampled = (np.concatenate([draw(*group) for group in groups]) for _ in range(resamples))
+    return np.array([statistics(photos) for photos in resampled])
+
+
+def widened(interval: Interval, values: np.ndarray) -> Interval:
+    """Return the interval, made to include the middle 95 % of `(resamples,)` values; NaN aside."""
+    low = float(np.nanquantile(values, (1 - LEVEL) / 2, method="lower"))
+    high = float(np.nanquantile(values, (1 + LEVEL) / 2, method="higher"))
+    return Interval(interval.value, min(interval.low, low), max(interval.high, high))

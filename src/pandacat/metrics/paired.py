@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betainc, betaincinv
 
-from pandacat.metrics.intervals import LEVEL, Interval, bootstrap
+from pandacat.metrics.intervals import LEVEL, Interval, bootstrap, cluster_bootstrap, widened
 
 SIGNIFICANCE = 1 - LEVEL
 SHARES = (np.arange(200) + 0.5) / 200
@@ -85,6 +85,26 @@ def paired_difference(
     """
     differences = first - second
     return bootstrap(lambda photos: float(differences[photos].mean()), strata, seed)
+
+
+def cluster_paired_difference(
+    difference: Interval,
+    differences: np.ndarray,
+    strata: np.ndarray,
+    clusters: np.ndarray,
+    seed: int,
+) -> tuple[Interval, float]:
+    """Return a difference, its interval widened by the cluster bootstrap, and that one's p-value.
+
+    All arrays are `(N,)`: the differences of photos, whose mean is `difference`, their strata and
+    their clusters, as in `cluster_bootstrap`. The two-sided p-value is below `SIGNIFICANCE` where
+    the middle of the resamples excludes 0.
+    """
+    means = cluster_bootstrap(
+        lambda photos: differences[photos].mean(keepdims=True), strata, clusters, seed
+    )[:, 0]
+    tails = np.mean(means <= 0), np.mean(means >= 0)
+    return widened(difference, means), min(1.0, 2 * float(min(tails)))
 
 
 def smallest_detectable_drop(photos: int, significance: float = SIGNIFICANCE) -> float:
