@@ -16,6 +16,7 @@ from conftest import PROBABILITY_COLUMNS, ROOT, run_stage, write_params
 from pandacat.core.tables import read_table
 from pandacat.data import store
 from pandacat.data.features import read_features
+from pandacat.evaluation.headline import field_test_fingerprint
 from pandacat.evaluation.networks import NETWORKS
 from pandacat.models.loading import load_classifier
 from pandacat.models.saved import load_model
@@ -144,6 +145,16 @@ def test_trust_is_measured_besides_accuracy(workspace: Path) -> None:
             assert 0 <= figures["open_set"]["false_positive_rate"]["value"] <= 1
     elsewhere = metrics(workspace, "evaluate")["field_test"]
     assert elsewhere["pretrained"]["open_set"]["auroc"]["value"] == 1
+
+
+def test_the_gate_gets_the_photos_of_the_field_test(workspace: Path) -> None:
+    predictions = read_table(workspace / "metrics/test_predictions.csv")
+    field_test = read_table(workspace / "data/predictions/field_test.csv")
+    assert set(predictions.path[predictions.split == "field_test"]) == set(field_test.path)
+    assert set(predictions.path[predictions.split == "test"]).isdisjoint(field_test.path)
+    kept = metrics(workspace, "headline")
+    assert kept["data"]["field_test"] == field_test_fingerprint(field_test)
+    assert set(kept["field_test"]) == set(NETWORKS)
 
 
 def test_the_untouched_network_knows_real_photos(workspace: Path) -> None:
