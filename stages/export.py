@@ -14,7 +14,13 @@ from pandacat.evaluation import export_checks
 from pandacat.evaluation.networks import predict_split
 from pandacat.models.classifier import Classifier
 from pandacat.models.embed import split_features
-from pandacat.models.exporting import export_onnx, export_openvino, quantize, write_companions
+from pandacat.models.exporting import (
+    export_onnx,
+    export_openvino,
+    quantize,
+    silence,
+    write_companions,
+)
 from pandacat.models.saved import CARD, load_model, save_description
 from pandacat.report.card import card
 from pandacat.tracking.journal import tracked_stage
@@ -48,14 +54,20 @@ def main() -> None:
     with tracked_stage("export", params) as tracked, atomic_write(paths.EXPORTED) as folder:
         exported = export_openvino(model, folder)
         centers = [cut_crops(image, input_px, "center") for image in shown]
-        int8 = quantize(exported, folder / "int8", centers)
-        classifier = Classifier(int8)
-        with ThreadPoolExecutor(1) as pool:  # ONNX takes one core; what it leaves idle works, too
+        with silence(), ThreadPoolExecutor(1) as pool:  # ONNX keeps but one core busy
             written = pool.submit(export_onnx, model, folder / ONNX)
+            int8 = quantize(exported, folder / "int8", centers)
+            classifier = Classifier(int8)
             validation = split_features(
                 "validation", classifier, crops=crops, photo_folder=paths.PHOTOS, stored=stored
             )
             written.result()
+        classes = store.split_labels(index, "validation", model.description.labels)
+        logs = classifier.log_probabilities(validation)
+        int8 = calibrate(int8, logs, classes, coverage=coverage, confidence=confidence)
+        save_description(folder / "int8", int8)
+        networks = {"int8": Classifier(int8, classifier)}
+        table = predict_split(networks, "test", photo_folder=paths.PHOTOS, stored=stored)
         metrics = export_checks.parity(
             [cut_crops(image, input_px, crops) for image in checked],
             export_checks.by_classifier(Classifier(model, "torch")),
@@ -65,12 +77,6 @@ def main() -> None:
                 "onnx_in_openvino": export_checks.by_openvino(folder / ONNX),
             },
         )
-        classes = store.split_labels(index, "validation", model.description.labels)
-        logs = classifier.log_probabilities(validation)
-        int8 = calibrate(int8, logs, classes, coverage=coverage, confidence=confidence)
-        save_description(folder / "int8", int8)
-        networks = {"int8": Classifier(int8, classifier)}
-        table = predict_split(networks, "test", photo_folder=paths.PHOTOS, stored=stored)
         metrics |= export_checks.quantized(table, predictions["test"], seed=seed)
         metrics["megabytes"] = export_checks.megabytes(folder)
 

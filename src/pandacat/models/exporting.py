@@ -31,6 +31,18 @@ from pandacat.models.pretrained import PretrainedNetwork
 from pandacat.models.saved import BACKBONE, Description, SavedModel, load_model, save_model
 
 
+@contextmanager
+def silence() -> Iterator[None]:
+    """Keep off the terminal what libraries print and log, in all threads."""
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 class ProbabilityNetwork(nn.Module):
     """From the crops of photos to their calibrated probabilities, as `Classifier` computes them."""
 
@@ -82,7 +94,7 @@ def export_onnx(model: SavedModel, path: Path) -> None:
     network = ProbabilityNetwork(_network(model), about)
     example = torch.zeros((2 * crops, side, side, 3), dtype=torch.uint8)
     photos = torch.export.Dim("photos", min=1)
-    with _silence(), torch.no_grad():
+    with torch.no_grad():
         program = torch.onnx.export(
             network.eval(),
             (example,),
@@ -106,28 +118,15 @@ def quantize(exported: SavedModel, folder: Path, images: Sequence[np.ndarray]) -
     `images`, each `(1, S, S, 3) uint8`, show which range of values each layer has. The temperature
     and the conformal thresholds stay; they have to be fitted again.
     """
+    import nncf
+
     assert exported.exported
     backbone = openvino_core().read_model(exported.exported)
     print_status(f"Converting the backbone to 8-bit integers, by {len(images)} photos.")
-    with _silence():
-        import nncf
-
-        converted = nncf.quantize(backbone, nncf.Dataset(images), subset_size=len(images))
+    converted = nncf.quantize(backbone, nncf.Dataset(images), subset_size=len(images))
     save_model(folder, replace(exported, exported=None))
     save_backbone(converted, folder / BACKBONE)
     return load_model(folder)
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep what libraries print and log off the terminal."""
-    logging.disable(logging.WARNING)
-    try:
-        with redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def write_companions(folder: Path, classifier: Classifier, golden: Mapping[str, bytes]) -> None:
