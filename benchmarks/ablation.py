@@ -1,12 +1,11 @@
-"""Ablation of fine-tuning: heads trained without one part of it each, on the same stored features.
+"""Ablation of fine-tuning: networks trained without one part of it each, on the same features.
 
-Compared are validation photos, as they are and corrupted; photos of `other` as predicted by
-networks trained without any; and, with --field-test, photos of another source. The last are for
-information: no choice was made by them.
+Compared are validation photos, as they are, corrupted, and small in a scene; and, with
+--field-test, photos of other sources. The last are for information: no choice was made by them.
 """
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,21 +25,35 @@ from pandacat.data.features import read_features
 from pandacat.data.images import decode_jpeg
 from pandacat.evaluation.corruptions import CORRUPTIONS, corrupt
 from pandacat.evaluation.field_test import read_field_test
-from pandacat.labels import LabelClasses
 from pandacat.metrics.accuracy import log_losses
 from pandacat.metrics.open_set import in_distribution_score, open_set_metrics
 from pandacat.models.classifier import Classifier
-from pandacat.models.probabilities import label_log_probabilities, pool_crops, softmax
+from pandacat.models.probabilities import softmax
 from pandacat.models.saved import SavedModel, load_model
 from pandacat.training.batches import Dataset, Examples
-from pandacat.training.calibration import fit_temperature
+from pandacat.training.calibration import calibrate, keep_neighbors
 from pandacat.training.fine_tune import fine_tune
 from pandacat.training.photo_dataset import photo_features
 
 SEVERITY = 3
+SMALL = "small_in_scene"
 
-Pool = Callable[[np.ndarray], np.ndarray]
-"""From log-probabilities `(N, V, K + 1)` of crops to logits `(N, K + 1)` of photos."""
+CHANGES = (
+    {},
+    {"neighbors": 0},
+    {"label_recall": 0.95},
+    {"label_recall": 0.97},
+    {"label_recall": 0.99},
+    {"interpolation": 1.0},
+    {"interpolation": 0.25},
+    {"seen_class_photos": 1},
+    {"seen_class_scale": 1.0},
+    {"l2_sp": 1.0},
+    {"l2_sp": 0.01},
+    {"l2_sp": 0.0},
+    {"steps": 400},
+)
+"""Of the parameters, one row each."""
 
 
 @dataclass(frozen=True)
@@ -53,114 +66,50 @@ class Photos:
     """`(N,)`, indices."""
 
 
-@dataclass(frozen=True)
-class Head:
-    """The last layer of a network, and how its crops are pooled."""
-
-    weight: np.ndarray
-    bias: np.ndarray
-    label_classes: LabelClasses
-    pool: Pool = pool_crops
-
-    def logits(self, photos: Photos) -> np.ndarray:
-        """Return `(N, K + 1)`, not calibrated."""
-        logits = photos.features @ self.weight.T + self.bias
-        return self.pool(label_log_probabilities(logits, self.label_classes))
-
-
-def average_probabilities(log_probabilities: np.ndarray) -> np.ndarray:
-    """Pool in the usual way; compare `pool_crops`."""
-    mean: np.ndarray = np.log(np.exp(log_probabilities).mean(axis=-2))
-    return mean
-
-
-def center_only(log_probabilities: np.ndarray) -> np.ndarray:
-    """Use the first crop alone."""
-    center: np.ndarray = log_probabilities[:, 0]
-    return center
-
-
-def head_of(model: SavedModel) -> Head:
-    """Return the head of a model."""
-    tensors = model.tensors
-    return Head(tensors["head.weight"], tensors["head.bias"], model.description.label_classes)
-
-
 def without_copies(dataset: Dataset) -> Dataset:
     """Leave the augmented copies out."""
     train = dataset.train
     return replace(dataset, train=Examples(train.inputs[:, :1], train.classes))
 
 
-def without_others(dataset: Dataset) -> Dataset:
-    """Leave the training photos of `other` out."""
-    train = dataset.train
-    in_distribution = train.classes < len(dataset.labels) - 1
-    return replace(
-        dataset, train=Examples(train.inputs[in_distribution], train.classes[in_distribution])
-    )
-
-
-def between(start: Head, end: Head, share: float) -> Head:
-    """Return the head at this share of the straight line from start to end.
-
-    Source: Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022 (WiSE-FT).
-    """
-    return replace(
-        start,
-        weight=start.weight + share * (end.weight - start.weight),
-        bias=start.bias + share * (end.bias - start.bias),
-    )
-
-
-def heads(
+def models(
     pretrained: SavedModel, dataset: Dataset, params: FineTuneParams
-) -> Iterator[tuple[str, Head, Head]]:
-    """Yield a name, the head, and the same trained without photos of `other`."""
+) -> Iterator[tuple[str, SavedModel]]:
+    """Yield networks and their names."""
+    inputs, classes = dataset.train.inputs.numpy(), dataset.train.classes.numpy()
+    centers = inputs[classes < len(dataset.labels) - 1, 0]
+    validation = dataset.validation.inputs.numpy(), dataset.validation.classes.numpy()
 
-    def trained(some: Dataset, params: FineTuneParams) -> tuple[Head, Head]:
-        models = (fine_tune(pretrained, part, params)[0] for part in (some, without_others(some)))
-        head, blind = map(head_of, models)
-        return head, blind
+    def trained(data: Dataset, chosen: FineTuneParams) -> SavedModel:
+        model, _ = fine_tune(pretrained, data, chosen)
+        model = keep_neighbors(model, centers, chosen.neighbor_photos)
+        return calibrate(model, *validation, chosen)
 
-    start = head_of(pretrained)
-    ours, blind = trained(dataset, params)
-    for name, pool in (("center crop", center_only), ("all crops", pool_crops)):
-        yield f"pretrained, {name}", replace(start, pool=pool), replace(start, pool=pool)
-    yield "as in params.yaml", ours, blind
-    for name, pool in (
-        ("probabilities averaged instead of odds", average_probabilities),
-        ("center crop alone", center_only),
-    ):
-        yield name, replace(ours, pool=pool), replace(blind, pool=pool)
-    yield "half-way from the start", between(start, ours, 0.5), between(start, blind, 0.5)
-    changed = {
-        "no augmented copies": (without_copies(dataset), params),
-        "seen_class_scale 1": (dataset, replace(params, seen_class_scale=1.0)),
-        "seen_class_scale 100": (dataset, replace(params, seen_class_scale=100.0)),
-        **{f"l2_sp {l2_sp:g}": (dataset, replace(params, l2_sp=l2_sp)) for l2_sp in (1, 0.01, 0)},
-    }
-    for name, (some, with_changes) in changed.items():
-        yield name, *trained(some, with_changes)
+    yield "pretrained", pretrained
+    yield "tuned threshold", load_model(paths.MODELS / "tuned-threshold")
+    for change in CHANGES:
+        name = ", ".join(f"{name} {value:g}" for name, value in change.items())
+        yield name or "as in params.yaml", trained(dataset, replace(params, **change))
+    yield "no augmented copies", trained(without_copies(dataset), params)
 
 
-def corrupted_photos(classifier: Classifier, count: int) -> Photos:
-    """Return so many validation photos, each corrupted in every way."""
-    index = store.read_index(paths.PHOTOS)
-    photos = index[index.split == "validation"].sort_values("fingerprint").head(count)
+def corrupted_photos(
+    classifier: Classifier, photos: pd.DataFrame, kinds: Sequence[str], severity: int
+) -> Photos:
+    """Return photos of the index, each corrupted in some ways."""
     photos = photos.set_index("name")
 
     def features(item: tuple[str, bytes]) -> np.ndarray:
         name, jpeg = item
         pixels = np.asarray(decode_jpeg(jpeg))
         rng = np.random.default_rng(int(photos.sha256[name][:16], 16))
-        images = (Image.fromarray(corrupt(pixels, kind, SEVERITY, rng)) for kind in CORRUPTIONS)
+        images = (Image.fromarray(corrupt(pixels, kind, severity, rng)) for kind in kinds)
         return np.stack([classifier.features(classifier.cut(image)) for image in images])
 
     jpegs = list(store.iter_jpegs(paths.PHOTOS, photos.index))
     bar = tqdm(ordered_map(features, jpegs), total=len(jpegs), desc="corrupted", unit="photo")
     labels = [classifier.labels.index(photos.label[name]) for name, _ in jpegs]
-    return Photos(np.concatenate(list(bar)), np.repeat(labels, len(CORRUPTIONS)))
+    return Photos(np.concatenate(list(bar)), np.repeat(labels, len(kinds)))
 
 
 def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -168,7 +117,7 @@ def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(log_losses(labels, softmax(logits)).mean())
 
 
-def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
+def accuracy(logits: np.ndarray, labels: np.ndarray | int) -> float:
     """Return the share of correct predictions, in percent."""
     return float(100 * (logits.argmax(axis=1) == labels).mean())
 
@@ -186,32 +135,40 @@ def main() -> None:
     classifier = Classifier(pretrained.described(crops=config.predict_pretrained.crops))
     dataset = photo_features(paths.PHOTOS, read_features(paths.FEATURES))
     validation = Photos(dataset.validation.inputs.numpy(), dataset.validation.classes.numpy())
-    other = len(dataset.labels) - 1
-    is_other = validation.labels == other
-    others = Photos(validation.features[is_other], validation.labels[is_other])
-    corrupted = corrupted_photos(classifier, options.photos)
+    known = len(dataset.labels) - 1
+    index = store.read_index(paths.PHOTOS)
+    photos = index[index.split == "validation"].sort_values("fingerprint")
+    corrupted = corrupted_photos(classifier, photos.head(options.photos), CORRUPTIONS, SEVERITY)
+    animals = photos[photos.label.isin(dataset.labels[:known])]
+    small = corrupted_photos(classifier, animals, [SMALL], severity=5)
     field = None
     if field_test:
-        photos = read_field_test(field_test, config, photo_folder=paths.PHOTOS)
-        labels = photos.label.map(dataset.labels.index).to_numpy()
-        field = Photos(features_of(photos.jpeg, classifier), labels)
+        others = read_field_test(field_test, config, photo_folder=paths.PHOTOS)
+        labels = others.label.map(dataset.labels.index).to_numpy()
+        field = Photos(features_of(others.jpeg, classifier), labels)
 
     rows = {}
-    for name, head, blind in heads(pretrained, dataset, config.fine_tune):
-        logits = head.logits(validation)
-        temperature = fit_temperature(logits, validation.labels)
+    for name, model in models(pretrained, dataset, config.fine_tune):
+        ours = Classifier(model.described(crops=config.predict_pretrained.crops))
+        logits = ours.logits(validation.features)
+        of_small = ours.logits(small.features)
         row = {
-            "validation loss": log_loss(logits / temperature, validation.labels),
+            "validation loss": log_loss(logits / model.description.temperature, validation.labels),
             "accuracy, %": accuracy(logits, validation.labels),
-            "corrupted, %": accuracy(head.logits(corrupted), corrupted.labels),
-            "unseen loss": log_loss(blind.logits(others) / temperature, others.labels),
+            "corrupted, %": accuracy(ours.logits(corrupted.features), corrupted.labels),
+            "small, %": accuracy(of_small, small.labels),
+            "small, the right animal, %": accuracy(of_small[:, :known], small.labels),
         }
         if field:
-            logits = head.logits(field) / temperature
-            scores = in_distribution_score(softmax(logits))
-            metrics = open_set_metrics(scores, field.labels < other)
+            probabilities = ours.probabilities(field.features)
+            scores = in_distribution_score(probabilities)
+            metrics = open_set_metrics(scores, field.labels < known)
+            recalls = [
+                accuracy(probabilities[field.labels == label], label) for label in range(known + 1)
+            ]
             row |= {
-                "field test, %": accuracy(logits, field.labels),
+                "field test, %": accuracy(probabilities, field.labels),
+                "balanced, %": float(np.mean(recalls)),
                 "AUROC": metrics["auroc"].value,
                 "FPR at 95 % TPR, %": 100 * metrics["false_positive_rate"].value,
             }
