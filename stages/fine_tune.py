@@ -1,6 +1,7 @@
 """Fine-tune the pretrained network on the photos, then calibrate it."""
 
 from dataclasses import asdict
+from functools import partial
 
 from pandacat.config.loading import load_config
 from pandacat.core import paths
@@ -11,7 +12,7 @@ from pandacat.models.classifier import Classifier
 from pandacat.models.embed import split_features
 from pandacat.models.saved import load_model, save_model
 from pandacat.tracking.journal import tracked_stage
-from pandacat.training.calibration import calibrate, calibration_metrics
+from pandacat.training.calibration import calibrate, calibration_metrics, keep_neighbors
 from pandacat.training.checkpoint import Checkpoint, checkpoint_key
 from pandacat.training.fine_tune import fine_tune
 from pandacat.training.photo_dataset import photo_features, photo_pixels
@@ -41,17 +42,20 @@ def main() -> None:
             checkpoint=checkpoint,
             on_epoch=lambda epoch: tracked.log_metrics(epoch.curves, step=epoch.epoch),
         )
-        classifier = Classifier(model)
-        validation = split_features(
-            "validation", classifier, crops=crops, photo_folder=paths.PHOTOS, stored=features
+        extract = partial(
+            split_features,
+            classifier=Classifier(model),
+            photo_folder=paths.PHOTOS,
+            stored=features,
         )
-        model = calibrate(
-            model,
-            classifier.log_probabilities(validation),
-            dataset.validation.classes.numpy(),
-            coverage=params.coverage,
-            confidence=params.coverage_confidence,
+        train_classes, classes = (
+            part.classes.numpy() for part in (dataset.train, dataset.validation)
         )
+        centers = extract("train", crops="center")[
+            train_classes < len(model.description.label_classes), 0
+        ]
+        model = keep_neighbors(model, centers, params.neighbor_photos)
+        model = calibrate(model, extract("validation", crops=crops), classes, params)
         save_model(paths.MODELS / "fine-tuned", model)
         metrics = history.summary() | calibration_metrics(model)
         write_json(METRICS, metrics)

@@ -28,7 +28,8 @@ from pandacat.models.classifier import Classifier
 from pandacat.models.exporting import ProbabilityNetwork, export_onnx, export_openvino
 from pandacat.models.loading import imagenet_model, load_classifier
 from pandacat.models.pretrained import restore
-from pandacat.models.saved import load_model, save_model
+from pandacat.models.saved import OpenSetScore, load_model, save_model
+from pandacat.training.calibration import keep_neighbors
 
 PHOTOS = [
     EXAMPLES / "panda/giant_panda.jpg",
@@ -151,8 +152,10 @@ def test_an_export_that_disagrees_is_refused(exported):
 def test_several_crops_are_pooled_in_the_file_as_here(exported):
     model = imagenet_model(default_config()).described(crops="two_scales", temperature=0.7)
     network = restore(model.description.backbone, model.tensors)
-    whole = ProbabilityNetwork(network, model.description).eval()
-    classifier = Classifier(replace(load_model(exported), description=model.description))
+    bank = np.random.default_rng(0).random((30, 1280), np.float32)
+    model = keep_neighbors(model.described(open_set=OpenSetScore(10, 9.0, -4.0)), bank, 20)
+    whole = ProbabilityNetwork(network, model).eval()
+    classifier = Classifier(replace(model, exported=load_model(exported).exported))
     photos = crops(classifier)
     with torch.inference_mode():
         together = whole(torch.from_numpy(np.concatenate(photos)))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, run_stage, write_params
 
 from pandacat.config.loading import load_config
@@ -14,11 +15,17 @@ from pandacat.config.training import FineTuneParams
 from pandacat.data.features import read_features
 from pandacat.metrics.accuracy import log_losses
 from pandacat.metrics.conformal import prediction_sets
+from pandacat.models.classifier import Classifier
 from pandacat.models.loading import load_classifier
 from pandacat.models.probabilities import softmax
 from pandacat.models.saved import SavedModel, load_model
 from pandacat.training.batches import Dataset
-from pandacat.training.calibration import calibrate, fit_conformal_thresholds, fit_temperature
+from pandacat.training.calibration import (
+    calibrate,
+    fit_conformal_thresholds,
+    fit_temperature,
+    keep_neighbors,
+)
 from pandacat.training.fine_tune import UpdatedHead, classes_seen_in_other, fine_tune
 from pandacat.training.photo_dataset import photo_features, photo_pixels
 
@@ -135,14 +142,46 @@ def test_rows_of_classes_seen_in_other_move_farther(
     label_classes = pretrained.description.label_classes
     head = UpdatedHead(pretrained.tensors["head.weight"], pretrained.tensors["head.bias"])
     seen = np.zeros(1000, bool)
-    seen[classes_seen_in_other(head, features.train, label_classes)] = True
-    chosen = replace(settings, steps=10, seen_class_scale=50)
+    seen[classes_seen_in_other(head, features.train, label_classes, photos=1)] = True
+    chosen = replace(settings, steps=10, seen_class_scale=50, seen_class_photos=1)
     model, _ = fine_tune(pretrained, features, chosen)
     difference = model.tensors["head.weight"] - pretrained.tensors["head.weight"]
     distances = np.linalg.norm(difference, axis=1)
     assert 0 < seen.sum() < 500
     assert not seen[np.concatenate(label_classes)].any()
     assert np.median(distances[seen]) > 10 * np.median(distances[~seen])
+
+
+def test_a_class_is_seen_in_other_if_enough_photos_show_it(features: Dataset) -> None:
+    class_count = 1000
+    of_other = features.train.classes == len(LABELS) - 1
+    photos, views = int(of_other.sum()), features.train.inputs.shape[1]
+    logits = torch.zeros(photos, views, class_count)
+    logits[:, :, 10] = 1
+    logits[:2, 1, 20] = 2  # in an augmented copy of two photos
+    logits[:3, 0, 30] = 3
+    logits[4, :, 40] = 3  # in one photo and all of its copies
+    label_classes = ((388,), (281,))
+
+    def seen(at_least: int) -> list[int]:
+        return classes_seen_in_other(lambda _: logits, features.train, label_classes, at_least)
+
+    assert seen(1) == [10, 20, 30, 40]
+    assert seen(2) == [10, 20, 30]
+    assert seen(3) == [10, 30]
+
+
+def test_the_weights_lie_between_the_pretrained_and_the_trained_ones(
+    pretrained: SavedModel, features: Dataset, settings: FineTuneParams
+) -> None:
+    whole, quarter = (
+        fine_tune(pretrained, features, replace(settings, interpolation=share))[0]
+        for share in (1.0, 0.25)
+    )
+    for name in ("head.weight", "head.bias"):
+        start, end = pretrained.tensors[name], whole.tensors[name]
+        expected = start + 0.25 * (end - start)
+        np.testing.assert_allclose(quarter.tensors[name], expected, atol=1e-7)
 
 
 def test_the_temperature_undoes_overconfidence() -> None:
@@ -203,17 +242,22 @@ def test_too_few_photos_for_the_coverage_are_reported(capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize("label_count", [1, 2, 3])
 def test_a_model_is_calibrated_with_any_number_of_labels(
-    pretrained: SavedModel, label_count: int
+    pretrained: SavedModel, settings: FineTuneParams, label_count: int
 ) -> None:
     labels = ("panda", "cat", "fox")[:label_count]
-    model = pretrained.described(labels=(*labels, "other"))
+    rows = ((388,), (281, 282), (277,))[:label_count]
+    model = pretrained.described(labels=(*labels, "other"), label_classes=rows)
     classes = np.arange(90) % (label_count + 1)
-    logits = 2 * np.eye(label_count + 1)[classes] + np.random.default_rng(0).normal(
-        size=(90, label_count + 1)
+    own = model.tensors["head.weight"][[388, 281, 277, 0]][:label_count]
+    directions = np.vstack([own, model.tensors["head.weight"][:1]])
+    features = directions[classes][:, None] + np.random.default_rng(0).normal(
+        size=(90, 1, directions.shape[1])
     )
-    logs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-    calibrated = calibrate(model, logs[:, None], classes, coverage=0.8, confidence=0.9).description
-    assert calibrated.temperature == fit_temperature(logs - logs[:, -1:], classes)
+    model = keep_neighbors(model, features[:, 0], 50)
+    chosen = replace(settings, coverage=0.8, coverage_confidence=0.9)
+    model = calibrate(model, features, classes, chosen)
+    calibrated = model.description
+    assert calibrated.temperature == fit_temperature(Classifier(model).logits(features), classes)
     assert len(calibrated.conformal.thresholds) == label_count + 1
     assert all(0 < threshold <= 0.5 for threshold in calibrated.conformal.thresholds)
 

@@ -107,7 +107,7 @@ class PredictPretrainedParams:
     """The pretrained ImageNet network, and the features that later stages use."""
 
     backbone: str
-    """`efficientnet_lite0`, `timm/NAME` or `torchvision/NAME`."""
+    """`efficientnet_lite0`, 1 or 2, `timm/NAME` or `torchvision/NAME`."""
     engine: Literal["auto", "openvino", "torch"]
     precision: fields.Precision
     """In which the frozen backbone calculates, in all stages and in `pandacat predict`."""
@@ -128,15 +128,25 @@ class FineTuneParams:
     """Strength of the penalty on the squared distance from the pretrained weights (L2-SP)."""
     seen_class_scale: Annotated[float, Field(ge=1, le=1e6)]
     """With `head`: how many times farther the ImageNet classes move that appear among `other`."""
+    seen_class_photos: fields.Count
+    """In how many photos of `other` a class must appear for that."""
     steps: fields.Count
     """Optimizer steps, rounded to whole epochs."""
     batch_size: fields.Count
     learning_rate: fields.LearningRate
     warm_up_share: Annotated[float, Field(ge=0, lt=1)]
     patience: fields.Count | None
+    interpolation: Annotated[float, Field(gt=0, le=1)]
+    """How far the weights go from the pretrained ones to those of the best epoch (WiSE-FT)."""
     precision: Literal["auto", "float32", "bfloat16"]
     augment: AugmentParams
     """Of images; features of augmented copies come from `predict_pretrained`."""
+    neighbors: Annotated[int, Field(ge=0, le=1000)]
+    """The similarity to so many training photos counts against `other`; 0: none."""
+    neighbor_photos: fields.Count
+    """How many training photos are kept for that, at most."""
+    label_recall: Annotated[float, Field(gt=0, lt=1)]
+    """Share of the in-distribution validation photos that are not to be called `other`."""
     coverage: Annotated[float, Field(gt=0, lt=1)]
     """Share of each label's photos whose prediction set is to contain the label, at least."""
     coverage_confidence: Annotated[float, Field(gt=0, lt=1)]
@@ -148,7 +158,7 @@ class FineTuneParams:
         """The parameters that the strategy uses, by name."""
         unused = {
             "head": {"trained_stages", "augment"},
-            "last_stages": {"seen_class_scale"},
-            "everything": {"seen_class_scale", "trained_stages"},
+            "last_stages": {"seen_class_scale", "seen_class_photos"},
+            "everything": {"seen_class_scale", "seen_class_photos", "trained_stages"},
         }[self.strategy]
         return {name: value for name, value in asdict(self).items() if name not in unused}

@@ -33,6 +33,6 @@ def neighbor_similarity(
 
 
 def unit_length(features: np.ndarray) -> np.ndarray:
-    """Return `(N, D)` features scaled to length 1; those of length 0 stay."""
-    length = np.linalg.norm(features, axis=1, keepdims=True)
+    """Return `(…, D)` features scaled to length 1; those of length 0 stay."""
+    length = np.linalg.norm(features, axis=-1, keepdims=True)
     return np.asarray(features / np.maximum(length, 1e-12))

@@ -20,6 +20,7 @@ from pandacat.data.crops import crop_count, cut_crops
 from pandacat.data.images import UnreadablePhotoError, load_photo
 from pandacat.labels import IMAGENET_CLASS_COUNT, OTHER, imagenet_names, listed
 from pandacat.metrics import conformal
+from pandacat.models import open_set
 from pandacat.models.engine import (
     Engine,
     EngineName,
@@ -86,6 +87,8 @@ class Classifier:
         """In the order of all probabilities, `other` last."""
         self._head_weight = model.tensors.get("head.weight")
         self._head_bias = model.tensors.get("head.bias")
+        bank = model.tensors.get(open_set.BANK)
+        self._bank = None if bank is None else bank.astype(np.float32)
         self.backbone_key = backbone_key(model)
         """Classifiers with the same key share their features."""
         self._model, self._engine = model, engine
@@ -200,8 +203,12 @@ class Classifier:
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Return `(…, K + 1)` calibrated probabilities of photos for features `(…, V, D)`."""
-        logits = pool_crops(self.log_probabilities(features))
-        return softmax(logits / self.description.temperature)
+        return softmax(self.logits(features) / self.description.temperature)
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Return `(…, K + 1)` logits of photos before calibration for features `(…, V, D)`."""
+        logits, score = pool_crops(self.log_probabilities(features)), self.description.open_set
+        return open_set.add_score(logits, features, self._bank, score) if score else logits
 
     def top_classes(self, features: np.ndarray, count: int) -> tuple[tuple[str, float], ...]:
         """Return the `count` most probable of `class_names` for the features `(V, D)` of a photo.

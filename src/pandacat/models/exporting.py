@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from pandacat.core.console import print_status
 from pandacat.core.files import write_json, write_text
@@ -22,13 +23,14 @@ from pandacat.labels import label_groups
 from pandacat.models import pretrained
 from pandacat.models.classifier import Classifier, backbone_key
 from pandacat.models.engine import cached_conversion
+from pandacat.models.open_set import BANK
 from pandacat.models.openvino_engine import (
     convert_backbone,
     openvino_core,
     save_backbone,
 )
 from pandacat.models.pretrained import PretrainedNetwork
-from pandacat.models.saved import BACKBONE, Description, SavedModel, load_model, save_model
+from pandacat.models.saved import BACKBONE, OpenSetScore, SavedModel, load_model, save_model
 
 
 @contextmanager
@@ -46,24 +48,41 @@ def silence() -> Iterator[None]:
 class ProbabilityNetwork(nn.Module):
     """From the crops of photos to their calibrated probabilities, as `Classifier` computes them."""
 
-    def __init__(self, network: PretrainedNetwork, about: Description) -> None:
-        """Take a network and what its model says of crops, labels and temperature."""
+    def __init__(self, network: PretrainedNetwork, model: SavedModel) -> None:
+        """Take a network and its model, which says how its features become probabilities."""
         super().__init__()
-        self.network, self.temperature = network, about.temperature
+        about = model.description
+        self.network, self.temperature, self.open_set = network, about.temperature, about.open_set
         self.crops = crop_count(about.crops)
         groups = label_groups(about.label_classes, network.head.out_features)
         self.labels = len(groups)
         for label, rows in enumerate(groups):
             self.register_buffer(f"rows_{label}", torch.tensor(rows))
+        bank = model.tensors.get(BANK)
+        self.bank: Tensor | None
+        self.register_buffer("bank", None if bank is None else torch.tensor(bank).float())
 
     def forward(self, images: Tensor) -> Tensor:
         """Return `(N, K + 1)` for the crops `(N · V, S, S, 3) uint8` of N photos in turn."""
-        logs = torch.log_softmax(self.network(images), dim=1)
+        features = self.network.backbone(images)
+        logs = torch.log_softmax(self.network.head(features), dim=1)
         rows = [self.get_buffer(f"rows_{label}") for label in range(self.labels)]
         by_label = torch.stack([logs.index_select(1, own).logsumexp(dim=1) for own in rows], dim=1)
         odds = (by_label - by_label[:, -1:]).reshape(-1, self.crops, self.labels)
         pooled = odds.logsumexp(dim=1) - math.log(self.crops)
+        if self.open_set:
+            score = self.open_set.offset + self._neighbor_score(features, self.open_set)
+            pooled = torch.cat([pooled[:, :-1] + score, pooled[:, -1:]], dim=1)
         return torch.softmax(pooled / self.temperature, dim=1)
+
+    def _neighbor_score(self, features: Tensor, score: OpenSetScore) -> Tensor | float:
+        """Return what the neighbors add to the log-odds of each photo, `(N, 1)`."""
+        if not score.scale or self.bank is None:
+            return 0.0
+        cosines = normalize(features, dim=1) @ self.bank.T
+        rank = min(score.neighbors, len(self.bank))
+        nearest = cosines.topk(rank, dim=1).values[:, -1].reshape(-1, self.crops)
+        return score.scale * nearest.amax(dim=1, keepdim=True)
 
 
 def export_openvino(model: SavedModel, folder: Path) -> SavedModel:
@@ -71,8 +90,9 @@ def export_openvino(model: SavedModel, folder: Path) -> SavedModel:
 
     The conversion is that of the user's cache, if it is there: it has the same bytes.
     """
-    head = {name: values for name, values in model.tensors.items() if name.startswith("head.")}
-    save_model(folder, replace(model, tensors=head))
+    tensors = model.tensors.items()
+    others = {name: values for name, values in tensors if not name.startswith("backbone.")}
+    save_model(folder, replace(model, tensors=others))
     save_backbone(_converted(model), folder / BACKBONE)
     return load_model(folder)
 
@@ -91,7 +111,7 @@ def export_onnx(model: SavedModel, path: Path) -> None:
     """
     about = model.description
     crops, side = crop_count(about.crops), about.input_px
-    network = ProbabilityNetwork(_network(model), about)
+    network = ProbabilityNetwork(_network(model), model)
     example = torch.zeros((2 * crops, side, side, 3), dtype=torch.uint8)
     photos = torch.export.Dim("photos", min=1)
     with torch.no_grad():

@@ -21,7 +21,7 @@ WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
 CARD = "card.json"
 BACKBONE = "backbone.xml"
 """Of exported models, for OpenVINO; its weights, `backbone.bin`, lie beside it."""
-FORMAT = 4
+FORMAT = 5
 
 _OTHER_TYPES = (TypeError, AttributeError, KeyError)
 """What `load_file` raises of numbers that numpy has no type for, such as bfloat16."""
@@ -40,6 +40,18 @@ class ConformalThresholds:
     """With which that is so."""
     thresholds: tuple[Threshold, ...]
     """For each label, `other` among them, the probability from which it is in the set."""
+
+
+@checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class OpenSetScore:
+    """What is added to a photo's log-odds of all labels against `other`; see `models.open_set`."""
+
+    neighbors: Annotated[int, Field(ge=0)]
+    """The similarity is that to the training photo of this rank; 0: none is used."""
+    scale: Annotated[float, Field(ge=0)]
+    """By which the similarity is multiplied."""
+    offset: float
+    """Added besides."""
 
 
 @checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -68,6 +80,8 @@ class Description:
     """For `scratch`: the shape of the network."""
     conformal: ConformalThresholds | None = None
     """`None` where none was calibrated."""
+    open_set: OpenSetScore | None = None
+    """`None` where the log-odds are those of the network alone."""
     drawn: bool = False
     """Whether the training pictures were drawn by a program and are not photographs."""
     precision: Precision = "float32"

@@ -1,45 +1,90 @@
-"""Temperature and conformal thresholds, fitted on the validation split."""
+"""Open-set score, temperature and conformal thresholds, fitted on the validation split."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from pandacat.config.training import FineTuneParams
 from pandacat.core.console import print_status
 from pandacat.metrics import conformal
-from pandacat.models.probabilities import pool_crops, softmax
-from pandacat.models.saved import ConformalThresholds, SavedModel
+from pandacat.metrics.neighbors import unit_length
+from pandacat.metrics.open_set import threshold_at_recall
+from pandacat.models import open_set
+from pandacat.models.classifier import Classifier
+from pandacat.models.probabilities import softmax
+from pandacat.models.saved import ConformalThresholds, OpenSetScore, SavedModel
+
+ROUNDING = 1e-4
+"""So much more than is needed, lest a photo be lost to rounding."""
+
+
+def keep_neighbors(model: SavedModel, features: np.ndarray, most: int) -> SavedModel:
+    """Return the model with the features of training photos of its labels, for `models.open_set`.
+
+    `features` `(M, D)` are those of their center crops; of more than `most`, some evenly spaced
+    are kept.
+    """
+    rows = np.linspace(0, len(features) - 1, min(most, len(features))).round().astype(int)
+    return model.with_tensors({open_set.BANK: unit_length(features[rows]).astype(np.float16)})
 
 
 def calibrate(
-    model: SavedModel,
-    log_probabilities: np.ndarray,
-    classes: np.ndarray,
-    *,
-    coverage: float,
-    confidence: float,
+    model: SavedModel, features: np.ndarray, classes: np.ndarray, params: FineTuneParams
 ) -> SavedModel:
-    """Return the model with a temperature and conformal thresholds.
+    """Return the model with an open-set score, a temperature and conformal thresholds.
 
-    They are fitted on the log-probabilities `(N, V, K + 1)` of the crops of the validation photos
-    and their labels `(N,)`. `coverage` and `confidence` are as in `fit_conformal_thresholds`.
+    They are fitted on the features `(N, V, D)` of the crops of the validation photos and their
+    labels `(N,)`. The similarity to neighbors is scaled to spread as much as the log-odds do.
     """
-    logits = pool_crops(log_probabilities)
+    model = model.described(open_set=OpenSetScore(params.neighbors, 0.0, 0.0))
+    logits = Classifier(model).logits(features)
+    score = OpenSetScore(params.neighbors, _neighbor_scale(model, features, logits), 0.0)
+    logits = Classifier(model.described(open_set=score)).logits(features)
+    score = replace(score, offset=offset_at_recall(logits, classes, params.label_recall))
+    model = model.described(open_set=score)
+    logits = Classifier(model).logits(features)
     temperature = fit_temperature(logits, classes)
-    probabilities = softmax(logits / temperature)
     thresholds = fit_conformal_thresholds(
-        probabilities, classes, model.description.labels, coverage=coverage, confidence=confidence
+        softmax(logits / temperature),
+        classes,
+        model.description.labels,
+        coverage=params.coverage,
+        confidence=params.coverage_confidence,
     )
     return model.described(temperature=temperature, conformal=thresholds)
 
 
+def _neighbor_scale(model: SavedModel, features: np.ndarray, logits: np.ndarray) -> float:
+    about, bank = model.description.open_set, model.tensors.get(open_set.BANK)
+    if about is None or bank is None or not about.neighbors:
+        return 0.0
+    spread = open_set.similarity(features, bank.astype(np.float32), about.neighbors).std()
+    return float((logits[:, :-1].max(axis=1) - logits[:, -1]).std() / max(spread, 1e-6))
+
+
+def offset_at_recall(logits: np.ndarray, classes: np.ndarray, recall: float) -> float:
+    """Return what to add to the logits of all labels so that `recall` of their photos keep one.
+
+    `logits` `(N, K + 1)` and labels `(N,)` are those of the validation photos. Photos of `other`
+    have no say in it: which kinds there are differs from one data set to the next.
+    """
+    odds = logits[:, :-1].max(axis=1) - logits[:, -1]
+    return ROUNDING - threshold_at_recall(odds[classes < logits.shape[1] - 1], recall)
+
+
 def calibration_metrics(model: SavedModel) -> dict[str, Any]:
-    """Return the temperature, and the conformal threshold of each label."""
-    labels, conformal = model.description.labels, model.description.conformal
-    thresholds = dict(zip(labels, conformal.thresholds, strict=True)) if conformal else {}
-    return {"temperature": model.description.temperature, "thresholds": thresholds}
+    """Return the open-set score, the temperature, and the conformal threshold of each label."""
+    about = model.description
+    values = about.conformal.thresholds if about.conformal else ()
+    return {
+        "open_set": asdict(about.open_set) if about.open_set else {},
+        "temperature": about.temperature,
+        "thresholds": dict(zip(about.labels, values, strict=False)),
+    }
 
 
 def fit_temperature(logits: np.ndarray, classes: np.ndarray) -> float:

@@ -10,7 +10,8 @@ dogs because the network knows dogs better, not because it takes more for cats.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -67,15 +68,17 @@ class UpdatedHead(nn.Module):
 
 @torch.inference_mode()
 def classes_seen_in_other(
-    head: nn.Module, train: Examples, label_classes: LabelClasses
+    head: nn.Module, train: Examples, label_classes: LabelClasses, photos: int
 ) -> list[int]:
-    """Return the rows of the head that mean `other` and appear among its training photos.
+    """Return the rows of the head that mean `other` and appear in so many of its training photos.
 
-    They are the most probable class of a photo labeled other, or of an augmented copy of one.
+    They appear in a photo labeled other if they are its most probable class, or that of one of its
+    augmented copies.
     """
     logits = head(train.inputs[train.classes == len(label_classes)])
     meaning_other = label_groups(label_classes, logits.shape[-1])[-1]
-    return sorted({*meaning_other} & {*logits.argmax(dim=-1).flatten().tolist()})
+    seen = Counter(row for rows in logits.argmax(dim=-1).tolist() for row in {*rows})
+    return sorted(row for row in meaning_other if seen[row] >= photos)
 
 
 def trainable_network(
@@ -84,7 +87,8 @@ def trainable_network(
     """Return what the strategy trains; frozen parameters need no gradient."""
     if params.strategy == "head":
         head = UpdatedHead(model.tensors["head.weight"], model.tensors["head.bias"])
-        seen = classes_seen_in_other(head, train, model.description.label_classes)
+        label_classes = model.description.label_classes
+        seen = classes_seen_in_other(head, train, label_classes, params.seen_class_photos)
         head.scale[seen] = params.seen_class_scale
         return head
     network = pretrained.restore(model.description.backbone, model.tensors)
@@ -200,8 +204,11 @@ def fine_tune(
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
 ) -> tuple[SavedModel, History]:
-    """Return the model with the weights of its best epoch, and its training history.
+    """Return the model with new weights, and its training history.
 
+    The weights lie between the pretrained ones and those of the best epoch (WiSE-FT: Wortsman et
+    al., Robust fine-tuning of zero-shot models, CVPR 2022): so it keeps more of what the pretrained
+    network knew of other photos than these.
     With the strategy `head`, `dataset` comes from `photo_features`, with `last_stages` and
     `everything` from `photo_pixels`.
     """
@@ -216,4 +223,12 @@ def fine_tune(
     described = model.described(
         trained_on=dataset.fingerprint, title=dataset.title, drawn=dataset.drawn
     )
-    return described.with_tensors(task.network.cpu().tensors()), history
+    trained = task.network.cpu().tensors()
+    return described.with_tensors(_interpolated(model.tensors, trained, params)), history
+
+
+def _interpolated(
+    start: Mapping[str, np.ndarray], trained: Mapping[str, np.ndarray], params: FineTuneParams
+) -> dict[str, np.ndarray]:
+    share = np.float32(params.interpolation)
+    return {name: start[name] + share * (now - start[name]) for name, now in trained.items()}
