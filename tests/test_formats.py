@@ -44,7 +44,9 @@ def test_other_formats_are_refused_unopened_by_a_sentence_that_names_those_that_
     opened: list[object] = []
     monkeypatch.setattr(Image, "open", opened.append)
     monkeypatch.setattr(subprocess, "Popen", opened.append)
-    with pytest.raises(UnreadablePhotoError, match="not an image that can be read: JPEG, PNG, "):
+    with pytest.raises(
+        UnreadablePhotoError, match="not an image in a format that is read: JPEG, PNG, "
+    ):
         decode_photo(data, **READ)
     assert opened == []
 

@@ -164,13 +164,13 @@ def test_photos_that_are_dropped_get_the_answers_of_the_library(
     assert list(shown) == list(expected)
     for name, prediction in expected.items():
         if prediction.probabilities is None:
-            expect(card(page, name).locator(".verdict")).to_have_text("Can’t be read")
+            expect(card(page, name).locator(".headline")).to_have_text("Can’t be read")
             reason = str(prediction.reason)
             expect(card(page, name).locator(".set")).to_contain_text(reason[1:])
         else:
             assert shown[name] == pytest.approx([*prediction.probabilities.values()], abs=1e-6)
-            verdict = {"panda": "Panda", "cat": "Cat", "other": "Neither"}[str(prediction.label)]
-            expect(card(page, name).locator(".verdict")).to_have_text(verdict)
+            headline = {"panda": "Panda", "cat": "Cat", "other": "Neither"}[str(prediction.label)]
+            expect(card(page, name).locator(".headline")).to_have_text(headline)
 
 
 def test_the_prediction_set_is_said_in_words(page: Page, classifier: Classifier) -> None:
@@ -370,7 +370,7 @@ def test_what_the_server_refuses_has_its_reason_and_can_be_tried_again(
         refused = {"status": status, "body": json.dumps({"detail": "<b>Send a photo.</b>"})}
         page.route("**/v1/predict*", lambda route: route.fulfill(**refused), times=1)
         drop(page, EXAMPLE_PHOTOS[0])
-        expect(page.locator(".verdict")).to_have_text("No answer")
+        expect(page.locator(".headline")).to_have_text("No answer")
         expect(page.locator(".set")).to_have_text("<b>Send a photo.</b>")
         page.get_by_role("button", name="Try again").click()
         finish(page)
@@ -383,9 +383,9 @@ def test_photos_wait_until_the_model_is_loaded(browser: BrowserContext, service:
         page.reload()
         drop(page, EXAMPLE_PHOTOS[0])
         expect(page.locator("#trouble")).to_have_text("Loading. Trying again in 1 s.")
-        expect(page.locator(".verdict")).to_have_text("Waiting")
+        expect(page.locator(".headline")).to_have_text("Waiting")
         finish(page)
-        expect(page.locator(".verdict")).to_have_text("Cat")
+        expect(page.locator(".headline")).to_have_text("Cat")
 
 
 def test_a_photo_larger_than_the_server_takes_is_not_sent(
@@ -412,17 +412,17 @@ def test_names_of_files_are_text(page: Page, tmp_path: Path) -> None:
     assert page.locator("img[onerror]").count() == 0
 
 
-def test_photos_are_filtered_and_sorted_by_verdict(page: Page) -> None:
+def test_photos_are_filtered_and_sorted_by_label(page: Page) -> None:
     drop(page, *EXAMPLE_PHOTOS)
     finish(page)
-    page.get_by_role("combobox", name="Sort").select_option("by verdict")
-    verdicts = page.locator(".card .verdict").all_text_contents()
-    assert verdicts == sorted(verdicts, key=["Panda", "Cat", "Neither"].index)
+    page.get_by_role("combobox", name="Sort").select_option("by label")
+    headlines = page.locator(".card .headline").all_text_contents()
+    assert headlines == sorted(headlines, key=["Panda", "Cat", "Neither"].index)
     page.get_by_role("combobox", name="Sort").select_option("least certain first")
     certainties = [max(values) for values in probabilities(page).values()]
     assert certainties == sorted(certainties)
     page.get_by_role("radio", name="Cat").check()
-    assert set(page.locator(".card:visible .verdict").all_text_contents()) == {"Cat"}
+    assert set(page.locator(".card:visible .headline").all_text_contents()) == {"Cat"}
 
 
 def test_photos_are_removed_one_by_one_and_all_at_once(page: Page) -> None:
@@ -517,7 +517,7 @@ def test_a_model_trained_on_photos_has_no_warning(page: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "question", "verdict"),
+    ("labels", "question", "headline"),
     [
         (["red_fox", "other"], "Red fox, or not?", "No red fox"),
         (["panda", "cat", "other"], "Panda, cat, or neither?", "Neither"),
@@ -525,14 +525,14 @@ def test_a_model_trained_on_photos_has_no_warning(page: Page) -> None:
     ],
 )
 def test_words_are_made_of_the_model_s_labels(
-    page: Page, labels: list[str], question: str, verdict: str
+    page: Page, labels: list[str], question: str, headline: str
 ) -> None:
     shares = {label: 0.9 if label == "other" else 0.1 / (len(labels) - 1) for label in labels}
     answer_instead(page, model={"labels": labels}, label="other", probabilities=shares)
     expect(page.locator("h1")).to_have_text(question)
     drop(page, EXAMPLE_PHOTOS[0])
     finish(page)
-    expect(page.locator(".verdict")).to_have_text(verdict)
+    expect(page.locator(".headline")).to_have_text(headline)
     assert [*probabilities(page).values()] == [[*shares.values()]]
 
 

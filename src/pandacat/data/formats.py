@@ -60,4 +60,4 @@ def why_not_read(data: bytes) -> str:
     """Return the reason for refusing a file that has none of the `FORMATS`."""
     if _HEIC.match(data):
         return "HEIC: save it as JPEG"
-    return f"not an image that can be read: {listed(_NAMES)} are"
+    return f"not an image in a format that is read: {listed(_NAMES)}"

@@ -67,7 +67,6 @@ class ServiceLimits(BaseModel):
 class ModelAnswer(ModelName):
     """What the model is, and what the service takes."""
 
-    kind: str
     backbone: str
     crops: int = Field(description="Of each photo")
     input_px: int = Field(description="A side of a crop")
@@ -92,7 +91,6 @@ def model_answer(classifier: Classifier, limits: Limits, *, explains: bool) -> M
     about = classifier.description
     return ModelAnswer(
         **model_name(classifier).model_dump(),
-        kind=about.kind,
         backbone=about.backbone,
         crops=classifier.crop_count,
         input_px=about.input_px,

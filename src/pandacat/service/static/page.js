@@ -340,7 +340,7 @@ async function walk(entry, found) {
 
 // ---------------------------------------------------------------- one card
 
-const VERDICTS = {
+const STATES = {
   waiting: "Waiting",
   sending: "Looking …",
   stopped: "Stopped",
@@ -348,7 +348,7 @@ const VERDICTS = {
   unreadable: "Can’t be read",
 };
 
-const verdict = (photo) => VERDICTS[photo.state] ?? capital(named(photo.prediction.label));
+const headline = (photo) => STATES[photo.state] ?? capital(named(photo.prediction.label));
 
 function show(photo) {
   const { card, prediction, state } = photo;
@@ -356,7 +356,7 @@ function show(photo) {
   const answered = state === "answered";
   card.dataset.state = state;
   card.dataset.hue = answered ? hue(prediction.label) : "none";
-  part(".verdict").textContent = verdict(photo);
+  part(".headline").textContent = headline(photo);
   showBars(part(".bars"), state, prediction?.probabilities);
   const set = answered ? prediction.prediction_set : null;
   part(".set").textContent =
@@ -443,7 +443,7 @@ function showToolbar() {
 }
 
 function summary() {
-  const parts = [...tally()].map(([key, count]) => `${count} ${VERDICTS[key] ?? named(key)}`);
+  const parts = [...tally()].map(([key, count]) => `${count} ${STATES[key] ?? named(key)}`);
   return `Done: ${parts.join(", ")}.`;
 }
 
@@ -456,7 +456,7 @@ function showFilters() {
     for (const key of ["all", ...keys]) {
       const input = element("input", { type: "radio", name: "filter", value: key });
       input.onchange = () => ((filter = key), arrange());
-      const text = key === "all" ? "All" : (VERDICTS[key] ?? capital(named(key)));
+      const text = key === "all" ? "All" : (STATES[key] ?? capital(named(key)));
       const data = { hue: model.labels.includes(key) ? hue(key) : "none" };
       $("filters").append(element("label", { class: "chip", data }, input, text, element("b")));
     }
@@ -475,7 +475,7 @@ const rank = (photo) =>
 
 const ORDERS = {
   added: () => 0, // sorting is stable
-  verdict: (a, b) => rank(a) - rank(b) || probability(b) - probability(a),
+  label: (a, b) => rank(a) - rank(b) || probability(b) - probability(a),
   doubt: (a, b) => probability(a) - probability(b),
   name: (a, b) => a.name.localeCompare(b.name, "en", { numeric: true }),
 };
@@ -535,7 +535,7 @@ function showEnlarged() {
   const { name, state, prediction, showsMap, map, card } = enlarged;
   const answered = state === "answered";
   $("viewer").dataset.hue = card.dataset.hue;
-  $("viewer-verdict").textContent = verdict(enlarged);
+  $("viewer-headline").textContent = headline(enlarged);
   $("viewer-probability").textContent = answered ? percent(probability(enlarged)) : "";
   $("viewer-name").textContent = name;
   $("viewer-toggle").hidden = !answered || !model.explains;
@@ -651,7 +651,7 @@ function explanations(names) {
 
 function details() {
   const rows = {
-    "Trained on": model.title, Kind: model.kind, Backbone: model.backbone,
+    "Trained on": model.title, Backbone: model.backbone,
     Labels: model.labels.map(words).join(", "), "Crops of each photo": model.crops,
     "Side of a crop": `${model.input_px} px`, Temperature: model.temperature,
     "Training photos": model.trained_on, "SHA-256 of its weights": model.sha256,
