@@ -5,9 +5,10 @@ Compared are validation photos, as they are, corrupted, and small in a scene; an
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import measuring
 import numpy as np
@@ -38,12 +39,14 @@ from pandacat.training.photo_dataset import photo_features
 SEVERITY = 3
 SMALL = "small_in_scene"
 
-CHANGES = (
-    {},
+CALIBRATION: tuple[Mapping[str, Any], ...] = (
     {"neighbors": 0},
     {"label_recall": 0.95},
     {"label_recall": 0.97},
     {"label_recall": 0.99},
+)
+"""Changes of the parameters that need no training; one row each."""
+TRAINING: tuple[Mapping[str, Any], ...] = (
     {"interpolation": 1.0},
     {"interpolation": 0.25},
     {"seen_class_photos": 1},
@@ -53,7 +56,7 @@ CHANGES = (
     {"l2_sp": 0.0},
     {"steps": 400},
 )
-"""Of the parameters, one row each."""
+"""Those that do."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,17 @@ def models(
         model = keep_neighbors(model, centers, chosen.neighbor_photos)
         return calibrate(model, *validation, chosen)
 
+    def named(change: Mapping[str, Any]) -> str:
+        return ", ".join(f"{name} {value:g}" for name, value in change.items())
+
     yield "pretrained", pretrained
     yield "tuned threshold", load_model(paths.MODELS / "tuned-threshold")
-    for change in CHANGES:
-        name = ", ".join(f"{name} {value:g}" for name, value in change.items())
-        yield name or "as in params.yaml", trained(dataset, replace(params, **change))
+    ours = trained(dataset, params)
+    yield "as in params.yaml", ours
+    for change in CALIBRATION:
+        yield named(change), calibrate(ours, *validation, replace(params, **change))
+    for change in TRAINING:
+        yield named(change), trained(dataset, replace(params, **change))
     yield "no augmented copies", trained(without_copies(dataset), params)
 
 
