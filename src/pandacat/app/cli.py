@@ -26,6 +26,19 @@ examples:
 exit code: 0 if all photos were read; 1 if one could not be, or an error ended it; 2 for options
 that do not exist
 """
+SCORE_EXAMPLES = """\
+examples:
+  pandacat score photos/ --to scores                  Parquet files of 1,000 photos each
+  pandacat score 2024.zip 2025.zip --to scores --model exported/int8
+  python -c "import pandas; print(pandas.read_parquet('scores'))"
+
+Stopped or killed, the same command scores what is left; photos that came meanwhile are scored, too.
+Each photo has a row: path, label, p_... of each label, prediction_set, sha256 of the file, reason
+why it can't be read, and notes.
+
+exit code: 0 if all photos were read; 1 if one could not be, or an error ended it; 2 for wrong
+options, or if DEST holds the scores of another model or source; 130 if Ctrl-C stopped it
+"""
 SERVE_EXAMPLES = """\
 examples:
   pandacat serve                               open the address that it prints in a browser
@@ -124,6 +137,20 @@ def _parser() -> argparse.ArgumentParser:
     add("-q", "--quiet", action="store_true", help="no progress bar and no notes, only errors")
     predict.set_defaults(run=_predict, failure=1, parser=predict)
 
+    score = commands.add_parser(
+        "score",
+        help="predict a million photos, in blocks that are never done twice",
+        description="Predict many photos, in blocks of Parquet; stopped, it can be continued.",
+        epilog=SCORE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = score.add_argument
+    add("sources", nargs="+", metavar="SOURCE", help="folder or zip of photos")
+    add("--to", type=Path, required=True, metavar="DEST", help="folder of the scores")
+    _add_model_options(score)
+    add("-q", "--quiet", action="store_true", help="no progress bar and no notes, only errors")
+    score.set_defaults(run=_score, failure=1, parser=score)
+
     serve = commands.add_parser(
         "serve",
         help="answer photos over HTTP, and serve a page for them",
@@ -201,6 +228,12 @@ def _predict(options: argparse.Namespace) -> int:
     from pandacat.app import predict
 
     return predict.run(options)
+
+
+def _score(options: argparse.Namespace) -> int:
+    from pandacat.app import score
+
+    return score.run(options)
 
 
 def _serve(options: argparse.Namespace) -> int:

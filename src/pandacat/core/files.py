@@ -30,7 +30,7 @@ def atomic_write(target: Path) -> Iterator[Path]:
     if not target.name:
         raise PandacatError(f"{str(target)!r} is not the name of a file: give one.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(target)
+    remove_leftovers(target)
     temporary, old = _beside(target), _beside(_beside(target))
     remove(temporary)
     try:
@@ -57,7 +57,7 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
-def _remove_leftovers(target: Path) -> None:
+def remove_leftovers(target: Path) -> None:
     """Remove the temporary files that killed processes left beside `target`."""
     temporary = re.compile(rf"\.+{re.escape(target.name)}(\.(?P<process>\d+)\.part)+")
     for path in target.parent.glob(".*.part"):
