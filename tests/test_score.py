@@ -132,43 +132,56 @@ def test_stopped_after_any_photo_the_same_command_gives_the_same_bytes(
         assert files(f"stopped-{photos}") == files("undisturbed")
 
 
-KILLED = """
-import os, signal, sys
+KILLS = """
+import os, signal
 from pathlib import Path
+import pandas, pyarrow.dataset  # or each process would load them
 from fake_classifier import Fake
 from pandacat.app import score
 from pandacat.app.cli import main
 
 renames, rename = [], Path.replace
 
-def replace(path, target):
-    renames.append(target)
-    for when, act in (("before", lambda: None), ("after", lambda: rename(path, target))):
-        act()
-        if sys.argv[1:] == [when, str(len(renames))]:
+def start(to, number=0, when=""):
+    process = os.fork()
+    if process:
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+    def replace(path, target):
+        renames.append(target)
+        if (len(renames), when) == (number, "before"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        rename(path, target)
+        if (len(renames), when) == (number, "after"):
             os.kill(os.getpid(), signal.SIGKILL)
 
-Path.replace, score.BLOCK_PHOTOS, score.load = replace, 4, lambda _: ("fake", Fake())
-sys.exit(main(["score", "photos", "--to", "scores"]))
+    Path.replace = replace
+    os._exit(main(["score", "photos", "--to", to]))
+
+score.BLOCK_PHOTOS, score.load = 4, lambda _: ("fake", Fake())
+for number in (1, 2, 3, 4):
+    for when in ("before", "after"):
+        to = f"killed-{when}-{number}"
+        print(start(to, number, when), len([*Path(to).glob(".*.part")]), start(to, 2, "before"))
+        start(to)
 """
 
 
 def test_killed_before_and_after_each_rename_it_gives_the_same_bytes(folder: Path) -> None:
-    def start(*moment: str) -> int:
-        command = [sys.executable, "-c", KILLED, *moment]
-        environment = os.environ | {"PYTHONPATH": f"{ROOT}/src:{ROOT}/tests"}
-        return subprocess.run(command, env=environment, capture_output=True).returncode
-
+    """Renames are of the manifest and of three blocks; it is killed once more on the way."""
     run(to="undisturbed")
-    of_manifest, of_next_block = "1", "1"
-    assert start("before", of_manifest) == -9
-    assert [name for name in files() if "manifest" not in name] == []
-    for moment in (("after", of_manifest), ("before", of_next_block), ("after", of_next_block)):
-        assert start(*moment) == -9
-    assert start("before", "2") == -9  # one block more, and the last begun
-    assert [*files()] != [*files("undisturbed")]
-    assert start() == 1
-    assert files() == files("undisturbed")
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}/src:{ROOT}/tests"}
+    command = [sys.executable, "-c", KILLS]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+
+    again = [-9] * 5 + [1] * 3  # fewer than two blocks are left of the last
+    left = [1, 0] * 4
+    wanted = [f"-9 {part} {code}" for part, code in zip(left, again, strict=True)]
+    assert said.stdout.splitlines() == wanted
+    killed = list(Path().glob("killed-*"))
+    assert len(killed) == 8
+    for folder_of_scores in killed:
+        assert files(str(folder_of_scores)) == files("undisturbed")
 
 
 def test_what_is_finished_is_not_read_again(folder: Path) -> None:

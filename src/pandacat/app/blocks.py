@@ -154,7 +154,7 @@ def _finished(folder: Path) -> Finished:
         if not (matched := _BLOCK.fullmatch(path.name)):
             continue
         try:
-            block = pq.read_table(path, columns=["path", "reason"])
+            block = pq.ParquetFile(path).read(["path", "reason"])
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno:  # it can't be read at all
                 raise
