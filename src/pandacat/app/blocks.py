@@ -154,7 +154,8 @@ def _finished(folder: Path) -> Finished:
         if not (matched := _BLOCK.fullmatch(path.name)):
             continue
         try:
-            block = pq.ParquetFile(path).read(["path", "reason"])
+            with pq.ParquetFile(path) as file:
+                block = file.read(["path", "reason"])
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno:  # it can't be read at all
                 raise
