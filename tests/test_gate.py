@@ -214,6 +214,14 @@ def test_an_unknown_revision_cannot_be_compared(project, capsys):
     assert "no Git revision 'nowhere'" in capsys.readouterr().out
 
 
+def test_where_nothing_is_compared_the_last_lines_say_why(project, capsys):
+    write({}, wrong={1})
+    assert run("--against", "nowhere") == 2
+    reason, result = capsys.readouterr().out.splitlines()[-2:]
+    assert "no Git revision 'nowhere'" in reason
+    assert result == "Gate: not compared; no metric breaks its floor or ceiling."
+
+
 def test_an_empty_revision_cannot_be_compared(project, capsys):
     write(accuracy(0.9))
     assert run("--against", "") == 2

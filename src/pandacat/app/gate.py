@@ -38,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
         code, result = NOT_COMPARABLE, "not compared; no metric breaks its floor or ceiling."
     else:
         code, result = PASSED, f"all {len(rows)} metrics pass."
-    notes = [note, *_power(current, rows), *_unpaired(rows), f"Gate: {result}", *_unused(rows)]
+    power = _power(current, rows) if baseline else []
+    notes = [note, *power, *_unpaired(rows), f"Gate: {result}", *_unused(rows)]
     print(_table(rows), "", *notes, sep="\n")
     if file:
         try:
