@@ -43,7 +43,7 @@ def shown_in(figure: Figure, name: str) -> str:
     """Return what a plot shows as the name of a file; warnings, as about fonts, are errors."""
     axes = figure.subplots()
     caption = axes.set_title("")
-    style.write_name(caption, name)
+    style.write_name(caption, name, inches=6)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure.canvas.draw()
@@ -59,21 +59,19 @@ def test_a_plot_shows_any_name_as_it_is_or_with_escapes(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("a" * 26, "a" * 26),
-        ("b" * 20 + "c" * 10, "…" + "b" * 15 + "c" * 10),
-        ("猫" * 14, "…" + "猫" * 12),
-    ],
-)
-def test_the_end_of_a_long_name_is_shown_and_wide_characters_count_twice(
-    name: str, shown: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(style, "_font_with", lambda letter: style.FONT)
-    caption = Figure().subplots().set_title("")
-    style.write_name(caption, name)
-    assert caption.get_text() == shown
+@pytest.mark.parametrize("name", ["i" * 80, "W" * 40, "Щ" * 40, "cat_$5_was_$" + "3" * 30])
+def test_of_a_name_that_is_wider_than_its_place_the_end_is_shown(name: str) -> None:
+    caption = Figure().subplots().set_title("", size=7.5)
+    style.write_name(caption, name, inches=1.4, start="12. ")
+    shown = caption.get_text().removeprefix("12. …")
+    assert name.endswith(shown)
+    assert 1.2 < caption.get_window_extent().width / 100 <= 1.4
+
+
+def test_a_name_that_fits_is_shown_whole() -> None:
+    caption = Figure().subplots().set_title("", size=7.5)
+    style.write_name(caption, "i" * 40, inches=1.4, start="12. ")
+    assert caption.get_text() == "12. " + "i" * 40
 
 
 def test_a_character_that_the_plots_font_lacks_is_drawn_in_one_that_has_it(
@@ -82,7 +80,7 @@ def test_a_character_that_the_plots_font_lacks_is_drawn_in_one_that_has_it(
     monkeypatch.setattr(style, "FONT", "cmtt10")  # ASCII only; comes with matplotlib
     style._font_with.cache_clear()
     caption = Figure().subplots().set_title("")
-    style.write_name(caption, "aж")
+    style.write_name(caption, "aж", inches=6)
     style._font_with.cache_clear()
     assert caption.get_text() == "aж"
     assert caption.get_fontfamily()[0] == "cmtt10"

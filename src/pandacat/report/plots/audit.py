@@ -58,4 +58,5 @@ def contact_sheet(canvas: Canvas, label_issues: pd.DataFrame, load: style.Load) 
         for place, (axes, path, reason) in enumerate(rows, start=1):
             style.show(axes, style.square(images[path]), textwrap.fill(reason, 26))
             caption = axes.set_title("", size=7.5)
-            style.write_name(caption, PurePosixPath(path).name, start=f"{place}. ")
+            name = PurePosixPath(path).name
+            style.write_name(caption, name, inches=1.4, start=f"{place}. ")

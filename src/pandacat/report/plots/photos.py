@@ -173,7 +173,7 @@ def mistakes(canvas: Canvas, predictions: pd.DataFrame, count: int, load: Load) 
                 axes.set_title(words, size=9)
                 _label_bar(axes, shares, list(colors.values()))
                 caption = axes.set_xlabel("", size=7.5, labelpad=13)
-                style.write_name(caption, PurePosixPath(path).name)
+                style.write_name(caption, PurePosixPath(path).name, inches=2.1)
             if panels:
                 keys = [Patch(color=color, label=listed([name])) for name, color in colors.items()]
                 panels[0].figure.legend(handles=keys, loc="upper right", ncols=len(keys))

@@ -1,5 +1,6 @@
 """One style for all plots."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -7,7 +8,6 @@ from functools import cache
 from importlib.resources import as_file, files
 from itertools import cycle
 from pathlib import Path
-from unicodedata import east_asian_width
 
 import matplotlib.style
 import numpy as np
@@ -68,14 +68,14 @@ class Canvas:
     def figure(self, name: str, title: str, height: float) -> Iterator[Figure]:
         """Yield an empty figure, `height` inches high, and write it at the end, atomically."""
         with as_file(STYLE) as path, matplotlib.style.context(path, after_reset=True):
-            result = Figure(figsize=(WIDTH, height), layout="constrained")
+            result = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
             result.suptitle(title + self.note, x=0.008, ha="left")
             yield result
             if self.drawn:
                 font = {"size": 8, "style": "italic", "color": FAINT}
                 result.supxlabel("drawn sample, no photographs", x=0.992, ha="right", **font)
             with atomic_write(self.folder / f"{name}{self.suffix}.png") as aside:
-                result.savefig(aside, format="png", dpi=DPI, metadata={"Software": None})
+                result.savefig(aside, format="png", metadata={"Software": None})
 
     @contextmanager
     def panels(
@@ -117,23 +117,31 @@ def show(axes: Axes, picture: Picture, caption: str = "") -> None:
     axes.set_xlabel(caption, size=8, color=FAINT, labelpad=3)
 
 
-def write_name(place: Text, name: str, *, start: str = "", width: int = 26) -> None:
-    """Write the name of a file, of which no character is markup; of a long one, only the end.
+def write_name(place: Text, name: str, *, inches: float, start: str = "") -> None:
+    """Write `start` and the name of a file, no more than `inches` wide: of a long name, its end.
 
-    Characters that the plots' font lacks are drawn in a font of this machine that has them, or, if
-    there is none, as escapes: `\\u732b`. Wide ones count as two.
+    No character of a name is markup. Those that the plots' font lacks are drawn in a font of this
+    machine that has them, or, if there is none, as escapes: `\\u732b`.
     """
     fonts = {letter: _font_with(letter) for letter in printable(name)}
     letters = [
         letter if fonts[letter] else letter.encode("unicode_escape").decode()
         for letter in printable(name)
     ]
-    widths = [len(each) + (east_asian_width(each[-1]) in "WF") for each in letters]
-    if sum(widths) > width:
-        fits = np.cumsum(widths[::-1])[::-1] < width
-        letters = ["…", *(each for each, shown in zip(letters, fits, strict=True) if shown)]
-    place.set(text=start + "".join(letters), parse_math=False)
     place.set_fontfamily(list(dict.fromkeys([FONT, *filter(None, fonts.values())])))
+
+    def write_end(dropped: int) -> bool:
+        shown = ["…" if dropped else "", *letters[dropped:]]
+        place.set(text=start + "".join(shown), parse_math=False)
+        return _inches_wide(place) <= inches
+
+    if not write_end(0):
+        write_end(bisect_left(range(len(letters)), True, key=write_end))
+
+
+def _inches_wide(text: Text) -> float:
+    drawing = text.get_figure(root=True)
+    return text.get_window_extent().width / drawing.dpi if drawing else 0.0
 
 
 @cache
