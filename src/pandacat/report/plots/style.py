@@ -136,7 +136,7 @@ def write_name(place: Text, name: str, *, inches: float, start: str = "") -> Non
         return _inches_wide(place) <= inches
 
     if not write_end(0):
-        write_end(bisect_left(range(len(letters)), True, key=write_end))
+        write_end(bisect_left(range(len(letters)), True, key=write_end))  # noqa: FBT003
 
 
 def _inches_wide(text: Text) -> float:
