@@ -79,6 +79,19 @@ GATE = """Exit with 0 if no metric fails; with 1 if one does, because it regress
 params.yaml and chance allow, broke its floor or ceiling, or is missing; with 2 if the metrics can't
 be compared."""
 
+REGISTRY = """Which version of the exported model is the one to use (docs/releases.md):
+`--model models:/pandacat@champion`, for `pandacat predict` and `serve`."""
+PROMOTE = """Make the challenger the champion, if it is not worse on photos that neither has seen.
+Exit with 0 if it is promoted; with 1 if a metric regressed by more than params.yaml and chance
+allow; with 2 if the two can't be compared."""
+
+REGISTRY_ACTIONS = {
+    "register": "make the exported model a version, the challenger",
+    "promote": "make the challenger the champion, if it is not worse",
+    "rollback": "make the previous version the champion again",
+    "show": "list the versions",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
@@ -198,6 +211,16 @@ def _parser() -> argparse.ArgumentParser:
     ui = actions.add_parser("ui", help="serve MLflow's pages of the runs")
     ui.add_argument("--port", type=int, default=5000, metavar="PORT", help="(default: 5000)")
     ui.set_defaults(run=_ui, failure=1, parser=ui)
+
+    registry = commands.add_parser(
+        "registry", help="versions of the model in MLflow's registry", description=REGISTRY
+    )
+    actions = registry.add_subparsers(required=True, metavar="ACTION", dest="action")
+    for action, text in REGISTRY_ACTIONS.items():
+        described = PROMOTE if action == "promote" else text
+        parser_of = actions.add_parser(action, help=text, description=described)
+        failure = 2 if action == "promote" else 1
+        parser_of.set_defaults(run=_registry, failure=failure, parser=parser_of)
     return parser
 
 
@@ -267,3 +290,9 @@ def _ui(options: argparse.Namespace) -> int:
     from pandacat.tracking.ui import serve
 
     return serve(options.port)
+
+
+def _registry(options: argparse.Namespace) -> int:
+    from pandacat.app import registry
+
+    return registry.ACTIONS[options.action](options)

@@ -38,19 +38,19 @@ def run(options: argparse.Namespace) -> int:
         code, result = NOT_COMPARABLE, "not compared; no metric breaks its floor or ceiling."
     else:
         code, result = PASSED, f"all {len(rows)} metrics pass."
-    power = _power(current, rows) if baseline else []
-    notes = [note, *power, *_unpaired(rows), f"Gate: {result}", *_unused(rows)]
-    print(_table(rows), "", *notes, sep="\n")
+    detectable = power(current, rows) if baseline else []
+    notes = [note, *detectable, *_unpaired(rows), f"Gate: {result}", *_unused(rows)]
+    print(table(rows), "", *notes, sep="\n")
     if file:
         try:
-            write_text(file, "\n\n".join([_table(rows, markdown=True), *notes]) + "\n")
+            write_text(file, "\n\n".join([table(rows, markdown=True), *notes]) + "\n")
         except Exception as error:
             print(f"pandacat: --markdown: {sentence_of(error)}", file=sys.stderr)
             return code or NOT_COMPARABLE
     return code
 
 
-def _power(current: Headline, rows: Sequence[Row]) -> list[str]:
+def power(current: Headline, rows: Sequence[Row]) -> list[str]:
     """Return how many tests there are, and the smallest drop in each accuracy that they can show.
 
     It is the drop at which McNemar's test is significant beside the others when no photo is newly
@@ -93,7 +93,8 @@ def _unused(rows: Sequence[Row]) -> list[str]:
     return [f"No metric is called {metric}: {RULE_ADVICE}." for metric in unused]
 
 
-def _table(rows: Sequence[Row], *, markdown: bool = False) -> str:
+def table(rows: Sequence[Row], *, markdown: bool = False) -> str:
+    """Return the rows as a table, for the terminal or as Markdown."""
     cells = [
         (
             row.metric,

@@ -1,6 +1,7 @@
 """`pandacat package`: an exported model in MLflow's form."""
 
 import argparse
+from pathlib import Path
 
 from pandacat.app.output import output_folder
 from pandacat.core.console import print_status
@@ -21,13 +22,22 @@ def run(options: argparse.Namespace) -> int:
             f"--model {options.model} was not exported: name the folder of one that was, such as "
             "models/exported, which `dvc repro` writes."
         )
-    golden = sorted([*model.glob("golden/*.jpg"), *model.parent.glob("golden/*.jpg")])
-    if not golden:
-        raise PandacatError(f"{model}/golden has no photo: `dvc repro export` writes it.")
     with atomic_write(folder) as temporary:
-        save_mlflow_model(temporary, model, golden[0])
+        save_mlflow_model(temporary, model, golden_photo(model))
     print_status(
         f"Wrote {options.folder}. `mlflow models serve --model-uri {options.folder} --env-manager "
         "local` serves it."
     )
     return 0
+
+
+def golden_photo(model: Path) -> Path:
+    """Return a photo that was exported with a model, or with the one in whose folder it lies.
+
+    Raises:
+        PandacatError: there is none.
+    """
+    golden = sorted([*model.glob("golden/*.jpg"), *model.parent.glob("golden/*.jpg")])
+    if not golden:
+        raise PandacatError(f"{model}/golden has no photo: `dvc repro export` writes it.")
+    return golden[0]

@@ -131,7 +131,7 @@ def tracked_stage(stage: str, params: Any) -> Iterator[TrackedRun]:
         lock.acquire()
         for path in filter(Path.exists, (PARAMS, PIPELINE)):
             copy2(path, run.journal)
-        if committed := _git("show", f"HEAD:./{PARAMS}"):
+        if committed := git("show", f"HEAD:./{PARAMS}"):
             (run.journal / COMMITTED).write_text(committed, encoding="utf-8")
         if os.environ.get("PANDACAT_TRACKING") != "later":
             delivery = start_delivery([run.journal])
@@ -206,7 +206,7 @@ def without_credentials(text: str) -> str:
 def _origin() -> dict[str, str]:
     names = ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV")
     tags = {name: os.environ.get(name, "") for name in names}
-    tags["mlflow.source.git.commit"] = _git("rev-parse", "HEAD")
+    tags["mlflow.source.git.commit"] = git("rev-parse", "HEAD")
     return {name: value for name, value in tags.items() if value}
 
 
@@ -227,12 +227,12 @@ def _pipeline_name() -> str:
     """Return the experiment's name, else branch and commit, as in `main 4c1f8f5, changed`."""
     if name := os.environ.get("DVC_EXP_NAME"):
         return name
-    commit = f"{_git('branch', '--show-current')} {_git('rev-parse', '--short=7', 'HEAD')}".strip()
-    changed = _git("status", "--porcelain", "--", *map(str, INPUTS))
+    commit = f"{git('branch', '--show-current')} {git('rev-parse', '--short=7', 'HEAD')}".strip()
+    changed = git("status", "--porcelain", "--", *map(str, INPUTS))
     return (commit or "no commit") + ", changed" * bool(changed)
 
 
-def _git(*arguments: str) -> str:
+def git(*arguments: str) -> str:
     """Return what Git prints, or nothing where it fails."""
     command = ["git", "--no-optional-locks", *arguments]
     with suppress(OSError, subprocess.CalledProcessError):

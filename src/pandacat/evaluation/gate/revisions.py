@@ -135,7 +135,7 @@ def _git(*arguments: str) -> "subprocess.CompletedProcess[str]":
 def _parse(headline: str, predictions: str | None, name: str) -> Headline:
     try:
         content = json.loads(headline)
-        metrics = dict(_metrics(content))
+        metrics = dict(intervals(content))
         if not metrics:
             raise ValueError("it holds no metrics")
         data = {key: text for key, text in content.get("data", {}).items() if isinstance(text, str)}
@@ -149,11 +149,16 @@ def _parse(headline: str, predictions: str | None, name: str) -> Headline:
     return Headline(metrics, data, table)
 
 
-def _metrics(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Interval]]:
+def intervals(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Interval]]:
+    """Yield the numbers in nested maps, with their bounds, under dotted names.
+
+    Raises:
+        ValueError: one is not finite.
+    """
     for key, value in content.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping) and "value" not in value:
-            yield from _metrics(value, f"{name}.")
+            yield from intervals(value, f"{name}.")
         elif isinstance(value, Mapping | int | float):
             parts = value if isinstance(value, Mapping) else dict.fromkeys(_PARTS, value)
             if not all(math.isfinite(parts[part]) for part in _PARTS):
