@@ -12,6 +12,7 @@ LIST = (ROOT / "docs/reliability.md").read_text().partition("## Advice\n")[2].pa
 SAYING = {
     *("PandacatError", "UnreadablePhotoError", "EntryError", "NoFeatureMapError", "TransferError"),
     *("print_status", "_warn", "_refused", "_unknown", "reject", "exit", "error"),
+    "ArgumentTypeError",
 }
 """What is called with a text for the user."""
 

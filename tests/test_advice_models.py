@@ -20,7 +20,7 @@ from test_cli import KITTEN
 from test_gate import accuracy, commit, git, project, run, write
 from test_tracking_pipeline import write_model
 
-from pandacat.app import predict
+from pandacat.app import predict, serve
 from pandacat.app.cli import main
 from pandacat.core import paths
 from pandacat.core.errors import PandacatError
@@ -199,6 +199,15 @@ def test_options_are_corrected_as_told(options, capsys, wrong, advice, then):
     assert options == []
     assert main(["predict", *then]) == 0
     assert len(options) == 1
+
+
+@pytest.mark.parametrize("option", ["--seconds", "--max-body-mb"])
+def test_an_amount_is_corrected_as_told(monkeypatch, capsys, option):
+    monkeypatch.setattr(serve, "run", lambda options: 0)
+    with pytest.raises(SystemExit, match="2"):
+        main(["serve", option, "1000000"])
+    assert "is not a number between 0 and a million" in capsys.readouterr().err
+    assert main(["serve", option, "0.5"]) == 0
 
 
 def test_a_command_is_chosen_from_those_that_are_told(options, capsys):
