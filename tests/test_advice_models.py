@@ -27,7 +27,7 @@ from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
 from pandacat.models import engine, loading
 from pandacat.models.loading import load_classifier
-from pandacat.models.saved import ConformalThresholds, load_model, save_model
+from pandacat.models.saved import FORMAT, ConformalThresholds, load_model, save_model
 from pandacat.tracking import ui
 from pandacat.tracking.delivery import open_store
 
@@ -92,7 +92,10 @@ def describe(folder, **changes):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda model: describe(model, format=3, views=12), "has format 3, this program reads 4"),
+        (
+            lambda model: describe(model, format=FORMAT - 1, views=12),
+            f"has format {FORMAT - 1}, this program reads {FORMAT}",
+        ),
         (lambda model: describe(model, labels=[]), "can't be used"),
         (lambda model: (model / "model.json").unlink(), "lacks model.json"),
         (
