@@ -86,7 +86,7 @@ def models(
     def trained(data: Dataset, chosen: FineTuneParams) -> SavedModel:
         model, _ = fine_tune(pretrained, data, chosen)
         model = keep_neighbors(model, centers, chosen.neighbor_photos)
-        return calibrate(model, *validation, chosen)
+        return calibrate(model, *validation, chosen.calibration)
 
     def named(change: Mapping[str, Any]) -> str:
         return ", ".join(f"{name} {value:g}" for name, value in change.items())
@@ -96,7 +96,7 @@ def models(
     ours = trained(dataset, params)
     yield "as in params.yaml", ours
     for change in CALIBRATION:
-        yield named(change), calibrate(ours, *validation, replace(params, **change))
+        yield named(change), calibrate(ours, *validation, replace(params, **change).calibration)
     for change in TRAINING:
         yield named(change), trained(dataset, replace(params, **change))
     yield "no augmented copies", trained(without_copies(dataset), params)

@@ -39,6 +39,7 @@ def main() -> None:
     """Write models/exported, and how far its files agree with the network in PyTorch."""
     config = load_config()
     params, seed = config.export, config.evaluate.seed
+    calibration = config.fine_tune.calibration
     model = load_model(paths.MODELS / "fine-tuned")
     crops, input_px = model.description.crops, model.description.input_px
     index, stored = store.read_index(paths.PHOTOS), read_features(paths.FEATURES)
@@ -62,7 +63,7 @@ def main() -> None:
             )
             written.result()
         classes = store.split_labels(index, "validation", model.description.labels)
-        int8 = calibrate(int8, validation, classes, config.fine_tune)
+        int8 = calibrate(int8, validation, classes, calibration)
         save_description(folder / "int8", int8)
         networks = {"int8": Classifier(int8, classifier)}
         table = predict_split(networks, "test", photo_folder=paths.PHOTOS, stored=stored)

@@ -55,7 +55,7 @@ def main() -> None:
             train_classes < len(model.description.label_classes), 0
         ]
         model = keep_neighbors(model, centers, params.neighbor_photos)
-        model = calibrate(model, extract("validation", crops=crops), classes, params)
+        model = calibrate(model, extract("validation", crops=crops), classes, params.calibration)
         save_model(paths.MODELS / "fine-tuned", model)
         metrics = history.summary() | calibration_metrics(model)
         write_json(METRICS, metrics)

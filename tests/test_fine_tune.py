@@ -255,7 +255,7 @@ def test_a_model_is_calibrated_with_any_number_of_labels(
     )
     model = keep_neighbors(model, features[:, 0], 50)
     chosen = replace(settings, coverage=0.8, coverage_confidence=0.9)
-    model = calibrate(model, features, classes, chosen)
+    model = calibrate(model, features, classes, chosen.calibration)
     calibrated = model.description
     assert calibrated.temperature == fit_temperature(Classifier(model).logits(features), classes)
     assert len(calibrated.conformal.thresholds) == label_count + 1

@@ -110,6 +110,7 @@ def test_each_original_whose_copy_has_another_label_is_reported(
         ORIGIN,
         np.random.default_rng(0).normal(size=(len(index), 8)),
         AuditParams(label_issues_shown=5, seed=0),
+        input_px=64,
     )
     assert result.metrics()["duplicate_groups_with_several_labels"] == len(EXAMPLES)
     assert result.metrics()["photos_in_duplicate_groups"] == len(EXAMPLES) * (1 + len(COPIES))

@@ -81,7 +81,7 @@ def test_what_resembles_no_training_photo_is_likelier_other(
 ) -> None:
     classes = np.arange(300) % 3
     trained = keep_neighbors(model, photos(classes[classes < 2], seed=2)[:, 0], 1000)
-    trained = calibrate(trained, photos(classes), classes, params)
+    trained = calibrate(trained, photos(classes), classes, params.calibration)
     alike, unlike = (Classifier(trained).logits(photos(np.full(50, kind))) for kind in (0, 9))
     alone = Classifier(trained.described(open_set=None))
     alike_alone, unlike_alone = (alone.logits(photos(np.full(50, kind))) for kind in (0, 9))
@@ -98,7 +98,7 @@ def test_as_many_validation_photos_of_the_labels_keep_one_as_asked_for(
     features = photos(classes)
     trained = keep_neighbors(model, features[classes < 2, 0], 1000)
     chosen = replace(params, neighbors=neighbors, label_recall=recall)
-    calibrated = calibrate(trained, features, classes, chosen)
+    calibrated = calibrate(trained, features, classes, chosen.calibration)
     logits = Classifier(calibrated).logits(features)[classes < 2]
     kept = (logits[:, :2].max(axis=1) > logits[:, 2]).mean()
     assert recall <= kept < recall + 0.01

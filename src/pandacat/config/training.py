@@ -1,7 +1,7 @@
 """Parameters of networks and their training."""
 
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -117,6 +117,15 @@ class PredictPretrainedParams:
     seed: fields.Seed
 
 
+class CalibrationSettings(NamedTuple):
+    """What is fitted on the validation split after training; see `FineTuneParams`."""
+
+    neighbors: int
+    label_recall: float
+    coverage: float
+    coverage_confidence: float
+
+
 @dataclass(frozen=True, config=STRICT)
 class FineTuneParams:
     """Fine-tuning of the pretrained network."""
@@ -152,6 +161,13 @@ class FineTuneParams:
     coverage_confidence: Annotated[float, Field(gt=0, lt=1)]
     """With which that is to be so, over the draw of the validation photos."""
     seed: fields.Seed
+
+    @property
+    def calibration(self) -> CalibrationSettings:
+        """Those that calibration needs."""
+        return CalibrationSettings(
+            self.neighbors, self.label_recall, self.coverage, self.coverage_confidence
+        )
 
     @property
     def effective(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from pandacat.config.training import FineTuneParams
+from pandacat.config.training import CalibrationSettings
 from pandacat.core.console import print_status
 from pandacat.metrics import conformal
 from pandacat.metrics.neighbors import unit_length
@@ -33,18 +33,18 @@ def keep_neighbors(model: SavedModel, features: np.ndarray, most: int) -> SavedM
 
 
 def calibrate(
-    model: SavedModel, features: np.ndarray, classes: np.ndarray, params: FineTuneParams
+    model: SavedModel, features: np.ndarray, classes: np.ndarray, settings: CalibrationSettings
 ) -> SavedModel:
     """Return the model with an open-set score, a temperature and conformal thresholds.
 
     They are fitted on the features `(N, V, D)` of the crops of the validation photos and their
     labels `(N,)`. The similarity to neighbors is scaled to spread as much as the log-odds do.
     """
-    model = model.described(open_set=OpenSetScore(params.neighbors, 0.0, 0.0))
+    model = model.described(open_set=OpenSetScore(settings.neighbors, 0.0, 0.0))
     logits = Classifier(model).logits(features)
-    score = OpenSetScore(params.neighbors, _neighbor_scale(model, features, logits), 0.0)
+    score = OpenSetScore(settings.neighbors, _neighbor_scale(model, features, logits), 0.0)
     logits = Classifier(model.described(open_set=score)).logits(features)
-    score = replace(score, offset=offset_at_recall(logits, classes, params.label_recall))
+    score = replace(score, offset=offset_at_recall(logits, classes, settings.label_recall))
     model = model.described(open_set=score)
     logits = Classifier(model).logits(features)
     temperature = fit_temperature(logits, classes)
@@ -52,8 +52,8 @@ def calibrate(
         softmax(logits / temperature),
         classes,
         model.description.labels,
-        coverage=params.coverage,
-        confidence=params.coverage_confidence,
+        coverage=settings.coverage,
+        confidence=settings.coverage_confidence,
     )
     return model.described(temperature=temperature, conformal=thresholds)
 
