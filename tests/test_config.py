@@ -179,6 +179,15 @@ def test_a_wrong_imagenet_class_is_answered_with_a_way_out(entries, message) -> 
         imagenet_classes(entries)
 
 
+def test_a_long_value_does_not_bury_the_way_out() -> None:
+    with pytest.raises(PandacatError) as raised:
+        parse_config(changed("labels.cat.imagenet", ["x" * 5000]), "params.yaml")
+    text = str(raised.value)
+    assert len(text) < 1000
+    assert "labels.cat.imagenet: ImageNet has no class 'xxx" in text
+    assert text.endswith("For an animal that it lacks, write []")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [

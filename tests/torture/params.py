@@ -72,6 +72,7 @@ def _changed(generator: random.Random) -> bytes:
     """Change one value, leave one key out, add one, or misspell one."""
     content = copy.deepcopy(_content())
     path, place, key = generator.choice(list(places(content)))
+    above = path[: -len(str(key))].rstrip(".")
     way = generator.choice(("value", "value", "value", "leave out", "add", "misspell"))
     if way == "value":
         place[key] = copy.deepcopy(generator.choice(ODD_VALUES))
@@ -81,13 +82,13 @@ def _changed(generator: random.Random) -> bytes:
         letters = list(key)
         letters.insert(generator.randrange(len(key) + 1), generator.choice("aeiou_-. "))
         place["".join(letters)] = place.pop(key)
-        path = path.rpartition(".")[0]
+        path = above
     elif isinstance(place, dict):
         place[generator.choice(("new", "1", "", "ключ"))] = generator.choice(ODD_VALUES)
-        path = path.rpartition(".")[0]
+        path = above
     else:
         place.insert(0, copy.deepcopy(generator.choice(ODD_VALUES)))
-        path = path.rpartition(".")[0]
+        path = above
     stream = io.BytesIO()
     YAML(typ="safe", pure=True).dump(content, stream)
     return f"# {path}\n".encode() + stream.getvalue()

@@ -82,7 +82,7 @@ def _sentence(fault: Mapping[str, Any], all_faults: Sequence[Mapping[str, Any]])
     if fault["type"] == "unexpected_keyword_argument":
         return f"  {key}: is not a known key{_near(last, parents, all_faults)}"
     if fault["type"] == "value_error":
-        message = fault["msg"].removeprefix("Value error, ")
+        message = _cut_inside(fault["msg"].removeprefix("Value error, "), 600)
         return f"  {key}: {message}" if fault["loc"] else f"  {message}"
     return f"  {key}: {fault['msg']} (it is {_cut(repr(fault['input']), 80)})"
 
@@ -99,3 +99,7 @@ def _near(key: object, parents: Sequence[object], faults: Sequence[Mapping[str, 
 
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _cut_inside(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length // 2]} … {text[-length // 2 :]}"
