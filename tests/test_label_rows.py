@@ -11,14 +11,14 @@ import pytest
 import torch
 from conftest import ROOT, run_stage, write_params
 from sklearn.linear_model import LogisticRegression
+from small_heads import with_head
 
 from pandacat.config.loading import load_config
-from pandacat.config.photos import ImageSpec
 from pandacat.labels import IMAGENET_CLASS_COUNT, LabelClasses
 from pandacat.models.explanation import grad_cam
 from pandacat.models.loading import load_classifier
 from pandacat.models.probabilities import label_log_probabilities
-from pandacat.models.saved import Description, SavedModel, load_model
+from pandacat.models.saved import SavedModel, load_model
 from pandacat.training.batches import Dataset, Examples
 from pandacat.training.fine_tune import fine_tune
 from pandacat.training.label_rows import add_label_rows
@@ -38,24 +38,7 @@ def imagenet_model(labels: tuple[str, ...], label_classes: LabelClasses) -> Save
     """Return a made-up network that knows pandas by feature 3 and cats by feature 4."""
     weight = 0.1 * np.random.default_rng(0).normal(size=(IMAGENET_CLASS_COUNT, WIDTH))
     weight[PANDA, 3] = weight[CAT, 4] = 4
-    description = Description(
-        kind="pretrained",
-        backbone="efficientnet_lite0",
-        labels=(*labels, "other"),
-        label_classes=label_classes,
-        crops="center",
-        input_px=224,
-        temperature=1.0,
-        image=ImageSpec(384, 92, 178),
-        trained_on="ImageNet",
-        title="ImageNet",
-        architecture={},
-    )
-    head = {
-        "head.weight": weight.astype(np.float32),
-        "head.bias": np.zeros(IMAGENET_CLASS_COUNT, np.float32),
-    }
-    return SavedModel(description, {"backbone.x": np.ones(2, np.float32)} | head)
+    return with_head(weight, labels=(*labels, "other"), label_classes=label_classes)
 
 
 def photos(labels: tuple[str, ...], *, seed: int) -> tuple[np.ndarray, np.ndarray]:

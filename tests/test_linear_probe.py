@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_heads import with_head
 
-from pandacat.config.photos import ImageSpec
 from pandacat.labels import IMAGENET_CLASS_COUNT
 from pandacat.models.probabilities import label_log_probabilities, softmax
-from pandacat.models.saved import Description, SavedModel
+from pandacat.models.saved import SavedModel
 from pandacat.training.linear_probe import train_linear_probe
 
 WIDTH = 8
@@ -19,24 +19,7 @@ CENTERS = 3 * np.eye(3, WIDTH)
 
 @pytest.fixture(scope="module")
 def pretrained() -> SavedModel:
-    about = Description(
-        kind="pretrained",
-        backbone="efficientnet_lite0",
-        labels=("panda", "cat", "other"),
-        label_classes=((388,), (281, 282, 283, 284, 285)),
-        crops="center",
-        input_px=224,
-        temperature=1.0,
-        image=ImageSpec(384, 92, 178),
-        trained_on="ImageNet",
-        title="ImageNet",
-        architecture={},
-    )
-    head = {
-        "head.weight": np.ones((IMAGENET_CLASS_COUNT, WIDTH), np.float32),
-        "head.bias": np.zeros(IMAGENET_CLASS_COUNT, np.float32),
-    }
-    return SavedModel(about, {"backbone.x": np.ones(2, np.float32)} | head)
+    return with_head(np.ones((IMAGENET_CLASS_COUNT, WIDTH)))
 
 
 @pytest.fixture(scope="module")

@@ -5,18 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import ROOT
+from small_heads import with_head
 
 from pandacat.config.loading import load_config
-from pandacat.config.photos import ImageSpec
 from pandacat.config.training import FineTuneParams
 from pandacat.core.errors import PandacatError
 from pandacat.models import open_set
 from pandacat.models.classifier import Classifier
 from pandacat.models.loading import imagenet_model
-from pandacat.models.saved import Description, OpenSetScore, SavedModel
+from pandacat.models.saved import OpenSetScore, SavedModel
 from pandacat.training.calibration import calibrate, keep_neighbors
 
-LABEL_CLASSES = ((388,), (281, 282, 283, 284, 285))
 WIDTH = 16
 
 
@@ -27,21 +26,7 @@ def params() -> FineTuneParams:
 
 @pytest.fixture
 def model() -> SavedModel:
-    about = Description(
-        kind="pretrained",
-        backbone="efficientnet_lite0",
-        labels=("panda", "cat", "other"),
-        label_classes=LABEL_CLASSES,
-        crops="two_scales",
-        input_px=224,
-        temperature=1.0,
-        image=ImageSpec(384, 92, 178),
-        trained_on="ImageNet",
-        title="ImageNet",
-        architecture={},
-    )
-    head = np.random.default_rng(0).normal(size=(1000, WIDTH)).astype(np.float32)
-    return SavedModel(about, {"head.weight": head, "head.bias": np.zeros(1000, np.float32)})
+    return with_head(np.random.default_rng(0).normal(size=(1000, WIDTH)), crops="two_scales")
 
 
 def photos(classes: np.ndarray, seed: int = 1) -> np.ndarray:

@@ -2,40 +2,23 @@
 
 import numpy as np
 import pytest
+from small_heads import LABEL_CLASSES, with_head
 
-from pandacat.config.photos import ImageSpec
 from pandacat.labels import IMAGENET_CLASS_COUNT, label_groups
 from pandacat.models.probabilities import label_log_probabilities, log_softmax, pool_crops, softmax
-from pandacat.models.saved import Description, SavedModel
+from pandacat.models.saved import SavedModel
 from pandacat.training.calibration import fit_temperature
 from pandacat.training.threshold import tune_threshold
 
-LABEL_CLASSES = ((388,), (281, 282, 283, 284, 285))
 OTHERS = label_groups(LABEL_CLASSES, IMAGENET_CLASS_COUNT)[-1]
 WIDTH = 8
 
 
 @pytest.fixture(scope="module")
 def pretrained() -> SavedModel:
-    about = Description(
-        kind="pretrained",
-        backbone="efficientnet_lite0",
-        labels=("panda", "cat", "other"),
-        label_classes=LABEL_CLASSES,
-        crops="two_scales",
-        input_px=224,
-        temperature=1.0,
-        image=ImageSpec(384, 92, 178),
-        trained_on="ImageNet",
-        title="ImageNet",
-        architecture={},
-    )
     rng = np.random.default_rng(0)
-    head = {
-        "head.weight": rng.normal(size=(IMAGENET_CLASS_COUNT, WIDTH)).astype(np.float32),
-        "head.bias": rng.normal(size=IMAGENET_CLASS_COUNT).astype(np.float32),
-    }
-    return SavedModel(about, {"backbone.x": np.ones(2, np.float32)} | head)
+    weight, bias = rng.normal(size=(IMAGENET_CLASS_COUNT, WIDTH)), rng.normal(size=1000)
+    return with_head(weight, bias, crops="two_scales")
 
 
 def constant_off_other(before: SavedModel, after: SavedModel) -> float:
