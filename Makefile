@@ -20,11 +20,11 @@ export HOME ?= $(CURDIR)/.pandacat
 export LOGNAME ?= $(shell id -un 2> /dev/null || id -u)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test experiments gate serve ui deps lint first-day torture bench clean
+.PHONY: help repro test experiments gate serve ui deps lint push pull first-day torture bench clean
 
 help:  ## list what there is
 	@echo "make TARGET, where TARGET is"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 repro: $(READY)  ## run every stage that is not up to date
 	@git rev-parse --git-dir > /dev/null || { echo "DVC needs a Git repository that Git opens: do as Git says, or clone the project, or run 'git init' here." >&2; exit 1; }
@@ -34,6 +34,21 @@ repro: $(READY)  ## run every stage that is not up to date
 
 test: $(READY)  ## run the tests, on all cores
 	$(BIN)/python -m pytest -n logical --dist loadfile
+
+extra-%: $(READY)  ## install an extra package: extra-s3 (object storage)
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r extras/$*.lock
+
+test-extra-%: $(READY)  ## run the tests of an extra in an environment that adds nothing else
+	"$(PYTHON)" -m venv --clear "$(VENV)-$*"
+	PYTHONPATH="$(CURDIR)/src:$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" && export PYTHONPATH && \
+	"$(VENV)-$*/bin/python" -m pip install --disable-pip-version-check --require-hashes -r extras/$*.lock && \
+	"$(VENV)-$*/bin/python" -m pytest tests/test_extras.py tests/test_$*_*.py
+
+push: $(READY)  ## copy results to DVC's remote, for others to pull
+	$(BIN)/pandacat cache push
+
+pull: $(READY)  ## fetch results from DVC's remote, instead of computing them
+	$(BIN)/pandacat cache pull
 
 experiments: $(READY)  ## compare all experiments: what was changed, and what came of it
 	$(BIN)/dvc exp show --only-changed --num 2 --drop '.*/.*|params.yaml'
@@ -77,7 +92,7 @@ lint: $(READY)  ## check style, types, and the code that dvc.yaml lists
 	$(BIN)/python tools/stage_dependencies.py --check
 
 clean:  ## remove the environment and the tools' caches; results and tracked runs stay
-	rm -rf "$(VENV)" .pytest_cache .ruff_cache .mypy_cache src/*.egg-info
+	rm -rf "$(VENV)" "$(VENV)"-* .pytest_cache .ruff_cache .mypy_cache src/*.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): requirements.txt constraints.txt requirements.lock pyproject.toml

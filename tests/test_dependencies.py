@@ -22,6 +22,14 @@ PIN = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
+ALWAYS = ("pipeline", "dev")
+"""Extras of the package that `requirements.txt` has."""
+
+
+EXTRAS = sorted(path.stem for path in (ROOT / "extras").glob("*.txt"))
+"""Those that have files of their own."""
+
+
 def pins(name: str) -> dict[str, str]:
     found = PIN.findall((ROOT / name).read_text())
     return {canonicalize_name(package): version for package, version in found}
@@ -41,8 +49,8 @@ def test_every_package_in_the_lock_has_hashes() -> None:
 
 
 def test_the_package_needs_what_is_pinned_and_admits_the_pinned_versions() -> None:
-    extras = PROJECT["optional-dependencies"].values()
-    needed = [Requirement(text) for group in [PROJECT["dependencies"], *extras] for text in group]
+    groups = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][n] for n in ALWAYS)]
+    needed = [Requirement(text) for group in groups for text in group]
     pinned = pins("requirements.txt")
     assert sorted(canonicalize_name(each.name) for each in needed) == sorted(pinned)
     for each in needed:
@@ -136,6 +144,6 @@ def test_the_wheel_says_what_it_needs(wheel: zipfile.ZipFile) -> None:
     needed = [Requirement(text) for text in content.get_all("Requires-Dist", [])]
     always = {each.name for each in needed if not each.marker}
     assert always == {Requirement(text).name for text in PROJECT["dependencies"]}
-    assert set(content.get_all("Provides-Extra", [])) == {"pipeline", "dev"}
+    assert set(content.get_all("Provides-Extra", [])) == {*ALWAYS, *EXTRAS}
     (scripts,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     assert b"pandacat = pandacat.__main__:main" in wheel.read(scripts)

@@ -85,6 +85,12 @@ PROMOTE = """Make the challenger the champion, if it is not worse on photos that
 Exit with 0 if it is promoted; with 1 if a metric regressed by more than params.yaml and chance
 allow; with 2 if the two can't be compared."""
 
+CACHE = """DVC's cache, shared through its default remote (docs/experiments.md): results, and what
+was computed for other parameters. `make push` and `make pull` run it."""
+CACHE_ACTIONS = {
+    "push": "copy to the remote what it lacks",
+    "pull": "fetch from the remote what is not here, and lay out the results of dvc.lock",
+}
 REGISTRY_ACTIONS = {
     "register": "make the exported model a version, the challenger",
     "promote": "make the challenger the champion, if it is not worse",
@@ -221,6 +227,12 @@ def _parser() -> argparse.ArgumentParser:
         parser_of = actions.add_parser(action, help=text, description=described)
         failure = 2 if action == "promote" else 1
         parser_of.set_defaults(run=_registry, failure=failure, parser=parser_of)
+
+    cache = commands.add_parser("cache", help="results shared with others", description=CACHE)
+    actions = cache.add_subparsers(required=True, metavar="ACTION", dest="action")
+    for action, text in CACHE_ACTIONS.items():
+        parser_of = actions.add_parser(action, help=text, description=text)
+        parser_of.set_defaults(run=_cache, failure=1, parser=parser_of)
     return parser
 
 
@@ -296,3 +308,9 @@ def _registry(options: argparse.Namespace) -> int:
     from pandacat.app import registry
 
     return registry.ACTIONS[options.action](options)
+
+
+def _cache(options: argparse.Namespace) -> int:
+    from pandacat.app import cache
+
+    return cache.ACTIONS[options.action](options)
