@@ -2,7 +2,7 @@
 #   docker build -t pandacat . && docker run --rm -p 8000:8000 pandacat
 FROM python:3.11-slim AS wheel
 WORKDIR /build
-COPY pyproject.toml README.md LICENSE params.yaml ./
+COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN pip wheel --no-deps --wheel-dir /wheels .
 

@@ -9,6 +9,7 @@ LOCKED ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+DEFAULT_PARAMS := src/pandacat/config/default_params.yaml
 INPUTS := params.yaml dvc.yaml stages src data/exclusions.csv
 READY := $(VENV)/ready$(if $(LOCKED),-locked)
 PACKAGES := $(if $(LOCKED),--require-hashes -r requirements.lock,-r requirements.txt -c constraints.txt)
@@ -53,8 +54,9 @@ pull: $(READY)  ## fetch results from DVC's remote, instead of computing them
 experiments: $(READY)  ## compare all experiments: what was changed, and what came of it
 	$(BIN)/dvc exp show --only-changed --num 2 --drop '.*/.*|params.yaml'
 
-deps: $(READY)  ## list in dvc.yaml the code that each stage uses
+deps: $(READY)  ## list in dvc.yaml the code that each stage uses, and copy params.yaml into the package
 	$(BIN)/python tools/stage_dependencies.py
+	cp params.yaml $(DEFAULT_PARAMS)
 
 first-day: $(READY)  ## type all that README says into a fresh clone, 30 minutes
 	PYTHONPATH=tests $(BIN)/python tests/first_day.py
@@ -85,11 +87,12 @@ bench: $(READY)  ## measure speed beside other ways, 30 minutes (ARCHIVE=photos.
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/pipeline.py $(if $(ARCHIVE),--archive "$(ARCHIVE)")
 
-lint: $(READY)  ## check style, types, and the code that dvc.yaml lists
+lint: $(READY)  ## check style, types, and what `make deps` writes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python tools/stage_dependencies.py --check
+	cmp params.yaml $(DEFAULT_PARAMS)
 
 clean:  ## remove the environment and the tools' caches; results and tracked runs stay
 	rm -rf "$(VENV)" "$(VENV)"-* .pytest_cache .ruff_cache .mypy_cache src/*.egg-info

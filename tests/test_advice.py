@@ -186,19 +186,6 @@ def test_a_damaged_or_missing_file_is_written_again_by_dvc(tmp_path, monkeypatch
         assert read_json(Path("a.json")) == 5
 
 
-def test_a_copy_of_the_code_that_follows_links_has_the_default_parameters(tmp_path):
-    def default_params(source):
-        code = "from pandacat.config.loading import default_config; print(default_config().photos)"
-        environment = {**os.environ, "PYTHONPATH": str(source)}
-        command = [sys.executable, "-P", "-c", code]
-        return subprocess.run(command, env=environment, capture_output=True, text=True)
-
-    subprocess.run(["cp", "-r", ROOT / "src", tmp_path / "torn"], check=True)
-    (command,) = commands(default_params(tmp_path / "torn").stderr.splitlines()[-1])
-    subprocess.run([*command.split(), ROOT / "src", tmp_path / "whole"], check=True)
-    assert "source='sample'" in default_params(tmp_path / "whole").stdout
-
-
 @pytest.mark.parametrize("lost", ["model.json", "weights.safetensors"])
 def test_a_damaged_model_is_copied_again(tmp_path, lost):
     write_model(tmp_path / "whole")

@@ -1,15 +1,15 @@
 """The `pandacat` command: its options and exit codes."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from pandacat import __version__
-from pandacat.core.errors import sentence_of
+from pandacat.core.errors import printable, sentence_of
 from pandacat.core.interrupts import raise_at_ctrl_c
 from pandacat.core.paths import EXPORTED, MODELS, project_root
+from pandacat.core.streams import prepare_streams
 
 EXAMPLES = """\
 examples:
@@ -101,7 +101,7 @@ REGISTRY_ACTIONS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
-    _replace_closed_streams()
+    prepare_streams()
     options, unknown = _parser().parse_known_args(arguments)
     if unknown:
         options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -117,13 +117,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"pandacat: {sentence_of(error)}", file=sys.stderr)
         return options.failure
     return code
-
-
-def _replace_closed_streams() -> None:
-    """Stand in for closed streams (`2>&-`), whose numbers the next files opened would get."""
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("r+", errors="replace"))  # noqa: SIM115
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -153,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--top", type=_count, default=0, metavar="N", help=TOP)
     add("--prediction-sets", action="store_true", help=SETS)
     add("--explain", type=Path, metavar="FOLDER", help=EXPLAIN)
-    add("-q", "--quiet", action="store_true", help="no progress bar and no notes, only errors")
+    _add_quiet(predict)
     predict.set_defaults(run=_predict, failure=1, parser=predict)
 
     score = commands.add_parser(
@@ -167,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     add("sources", nargs="+", metavar="SOURCE", help="folder or zip of photos")
     add("--to", type=Path, required=True, metavar="DEST", help="folder of the scores")
     _add_model_options(score)
-    add("-q", "--quiet", action="store_true", help="no progress bar and no notes, only errors")
+    _add_quiet(score)
     score.set_defaults(run=_score, failure=1, parser=score)
 
     serve = commands.add_parser(
@@ -243,6 +236,11 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help=DEVICE)
 
 
+def _add_quiet(parser: argparse.ArgumentParser) -> None:
+    text = "no progress bar and no notes, only errors"
+    parser.add_argument("-q", "--quiet", action="store_true", help=text)
+
+
 def _count(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
@@ -294,7 +292,8 @@ def _sync(_: argparse.Namespace) -> int:
     from pandacat.tracking.journal import JOURNALS
 
     sent = sync()
-    print(f"{sent} runs sent." if sent else f"No runs are waiting in {project_root() / JOURNALS}.")
+    waiting = printable(str(project_root() / JOURNALS))
+    print(f"{sent} runs sent." if sent else f"No runs are waiting in {waiting}.")
     return 0
 
 

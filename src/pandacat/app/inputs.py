@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,7 @@ from typing import BinaryIO
 
 from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError, some_of
-from pandacat.core.names import find
+from pandacat.core.names import find, shell_word
 from pandacat.data.images import UnreadablePhotoError
 from pandacat.data.sources.archive import LARGEST_FILE_BYTES, EntryError, Reader, open_archive
 from pandacat.data.sources.photo_files import HEAD_BYTES, files_below, is_document, is_photo
@@ -55,7 +54,7 @@ def open_photos(paths: Sequence[str]) -> Iterator[Photos]:
         if zips := [name for name in passed_over if _is_zip(name)]:
             print_status(
                 f"Zips in folders are not opened: {len(zips)} ({some_of(zips)}). Name them, as in "
-                f"`pandacat predict {shlex.quote(zips[0])}`."
+                f"`pandacat predict {shell_word(zips[0])}`."
             )
         if others := [name for name in passed_over if name not in zips]:
             count, some = len(others), some_of(others)
@@ -78,7 +77,7 @@ def _check(path: str) -> None:
     if re.match("(https?|ftp)://", path, re.IGNORECASE):
         raise PandacatError(
             f"{path} is an address, not a file: download it first, for example with "
-            f"`curl -L {shlex.quote(path)} | pandacat predict -`."
+            f"`curl -L {shell_word(path)} | pandacat predict -`."
         )
     if path == STANDARD_INPUT and sys.stdin.isatty():
         raise PandacatError(

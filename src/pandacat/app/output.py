@@ -3,8 +3,6 @@
 import csv
 import json
 import os
-import shlex
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from tqdm import tqdm
 from pandacat.core import paths
 from pandacat.core.errors import PandacatError, printable
 from pandacat.core.files import is_device
-from pandacat.core.names import spreadsheet_safe
+from pandacat.core.names import shell_word, spreadsheet_safe
 from pandacat.labels import listed
 from pandacat.models.classifier import Prediction
 from pandacat.models.saved import DESCRIPTION
@@ -41,24 +39,19 @@ def print_lines(
     width = max(6, *map(len, labels)) + 2
     names = min(len(listed(labels)), 30) + 2 if prediction_sets else width
     columns = "".join(f"{label:>{width}}" for label in labels)
-    _print_line(f"{'set' if prediction_sets else 'label':{names}}{columns}   photo")
+    tqdm.write(f"{'set' if prediction_sets else 'label':{names}}{columns}   photo")
     for prediction in predictions:
         path = printable(prediction.path)
         if prediction.probabilities is None:
-            _print_line(f"{UNREADABLE:{names + len(columns)}}   {path}: {prediction.reason}")
+            tqdm.write(f"{UNREADABLE:{names + len(columns)}}   {path}: {prediction.reason}")
         else:
             values = "".join(f"{value:{width}.1%}" for value in prediction.probabilities.values())
             chosen = prediction.prediction_set if prediction_sets else None
             name = listed(chosen) if chosen else prediction.label
-            _print_line(f"{name:{names}}{values}   {path}")
+            tqdm.write(f"{name:{names}}{values}   {path}")
         if prediction.top_classes:
             classes = ", ".join(f"{name} {value:.1%}" for name, value in prediction.top_classes)
-            _print_line(f"{'':{names + len(columns)}}     {classes}")
-
-
-def _print_line(line: str) -> None:
-    encoding = sys.stdout.encoding or "utf-8"
-    tqdm.write(line.encode(encoding, "backslashreplace").decode(encoding))
+            tqdm.write(f"{'':{names + len(columns)}}     {classes}")
 
 
 def table_columns(labels: Sequence[str], *, prediction_sets: bool, top: int) -> list[str]:
@@ -160,7 +153,7 @@ def _free(option: str, path: Path, place: Path, *, force: bool) -> Path:
     elif place.exists() and not force:
         problem = "exists: --force replaces it."
     elif next(filter(Path.exists, place.parents)).is_dir() and not place.parent.exists():
-        folder = shlex.quote(os.path.relpath(place.parent))
+        folder = shell_word(os.path.relpath(place.parent))
         problem = f"is in a folder that does not exist: `mkdir -p {folder}` creates it."
     else:
         return place

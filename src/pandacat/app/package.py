@@ -7,14 +7,23 @@ from pandacat.app.output import output_folder
 from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
+from pandacat.core.names import shell_word
 from pandacat.core.paths import MODELS
 from pandacat.models.pyfunc import save_mlflow_model
 from pandacat.models.saved import load_model
+
+UNREAD = {"#", "%"}
+"""In the path of a folder, from which MLflow then loads no model."""
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the model; return 0."""
     folder = output_folder("FOLDER", options.folder)
+    if UNREAD & {*str(options.folder)}:
+        raise PandacatError(
+            f"FOLDER {options.folder}: MLflow takes # and % in a path for more than letters; "
+            "choose another place."
+        )
     named = MODELS / options.model
     model = named if named.is_dir() and not options.model.is_dir() else options.model
     if not model.is_dir() or not load_model(model).exported:
@@ -24,9 +33,10 @@ def run(options: argparse.Namespace) -> int:
         )
     with atomic_write(folder) as temporary:
         save_mlflow_model(temporary, model, golden_photo(model))
+    uri = shell_word(str(options.folder))
     print_status(
-        f"Wrote {options.folder}. `mlflow models serve --model-uri {options.folder} --env-manager "
-        "local` serves it."
+        f"Wrote {options.folder}. `mlflow models serve --model-uri {uri} --env-manager local` "
+        "serves it."
     )
     return 0
 

@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext, redirect_stderr
@@ -41,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         failed = _run(options, photos)
         total = len(photos)
     if failed:
-        print(f"{failed} of {total} files could not be read.", file=sys.stderr)
+        print_status(f"{failed} of {total} files could not be read.")
     return 1 if failed else 0
 
 

@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"pandacat: {sentence_of(error)}", file=sys.stderr)
         return 2
     if unreadable:
-        print(f"{unreadable} of {total} files could not be read.", file=sys.stderr)
+        print_status(f"{unreadable} of {total} files could not be read.")
     return 1 if unreadable else 0
 
 

@@ -37,16 +37,7 @@ def load_config(path: Path = PARAMS) -> Config:
 
 
 def default_config() -> Config:
-    """Return the parameters that the package brings along.
-
-    Raises:
-        PandacatError: it does not, as a copy of `src` in which the link to them leads nowhere.
-    """
-    if not DEFAULT_PARAMS.exists():
-        raise PandacatError(
-            f"{DEFAULT_PARAMS} is missing, in a clone a link to {PARAMS}: install pandacat with "
-            "pip, or copy src with `cp -rL`, which follows links."
-        )
+    """Return the parameters that the package brings along."""
     return load_config(DEFAULT_PARAMS)
 
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 
 from tqdm import tqdm
 
-from pandacat.core.errors import some_of
+from pandacat.core.errors import printable, some_of
 
 
 def print_status(text: str) -> None:
-    """Print a line for the user, without tearing a progress bar."""
-    tqdm.write(text, file=sys.stderr)
+    """Print a line for the user on stderr, `printable`, without tearing a progress bar."""
+    tqdm.write(printable(text), file=sys.stderr)
 
 
 def print_notes(photos: Mapping[str, Sequence[str]]) -> None:

@@ -1,7 +1,10 @@
 """Names of files: how they are compared, found and written."""
 
+import shlex
 import unicodedata
 from pathlib import Path
+
+from pandacat.core.errors import printable
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 """A spreadsheet takes a cell that begins with one of them for a formula, which it computes."""
@@ -20,6 +23,26 @@ def comparable(path: str) -> str:
 def spreadsheet_safe(path: str) -> str:
     """Return a path that no spreadsheet takes for a formula, to the same file: `./=1.jpg`."""
     return f"./{path}" if len(path) > 1 and path.startswith(FORMULA_STARTS) else path
+
+
+def shell_word(path: str) -> str:
+    """Return a path or an address as it is typed into a shell, `printable`.
+
+    Control characters, and bytes that are no text, are spelled as Bash, Zsh and others read them.
+    """
+    word = f"./{path}" if path.startswith("-") else path  # which would be an option
+    if printable(word) == word:
+        return shlex.quote(word)
+    letters = (_escaped(letter) for letter in word)
+    return f"$'{''.join(letters)}'"
+
+
+def _escaped(letter: str) -> str:
+    if letter in "\\'":
+        return f"\\{letter}"
+    if printable(letter) == letter:
+        return letter
+    return "".join(f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape"))
 
 
 def find(path: Path) -> Path | None:

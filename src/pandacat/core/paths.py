@@ -8,7 +8,7 @@ import platformdirs
 
 PARAMS = Path("params.yaml")
 DEFAULT_PARAMS = Path(__file__).parents[1] / "config/default_params.yaml"
-"""What the package brings along: `params.yaml` as it was installed."""
+"""What the package brings along: a copy of the project's `params.yaml`, by `make deps`."""
 PIPELINE = Path("dvc.yaml")
 
 MNIST = Path("data/mnist")

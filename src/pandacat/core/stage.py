@@ -1,7 +1,6 @@
 """How stages start and fail: `python -m pandacat.core.stage stages/audit.py` runs one."""
 
 import inspect
-import io
 import os
 import runpy
 import sys
@@ -12,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pandacat.core.errors import sentence_of
 from pandacat.core.interrupts import end_at_ctrl_c, raise_at_ctrl_c
 from pandacat.core.paths import PARAMS, project_root
+from pandacat.core.streams import prepare_streams
 
 
 def run(main: Callable[..., None]) -> None:
@@ -73,13 +73,9 @@ def _way_back() -> str:
 
 
 def _launch() -> None:
-    """Run the stage whose file the command line names, with the arguments that follow.
-
-    Characters that the terminal's encoding lacks are printed as escapes.
-    """
+    """Run the stage whose file the command line names, with the arguments that follow."""
     end_at_ctrl_c()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    prepare_streams()
     if len(sys.argv) < 2:
         sys.exit("error: no stage given. `sh stages/run NAME` runs a stage of dvc.yaml.")
     with _ending_in_a_sentence():

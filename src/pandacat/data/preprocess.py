@@ -1,7 +1,6 @@
 """Turn an archive of photos into verified, standardized, grouped and split ones."""
 
 import csv
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
@@ -192,10 +191,9 @@ def _splits(
 
 def _report_unmatched(names: Collection[str]) -> None:
     if names:
-        print(
+        print_status(
             "Exclusions that match no photo of this archive (expected if they belong to another "
-            f"one): {some_of(sorted(names))}",
-            file=sys.stderr,
+            f"one): {some_of(sorted(names))}"
         )
 
 

@@ -1,7 +1,6 @@
 """The field test: labeled photos of another source, which no network was trained on."""
 
 import hashlib
-import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +10,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from pandacat.config.schema import Config
+from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError, some_of
 from pandacat.core.parallel import ordered_map
 from pandacat.data import store
@@ -50,7 +50,7 @@ def read_field_test(archive: Path, config: Config, *, photo_folder: Path) -> pd.
             imported = Path(folder) / "photos.zip"
             import_archive(archive, imported)
             listing = index_archive(imported, config.label_of_folder)
-            print(f"Field test: {listing}", file=sys.stderr)
+            print_status(f"Field test: {listing}")
             photos = _read_photos(imported, listing, config)
         photos = _without_copies(photos, store.read_index(photo_folder), config)
     except PandacatError as error:
@@ -104,5 +104,5 @@ def _without_copies(photos: pd.DataFrame, index: pd.DataFrame, config: Config) -
 
 def _report_left_out(names: Collection[str], why: str) -> None:
     if len(names):
-        some = some_of(names)
-        print(f"Field test: {len(names)} photos {why} and are left out: {some}", file=sys.stderr)
+        text = f"{len(names)} photos {why} and are left out: {some_of(names)}"
+        print_status(f"Field test: {text}")

@@ -1,11 +1,13 @@
 """The body of a request: limited while it comes in, and the photos in it. It stays in memory."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
+from urllib.parse import unquote_to_bytes
 
 from fastapi import HTTPException, Request
 from starlette.datastructures import Headers, UploadFile
@@ -117,6 +119,28 @@ class _Parser(MultiPartParser):
 
     def on_end(self) -> None:
         self.is_complete = True
+
+    def on_headers_finished(self) -> None:
+        part = self._current_part
+        if part.content_disposition:
+            part.content_disposition += _plain_name(part.content_disposition)
+        super().on_headers_finished()
+
+
+_ENCODED_NAME = re.compile(rb";\s*filename\*\s*=\s*\"?([\w-]+)'[^']*'([^;\s\"]*)", re.IGNORECASE)
+"""As RFC 5987 has it, and .NET and older releases of `requests` write it; starlette ignores it."""
+
+
+def _plain_name(disposition: bytes) -> bytes:
+    """Return the parameter that gives a file its encoded name, if it has one."""
+    found = _ENCODED_NAME.search(disposition)
+    if not found:
+        return b""
+    encoding, name = found[1].decode(), unquote_to_bytes(found[2])
+    with suppress(LookupError):  # of an encoding that there is not
+        name = name.decode(encoding, "replace").encode()
+    quoted = name.replace(b"\\", rb"\\").replace(b'"', rb"\"")
+    return b'; filename="' + quoted + b'"'
 
 
 async def photos_in(request: Request, body: Body, most: int) -> list[Photo]:

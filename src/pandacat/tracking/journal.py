@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
+from pandacat.core.console import print_status
 from pandacat.core.errors import sentence_of
 from pandacat.core.paths import EXCLUSIONS, PARAMS, PIPELINE, project_root
 
@@ -254,4 +255,4 @@ def flat(content: Any, name: str = "") -> dict[str, Any]:
 
 
 def _warn(text: str) -> None:
-    print(f"Warning: MLflow: {text}", file=sys.stderr)
+    print_status(f"Warning: MLflow: {text}")

@@ -1,11 +1,11 @@
 """Fetch the archive of photos that `params.yaml` names, from any of the sources."""
 
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from pandacat.config.schema import Config
+from pandacat.core.console import print_status
 from pandacat.core.files import atomic_write, sha256_of
 from pandacat.data.provenance import Provenance
 from pandacat.data.sources import kaggle, sample
@@ -27,9 +27,8 @@ def fetch(config: Config, archive: Path) -> tuple[Provenance, ArchiveIndex]:
         encoding=params.archive_encoding,
     )
     if params.archive and params.source != "archive":
-        print(
-            f"photos.archive is not used: photos.source in params.yaml is {params.source}.",
-            file=sys.stderr,
+        print_status(
+            f"photos.archive is not used: photos.source in params.yaml is {params.source}."
         )
     with atomic_write(archive) as aside:
         match params.source:

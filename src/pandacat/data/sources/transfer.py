@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from urllib3.exceptions import InvalidHeader, ProtocolError, ReadTimeoutError
 from urllib3.util import Retry
 
+from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import read_json, remove, write_json
 
@@ -75,7 +75,7 @@ def retry(
             pause = max(retry_after_seconds(error), policy.pause_seconds * 2 ** (failures - 1))
             if failures >= policy.attempts or pause > policy.longest_pause_seconds:
                 raise
-            print(f"{cause_of(error)}; next attempt in {pause:.0f} s", file=sys.stderr)
+            print_status(f"{cause_of(error)}; next attempt in {pause:.0f} s")
             time.sleep(pause)
 
 

@@ -10,15 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 HERE = Path(__file__).parent
 MODEL = json.loads((HERE / "model.json").read_text(encoding="utf-8"))
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # Pillow reads others, some by starting programs
 
 
 def pixels(path: Path) -> Image.Image:
     """Return a photo upright and in RGB, reduced and recompressed as those of the training."""
-    file, shorter_px = Image.open(path), MODEL["image"]["image_px"]
+    try:
+        file = Image.open(path, formats=FORMATS)
+    except UnidentifiedImageError:
+        sys.exit(f"{path}: this sample reads {', '.join(FORMATS)}.")
+    shorter_px = MODEL["image"]["image_px"]
     if file.mode not in ("L", "RGB", "CMYK") or "transparency" in file.info:
         sys.exit(f"{path}: this sample reads gray and color of 8 bits, without transparency.")
     scale = min(1, shorter_px / min(file.size))
