@@ -7,14 +7,20 @@ from collections.abc import Iterator
 import pytest
 from conftest import ROOT
 
-LIST = (ROOT / "docs/reliability.md").read_text().partition("## Advice\n")[2].partition("\n## ")[0]
+SECTION = (ROOT / "docs/reliability.md").read_text().partition("## Advice\n")[2]
+LIST = " ".join(SECTION.partition("\n## ")[0].split())
 
 SAYING = {
     *("PandacatError", "UnreadablePhotoError", "EntryError", "NoFeatureMapError", "TransferError"),
     *("print_status", "_warn", "_refused", "_unknown", "reject", "exit", "error"),
-    "ArgumentTypeError",
+    *("print", "write", "exception", "HTTPException", "busy", "_broken", "ArgumentTypeError"),
 }
 """What is called with a text for the user."""
+
+SCRIPTS = ("Makefile", ".ci/run", "stages/run")
+"""Where a text for the user follows `echo`."""
+
+PAGE = "src/pandacat/service/static/page.js"
 
 CHECKS = [ROOT / "src/pandacat/labels.py", *(ROOT / "src/pandacat/config").glob("*.py")]
 """Where a `ValueError` is for the user, too."""
@@ -33,15 +39,24 @@ def texts(node: ast.AST) -> Iterator[str]:
 def messages() -> dict[str, list[str]]:
     """Return the literal texts of each message, by the line of code that has it."""
     found = {}
-    for path in sorted((ROOT / "src/pandacat").rglob("*.py")):
+    for path in [*sorted((ROOT / "src/pandacat").rglob("*.py")), *(ROOT / "stages").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
                 called = getattr(node.func, "id", getattr(node.func, "attr", ""))
                 if called in SAYING or (called == "ValueError" and path in CHECKS):
                     parts = [text for argument in node.args for text in texts(argument)]
-                    place = f"{path.relative_to(ROOT)}:{node.lineno}"
-                    found[place] = [text for text in parts if len(text) >= SHARED]
-    return {place: parts for place, parts in found.items() if parts}
+                    found[f"{path.relative_to(ROOT)}:{node.lineno}"] = parts
+    for name in SCRIPTS:
+        for text in re.findall(r'echo "([^"]+)"', (ROOT / name).read_text()):
+            found[f"{name}: {text}"] = [text.replace("\\`", "`")]
+    server = (ROOT / PAGE).read_text().partition("- the server\n")[2].partition("\n// ---")[0]
+    for _, text in re.findall(r"""(["`])(.+?)\1""", server):
+        found[f"{PAGE}: {text}"] = re.split(r"\$\{.*?\}", text)
+    long = {
+        place: [text for text in parts if len(text) >= SHARED and " " in text.strip()]
+        for place, parts in found.items()
+    }
+    return {place: parts for place, parts in long.items() if parts}
 
 
 def is_listed(text: str) -> bool:

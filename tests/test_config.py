@@ -10,8 +10,9 @@ from conftest import ROOT
 from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
-from pandacat.config.loading import load_config, parse_config
+from pandacat.config.loading import default_config, load_config, parse_config
 from pandacat.core.errors import PandacatError
+from pandacat.core.paths import DEFAULT_PARAMS
 from pandacat.labels import imagenet_classes
 
 CONTENT = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
@@ -38,6 +39,16 @@ def changed(key: str, value: object) -> dict[str, Any]:
 
 def test_the_projects_own_params_are_valid() -> None:
     assert load_config(ROOT / "params.yaml").photos.source == "sample"
+
+
+def test_the_package_brings_them_along_as_they_are() -> None:
+    same = DEFAULT_PARAMS.read_bytes() == (ROOT / "params.yaml").read_bytes()
+    assert same, "params.yaml was changed: `make deps` copies it into the package"
+    assert default_config() == load_config(ROOT / "params.yaml")
+
+
+def test_the_code_has_no_links_which_copies_and_archives_may_lose() -> None:
+    assert [path for path in (ROOT / "src").rglob("*") if path.is_symlink()] == []
 
 
 @pytest.mark.parametrize(

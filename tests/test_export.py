@@ -1,7 +1,9 @@
 """Exported models: files that run without PyTorch, and give the same probabilities."""
 
 import json
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -89,6 +91,18 @@ def test_the_sample_program_refuses_what_it_would_read_wrongly(folder, tmp_path)
         assert ended.stderr == (
             f"{photo}: this sample reads gray and color of 8 bits, without transparency.\n"
         )
+
+
+def test_the_sample_program_starts_no_other_program(folder, tmp_path):
+    eps = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / "cat.jpg").write_text(eps)
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/started\nexit 1\n")
+    (tmp_path / "gs").chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [sys.executable, folder / "sample.py", tmp_path / "cat.jpg"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ended.stderr == f"{tmp_path}/cat.jpg: this sample reads JPEG, PNG, WEBP, BMP.\n"
+    assert not (tmp_path / "started").exists()
 
 
 @pytest.mark.parametrize("shape", ["wide.jpg", "tall.png", "small.png"])
@@ -190,10 +204,17 @@ def test_an_exported_model_runs_on_the_cpu(exported, monkeypatch, capsys):
     assert main([*predict, "cpu"]) == 0
 
 
+@pytest.mark.parametrize("name", ["a#b", "a%20b"])
+def test_no_model_is_packed_where_mlflow_would_not_find_it(tmp_path, capsys, name):
+    assert main(["package", str(tmp_path / name)]) == 1
+    assert "choose another place" in capsys.readouterr().err
+
+
 def test_mlflow_loads_an_exported_model_from_a_folder(exported, tmp_path, capsys, monkeypatch):
     import mlflow
 
-    package = ["package", str(tmp_path / "packed"), "--model"]
+    packed = tmp_path / "my $5 packed"
+    package = ["package", str(packed), "--model"]
     plain, golden = tmp_path / "plain", tmp_path / "exported/golden"
     save_model(plain, imagenet_model(default_config()))
     assert main([*package, str(plain)]) == 1
@@ -207,9 +228,10 @@ def test_mlflow_loads_an_exported_model_from_a_folder(exported, tmp_path, capsys
     shutil.copytree(golden.parent, "models/exported/int8")
     shutil.move("models/exported/int8/golden", "models/exported")
     assert main([*package, "exported/int8"]) == 0
-    assert (tmp_path / "packed/code/pandacat/__init__.py").is_file()
-    assert f"--model-uri {tmp_path / 'packed'}" in capsys.readouterr().err
-    model = mlflow.pyfunc.load_model(str(tmp_path / "packed"))
+    assert (packed / "code/pandacat/__init__.py").is_file()
+    (line,) = capsys.readouterr().err.splitlines()
+    (command,) = re.findall("`(.*)`", line)
+    model = mlflow.pyfunc.load_model(shlex.split(command)[4])
     photos = [*(photo.read_bytes() for photo in PHOTOS), b"no photo"]
     *read, unreadable = model.predict(pd.DataFrame({"photo": photos})).to_dict("records")
     classifier = load_classifier(str(exported), models=Path("models"))

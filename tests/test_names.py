@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shlex
+import subprocess
 import warnings
 from html import unescape
 from pathlib import Path
@@ -22,7 +23,8 @@ from ruamel.yaml import YAML
 from pandacat.app import output
 from pandacat.config.loading import load_config
 from pandacat.core import names
-from pandacat.core.errors import PandacatError
+from pandacat.core.console import print_status
+from pandacat.core.errors import PandacatError, printable
 from pandacat.data.sources.importing import find_archive
 from pandacat.models.classifier import Prediction
 from pandacat.report.plots import audit, photos, style
@@ -37,6 +39,7 @@ ODD_NAMES = (
     *("<img src=x onerror=a()>", "[x](http://e)", "![](x)", "1. x", "- x", "<!--", " x "),
     *("=1+1", "@SUM(A1)", "größe.jpg", "猫.jpg", "고양이.jpg", "قط.jpg", "😀.jpg", "\u202egpj.exe"),
 )
+FILE_NAMES = [name for name in ODD_NAMES if "/" not in name]
 
 
 def shown_in(figure: Figure, name: str) -> str:
@@ -48,6 +51,20 @@ def shown_in(figure: Figure, name: str) -> str:
         warnings.simplefilter("error")
         figure.canvas.draw()
     return caption.get_text()
+
+
+@pytest.mark.parametrize("name", [*FILE_NAMES, "it's", "-x", "a\tb\x1b[31m", "\udce9.jpg", "\\\n'"])
+def test_a_name_in_a_command_leads_to_its_file(name: str, tmp_path: Path) -> None:
+    word = names.shell_word(name)
+    assert printable(word) == word
+    (tmp_path / name).touch()
+    subprocess.run(["bash", "-c", f"mv {word} found"], cwd=tmp_path, check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["found"]
+
+
+def test_a_name_in_a_status_line_stays_in_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_status("Wrote a\nb\x1b[31m.csv")
+    assert capsys.readouterr().err == r"Wrote a\nb\x1b[31m.csv" + "\n"
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)

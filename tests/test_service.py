@@ -165,6 +165,27 @@ def test_a_broken_form_or_one_without_files_gets_422_and_how_it_is_done(
     assert "curl -F files=@photo.jpg" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ("filename*=UTF-8''%E7%8C%AB.jpg", "猫.jpg"),
+        ("filename=\"=?utf-8?B?54yrLmpwZw==?=\"; filename*=utf-8''%E7%8C%AB.jpg", "猫.jpg"),
+        ("FileName*=gbk'zh'%C3%A8.jpg; size=5", "猫.jpg"),
+        ("filename*=UTF-8''a%22b%5Cc%3Bd.jpg", 'a"b\\c;d.jpg'),
+        ("filename*=UTF-8''%ff.jpg", "\ufffd.jpg"),
+        ("filename*=no-encoding''%E7%8C%AB.jpg", "猫.jpg"),
+        ('filename="a.jpg"', "a.jpg"),
+    ],
+)
+def test_a_name_that_is_encoded_as_in_a_header_is_decoded(
+    service: Running, disposition: str, name: str
+) -> None:
+    body = FORM.replace(b'filename="a.jpg"', disposition.encode())
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = requests.post(service.predict, body, headers=kind)
+    assert [photo["name"] for photo in answer.json()["predictions"]] == [name]
+
+
 def test_a_name_that_is_no_text_is_answered_as_text(service: Running) -> None:
     kind = {"Content-Type": "multipart/form-data; boundary=x; charset=unicode_escape"}
     answer = requests.post(service.predict, FORM.replace(b"a.jpg", rb"\ud800.jpg"), headers=kind)

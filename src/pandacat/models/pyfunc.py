@@ -1,6 +1,7 @@
 """A model as MLflow loads it: `mlflow.pyfunc.load_model(URI).predict(["photo.jpg"])`."""
 
 import importlib.metadata
+import logging
 import re
 from collections.abc import Callable
 from functools import partial
@@ -60,6 +61,7 @@ def save_mlflow_model(folder: Path, exported: Path, example: Path) -> None:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     photo = pd.DataFrame({PHOTO: [example.read_bytes()]})
     labels = load_model(exported).description.labels
     text, number = DataType.string, DataType.double

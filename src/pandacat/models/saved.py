@@ -24,7 +24,7 @@ BACKBONE = "backbone.xml"
 FORMAT = 5
 
 _OTHER_TYPES = (TypeError, AttributeError, KeyError)
-"""What `load_file` raises of numbers that numpy has no type for, such as bfloat16."""
+"""What `load_file` raises of numbers that numpy has no type for."""
 
 Threshold = Annotated[float, Field(ge=0, le=1)]
 
@@ -166,6 +166,8 @@ def load_model(folder: Path) -> SavedModel:
         about = TypeAdapter(Description).validate_json(text)
         hashes = [*map(sha256_of, numbers)]
         tensors = load_file(weights)
+        if other := {str(each.dtype) for each in tensors.values() if each.dtype.kind not in "fiu"}:
+            raise ValueError(f"its numbers are of type {', '.join(sorted(other))}")
     except (ValidationError, SafetensorError, OSError, ValueError, *_OTHER_TYPES) as error:
         if isinstance(error, OSError) and error.errno:  # the file can't be read at all
             raise

@@ -178,7 +178,8 @@ async def _photos_in_form(headers: Headers, body: Body, most: int) -> list[Photo
         if reason.startswith("Too many files"):
             raise HTTPException(
                 422,
-                f"A form holds {most} photos: send several, as `curl -F {FIELD}=@photo.jpg`.",
+                f"A form holds {most} photos at most: send the others in a second one, as "
+                f"`curl -F {FIELD}=@photo.jpg ADDRESS` does.",
             ) from None
         raise _broken(reason) from None
     if not parser.is_complete:
