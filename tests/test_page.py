@@ -18,9 +18,11 @@ from pandacat.app.output import table_columns, write_csv
 from pandacat.config.loading import default_config
 from pandacat.core.names import FORMULA_STARTS
 from pandacat.data.formats import PHOTO_ENDINGS
+from pandacat.data.sources import photo_files
 from pandacat.models.classifier import Classifier, Prediction
 from pandacat.models.loading import imagenet_model
 from pandacat.models.saved import ConformalThresholds
+from pandacat.service.api import STATIC
 from pandacat.service.limits import Limits
 
 BROWSER = next(
@@ -274,6 +276,18 @@ def test_a_folder_can_be_chosen(page: Page) -> None:
 def test_in_folders_what_has_the_ending_of_a_photo_is_one(page: Page) -> None:
     accepted = str(page.locator("#photo-input").get_attribute("accept")).split(",")
     assert sorted(accepted) == sorted({"image/*"} | PHOTO_ENDINGS)
+
+
+def test_what_systems_keep_beside_photos_counts_for_nothing(page: Page, tmp_path: Path) -> None:
+    for name in (".hidden", "@eaDir", "#recycle", "$RECYCLE.BIN", "cat"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        shutil.copy(EXAMPLE_PHOTOS[0], tmp_path / "photos" / name)
+    drop(page, tmp_path / "photos")
+    finish(page)
+    assert list(probabilities(page)) == [f"photos/cat/{EXAMPLE_PHOTOS[0].name}"]
+    expect(page.locator("#notice")).to_have_text("")
+    names = (STATIC / "page.js").read_text().partition("SYSTEM_NAMES = [")[2].partition(",\n]")[0]
+    assert {*json.loads(f"[{names}]")} == photo_files.SYSTEM_NAMES
 
 
 def test_a_photo_is_pasted(page: Page, classifier: Classifier) -> None:

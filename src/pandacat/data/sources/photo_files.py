@@ -22,7 +22,7 @@ _DOCUMENTS = re.compile(
     re.IGNORECASE,
 )
 
-_SYSTEM_NAMES = frozenset(
+SYSTEM_NAMES = frozenset(
     (
         *("__macosx", "icon\r", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini"),
         *("$recycle.bin", "recycler", "recycled", "system volume information", "lost+found"),
@@ -45,7 +45,7 @@ def is_hidden(name: str) -> bool:
 
     Thumbnails, caches, recycle bins and the like hold copies of photos, which count for nothing.
     """
-    return (name.startswith(".") and name != ".") or name.lower() in _SYSTEM_NAMES
+    return (name.startswith(".") and name != ".") or name.lower() in SYSTEM_NAMES
 
 
 def is_photo(name: str, head: Callable[[], bytes]) -> bool:

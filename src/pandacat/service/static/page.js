@@ -12,6 +12,14 @@ const FORM_BYTES = 1000; // of a form with a photo, at most, besides the photo
 const OTHER = "other";
 const HUES = 6; // colors of labels in page.css
 
+/** What systems and programs for photos keep beside photos: thumbnails, caches, recycle bins. */
+const SYSTEM_NAMES = [
+  "__macosx", "icon\r", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini",
+  "$recycle.bin", "recycler", "recycled", "system volume information", "lost+found",
+  "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@__thumb",
+  "picasa.ini", "ipod photo cache", "__pycache__",
+];
+
 const $ = (id) => document.getElementById(id);
 const endings = $("photo-input").accept.split(",").filter((each) => each.startsWith("."));
 
@@ -230,14 +238,16 @@ function setMap(photo, on) {
 
 // ---------------------------------------------------------------- adding and removing
 
+const isHidden = (part) => part.startsWith(".") || SYSTEM_NAMES.includes(part.toLowerCase());
+
 /** Add photos, given as [file, name]; those in folders only if their ending is a photo's. */
 function add(entries) {
   const passedOver = [];
   const added = [];
   for (const [file, name] of entries) {
     const parts = name.split("/");
-    if (parts.length > 1 && parts.some((part) => /^(\.|__macosx$)/i.test(part))) continue;
-    if (parts.length > 1 && !endings.some((ending) => name.toLowerCase().endsWith(ending))) {
+    if (parts.length > 1 && parts.some(isHidden)) continue;
+    if (!file || parts.length > 1 && !endings.some((ending) => name.toLowerCase().endsWith(ending))) {
       passedOver.push(parts.at(-1));
     } else {
       added.push(newPhoto(file, name));
@@ -324,14 +334,17 @@ async function dropped(transfer) {
   return found;
 }
 
+/** Find the files in a folder as [file, name]; null stands for what can't be read. */
 async function walk(entry, found) {
+  const name = entry.fullPath.replace(/^\//, "");
   if (entry.isFile) {
     const file = await new Promise((resolve) => entry.file(resolve, () => resolve(null)));
-    if (file) found.push([file, entry.fullPath.replace(/^\//, "")]);
+    found.push([file, name]);
     return;
   }
   const reader = entry.createReader();
-  const read = () => new Promise((resolve) => reader.readEntries(resolve, () => resolve([])));
+  const unread = (resolve) => (found.push([null, name]), resolve([]));
+  const read = () => new Promise((resolve) => reader.readEntries(resolve, () => unread(resolve)));
   const inside = [];
   for (let some = await read(); some.length; some = await read()) inside.push(...some);
   inside.sort((a, b) => (a.name < b.name ? -1 : 1));
