@@ -2,12 +2,16 @@
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import botocore.session
+import pytest
+import requests
 from moto import settings
 from moto.server import ThreadedMotoServer
 
@@ -22,6 +26,17 @@ class S3Server:
     address: str
     environment: dict[str, str]
     """Of programs that use it with the owner's key."""
+
+    server: ThreadedMotoServer
+
+    def stop(self) -> None:
+        """Refuse connections from now on; what it holds stays."""
+        self.server.stop()
+        self.server._server.server_close()
+
+    def start(self) -> None:
+        """Start again, at the same address."""
+        self.server.start()
 
     @property
     def client(self) -> Any:
@@ -41,13 +56,13 @@ def make_client(service: str, address: str, key: str, secret: str) -> Any:
 
 
 @contextmanager
-def s3_server(port: int = 0) -> Iterator[S3Server]:
-    """Run the server; whatever was in an earlier one in this process is gone."""
+def s3_server() -> Iterator[S3Server]:
+    """Run the server; what it holds is gone with it."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
-    host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
+    _, server._port = server.get_host_and_port()
+    address = f"http://127.0.0.1:{server._port}"
     try:
         key = create_owner(make_client("iam", address, "setup", "setup"))
         settings.INITIAL_NO_AUTH_ACTION_COUNT = 0
@@ -56,11 +71,24 @@ def s3_server(port: int = 0) -> Iterator[S3Server]:
             "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": address,
+            "AWS_MAX_ATTEMPTS": "1",
+            "AWS_EC2_METADATA_DISABLED": "true",
         }
-        yield S3Server(address, environment)
+        yield S3Server(address, environment, server)
     finally:
         settings.INITIAL_NO_AUTH_ACTION_COUNT = float("inf")
+        requests.post(f"{address}/moto-api/reset")
         server.stop()
+
+
+def use(server: S3Server, patch: pytest.MonkeyPatch, home: Path) -> None:
+    """Let this process have the owner's key, and no settings of the user who runs the tests."""
+    for name in [*os.environ]:
+        if name.startswith("AWS_"):
+            patch.delenv(name)
+    for name, value in server.environment.items():
+        patch.setenv(name, value)
+    patch.setenv("HOME", str(home))
 
 
 def create_owner(iam: Any) -> dict[str, str]:

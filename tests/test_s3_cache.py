@@ -20,7 +20,7 @@ from pandacat.data.sources.s3 import s3_error
 pytest.importorskip("moto", reason="the extra s3 is not installed: make extra-s3")
 
 from botocore.exceptions import ClientError
-from s3_server import S3Server, s3_server
+from s3_server import S3Server, s3_server, use
 
 WRONG_KEY = {"AWS_ACCESS_KEY_ID": "AKIAWRONG", "AWS_SECRET_ACCESS_KEY": "wrong"}
 
@@ -47,15 +47,10 @@ def shared(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def project(
     shared: Path, server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """The current folder, whose user has the right key in an empty home."""
-    for name in ("DVC_ROOT", "AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+    """The current folder, whose user has the right key; DVC knows the server's address."""
+    use(server, monkeypatch, home=tmp_path)
+    for name in ("DVC_ROOT", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in server.environment.items():
-        if name != "AWS_ENDPOINT_URL":
-            monkeypatch.setenv(name, value)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.chdir(shared)
     return shared
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -312,7 +313,7 @@ def test_names_that_are_not_utf8_have_escapes_and_one_row(folder: Path) -> None:
     assert len(rows("others")) == 12
 
 
-@pytest.mark.parametrize("source", ["empty", "nowhere", "s3://bucket/photos", "-"])
+@pytest.mark.parametrize("source", ["empty", "nowhere", "gs://bucket/photos", "-"])
 def test_without_photos_nothing_is_begun(
     folder: Path, capsys: pytest.CaptureFixture[str], source: str
 ) -> None:
@@ -328,6 +329,21 @@ def test_without_photos_nothing_is_begun(
     shutil.copytree("photos", copied := "copied-to-this-machine")
     assert run(copied) == 1
     assert len(rows()) == 10
+
+
+def test_the_extra_that_object_storage_needs_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in ("botocore", "botocore.config", "botocore.session"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert run("s3://bucket/photos") == 1
+    message = capsys.readouterr().err
+    assert "s3://bucket/photos needs the extra s3: `make extra-s3` installs it" in message
+    assert "`pip install '.[s3]'`" in message
+    assert "botocore" in (ROOT / "extras/s3.lock").read_text()
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert any("botocore" in each for each in extras["optional-dependencies"]["s3"])
+    assert not Path("scores").exists()
 
 
 def test_a_folder_or_file_of_other_things_is_not_written_to(

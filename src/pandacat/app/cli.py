@@ -30,6 +30,7 @@ SCORE_EXAMPLES = """\
 examples:
   pandacat score photos/ --to scores                  Parquet files of 1,000 photos each
   pandacat score 2024.zip 2025.zip --to scores --model exported/int8
+  pandacat score s3://bucket/2025 --to scores         object storage, with the extra s3
   python -c "import pandas; print(pandas.read_parquet('scores'))"
 
 Stopped or killed, the same command scores what is left; photos that came meanwhile are scored, too.
@@ -157,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = score.add_argument
-    add("sources", nargs="+", metavar="SOURCE", help="folder or zip of photos")
+    add("sources", nargs="+", metavar="SOURCE", help="folder, zip or s3://BUCKET/FOLDER of photos")
     add("--to", type=Path, required=True, metavar="DEST", help="folder of the scores")
     _add_model_options(score)
     _add_quiet(score)

@@ -17,6 +17,7 @@ from pandacat.core.names import find, shell_word
 from pandacat.data.images import UnreadablePhotoError
 from pandacat.data.sources.archive import LARGEST_FILE_BYTES, EntryError, Reader, open_archive
 from pandacat.data.sources.photo_files import HEAD_BYTES, files_below, is_document, is_photo
+from pandacat.data.sources.s3 import SCHEME
 
 STANDARD_INPUT = "-"
 
@@ -78,6 +79,11 @@ def _check(path: str) -> None:
         raise PandacatError(
             f"{path} is an address, not a file: download it first, for example with "
             f"`curl -L {shell_word(path)} | pandacat predict -`."
+        )
+    if path.startswith(SCHEME):
+        raise PandacatError(
+            f"{path} is in object storage: `pandacat score {shlex.quote(path)} --to scores` reads "
+            "photos there."
         )
     if path == STANDARD_INPUT and sys.stdin.isatty():
         raise PandacatError(

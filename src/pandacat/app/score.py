@@ -5,10 +5,12 @@ import hashlib
 import io
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext, redirect_stderr
 from dataclasses import asdict
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 
@@ -30,6 +32,8 @@ from pandacat.app.predict import load
 from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError, sentence_of
 from pandacat.core.names import find
+from pandacat.data.sources import s3
+from pandacat.data.sources.s3 import Photo
 from pandacat.models.classifier import Classifier, Prediction
 
 BLOCK_PHOTOS = 1_000
@@ -50,9 +54,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if unreadable else 0
 
 
-def score_photos(
-    classifier: Classifier, photos: Iterable[tuple[str, Callable[[], bytes]]]
-) -> Iterator[Row]:
+def score_photos(classifier: Classifier, photos: Iterable[Photo]) -> Iterator[Row]:
     """Yield a row of a block for each photo, given by its path and what returns its bytes.
 
     They come in the order of the photos, and a row depends on its photo and the model alone: it
@@ -86,18 +88,25 @@ def _row(prediction: Prediction, sha256: str | None) -> Row:
 
 def _run(options: argparse.Namespace) -> tuple[int, int]:
     """Write the scores; return how many files in all could not be read, and how many there are."""
-    for source in options.sources:
+    local = [source for source in options.sources if not source.startswith(s3.SCHEME)]
+    for source in local:
         if find(Path(source)) is None:
             raise PandacatError(
                 f"There is no folder or zip {source}: check the name. Photos that are elsewhere "
                 "must be copied to this machine first."
             )
     check_folder(options.to)
-    with open_photos(options.sources) as photos:
+    stored = [s3.list_photos(source) for source in options.sources if source not in local]
+    with open_photos(local) if local else nullcontext(Photos()) as photos:
         classifier = _load(options)
         with open_scores(options.to, _manifest(options, classifier)) as finished:
-            _remove_finished(photos, finished)
-            return _score(classifier, photos, options.to, finished)
+            rows = finished.paths.copy()
+            for path in [*photos]:
+                if _has_row(path, rows):
+                    del photos[path]
+            total = None if stored else finished.paths.total() + len(photos)
+            waiting = (photo for photo in chain(*stored) if not _has_row(photo[0], rows))
+            return _score(classifier, chain(photos.items(), waiting), total, options.to, finished)
 
 
 def _load(options: argparse.Namespace) -> Classifier:
@@ -109,29 +118,41 @@ def _load(options: argparse.Namespace) -> Classifier:
 
 
 def _manifest(options: argparse.Namespace, classifier: Classifier) -> Manifest:
-    sources = {as_text(path): as_text(os.path.abspath(path)) for path in options.sources}  # noqa: PTH100
+    sources = {as_text(source): as_text(_place(source)) for source in options.sources}
     model = {"sha256": classifier.sha256, **asdict(classifier.description)}
     return Manifest(model, sources, BLOCK_PHOTOS)
 
 
-def _remove_finished(photos: Photos, finished: Finished) -> None:
-    """Leave the photos that have no row; of names that `as_text` makes equal, the last ones."""
-    rows = finished.paths.copy()
-    for path in [*photos]:
-        text = as_text(path)
-        if rows[text]:
-            rows[text] -= 1
-            del photos[path]
+def _place(source: str) -> str:
+    return source if source.startswith(s3.SCHEME) else os.path.abspath(source)  # noqa: PTH100
+
+
+def _has_row(path: str, rows: Counter[str]) -> bool:
+    """Return whether a photo has one of the rows left, which is then taken.
+
+    Of photos whose names `as_text` makes equal, the last ones have none.
+    """
+    text = as_text(path)
+    has_row = rows[text] > 0
+    rows[text] -= has_row
+    return has_row
 
 
 def _score(
-    classifier: Classifier, photos: Photos, folder: Path, finished: Finished
+    classifier: Classifier,
+    photos: Iterable[Photo],
+    total: int | None,
+    folder: Path,
+    finished: Finished,
 ) -> tuple[int, int]:
+    """Write the scores of photos without a row; return the same as `_run`.
+
+    The `total`, with those that have one, is not known of photos that are still being listed.
+    """
     done, unreadable = finished.paths.total(), finished.unreadable
-    total = done + len(photos)
-    began = perf_counter()
+    before, began = done, perf_counter()
     rows = tqdm(
-        score_photos(classifier, photos.items()),
+        score_photos(classifier, photos),
         total=total,
         initial=done,
         unit="photo",
@@ -144,11 +165,12 @@ def _score(
             done += len(block)
             unreadable += sum(row["reason"] is not None for row in block)
     except KeyboardInterrupt:
-        print_status(f"{done:,} of {total:,} photos are scored; the same command scores the rest.")
+        share = f"{done:,}" if total is None else f"{done:,} of {total:,}"
+        print_status(f"{share} photos are scored; the same command scores the rest.")
         raise
-    rate = len(photos) / (perf_counter() - began)
+    rate = (done - before) / (perf_counter() - began)
     print_status(
-        f"{folder} has the scores of {total:,} photos: {len(photos):,} scored now, {rate:,.1f} a "
+        f"{folder} has the scores of {done:,} photos: {done - before:,} scored now, {rate:,.1f} a "
         "second."
     )
-    return unreadable, total
+    return unreadable, done
