@@ -82,7 +82,7 @@ def _check(path: str) -> None:
         )
     if path.startswith(SCHEME):
         raise PandacatError(
-            f"{path} is in object storage: `pandacat score {shlex.quote(path)} --to scores` reads "
+            f"{path} is in object storage: `pandacat score {shell_word(path)} --to scores` reads "
             "photos there."
         )
     if path == STANDARD_INPUT and sys.stdin.isatty():
