@@ -1,5 +1,6 @@
 """Names in zips are read as people's tools wrote them, and each has one spelling."""
 
+import re
 import struct
 import unicodedata
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from zlib import crc32
 import pytest
 from conftest import ROOT
 
+from pandacat.app.inputs import open_photos
 from pandacat.config.loading import load_config
 from pandacat.core.errors import PandacatError
 from pandacat.data.sources import fetching
@@ -105,8 +107,22 @@ def test_a_guess_is_said_with_how_names_look_in_other_encodings(tmp_path: Path) 
     path = write_zip(tmp_path / "1.zip", ["cat/花猫.jpg", "panda/1.jpg"], "gbk")
     said = str(index_archive(path, LABELS))
     assert "Names that are not marked as UTF-8: 1, read as cp437, such as cat/╗¿├¿.jpg" in said
-    assert "set photos.archive_encoding in params.yaml (gbk: cat/花猫.jpg, " in said
+    assert "(gbk: cat/花猫.jpg, " in said
     assert "archive_encoding" not in str(index_archive(path, LABELS, "gbk"))
+
+
+def test_predictions_name_photos_in_zips_as_the_note_advises(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(write_zip(tmp_path / "1.zip", ["猫/花猫.jpg"], "gbk"))
+    with open_photos([path]) as photos:
+        assert list(photos) != [f"{path}/猫/花猫.jpg"]
+    said = capsys.readouterr().err
+    assert f"{path}: Names that are not marked as UTF-8: 1" in said
+    (encoding,) = re.findall(r"--encoding of .*?(\w+): 猫/花猫\.jpg", said)
+    with open_photos([path], encoding) as photos:
+        assert list(photos) == [f"{path}/猫/花猫.jpg"]
+    assert capsys.readouterr().err == ""
 
 
 def test_where_labels_are_missing_names_are_shown_in_other_encodings(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from conftest import EXAMPLES
 from dvc_stages import ROOT
-from image_files import chunk, halves, saved_as
+from image_files import chunk, halves, saved_as, with_chunks
 from PIL import Image
 
 from pandacat.data.formats import FORMATS, PHOTO_ENDINGS, format_of
-from pandacat.data.images import UnreadablePhotoError, decode_photo
+from pandacat.data.images import HDR, MORE_PAGES, UnreadablePhotoError, decode_photo
 
 READ: dict[str, Any] = {"image_px": 96, "max_megapixels": 1.0}
 
@@ -78,6 +78,35 @@ def test_heic_is_refused_with_advice(brand: bytes) -> None:
     data = b"\0\0\0\x18ftyp" + brand + bytes(4) + b"mif1heic" + bytes(100)
     with pytest.raises(UnreadablePhotoError, match="HEIC: save it as JPEG"):
         decode_photo(data, **READ)
+
+
+def test_a_raw_photo_is_refused_with_advice_rather_than_read_as_its_thumbnail() -> None:
+    thumbnail = saved_as(halves((160, 120)), "TIFF", tiffinfo={254: 1, 330: 8})
+    with pytest.raises(UnreadablePhotoError, match="a raw photo: export it as JPEG"):
+        decode_photo(thumbnail, **READ)
+
+
+@pytest.mark.parametrize(
+    ("second", "notes"), [({}, (MORE_PAGES,)), ({254: 2}, (MORE_PAGES,)), ({254: 1}, ())]
+)
+def test_pages_of_a_tiff_that_are_not_read_are_noted_unless_they_are_thumbnails(
+    second: dict[int, int], notes: tuple[str, ...]
+) -> None:
+    page = halves()
+    page.encoderinfo = {"tiffinfo": second}
+    several = saved_as(halves(), "TIFF", save_all=True, append_images=[page])
+    assert decode_photo(several, **READ).notes == notes
+    assert decode_photo(saved_as(halves(), "TIFF"), **READ).notes == ()
+
+
+@pytest.mark.parametrize(("transfer", "notes"), [(13, ()), (16, (HDR,)), (18, (HDR,))])
+def test_pixels_whose_brightness_is_hdr_are_noted(transfer: int, notes: tuple[str, ...]) -> None:
+    png = with_chunks(saved_as(halves(), "PNG"), chunk(b"cICP", bytes([9, transfer, 0, 1])))
+    assert decode_photo(png, **READ).notes == notes
+    avif = saved_as(halves(), "AVIF")
+    place = avif.index(b"colrnclx") + 10
+    changed = avif[:place] + transfer.to_bytes(2, "big") + avif[place + 2 :]
+    assert decode_photo(changed, **READ).notes == notes
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])

@@ -349,6 +349,17 @@ def test_no_table_replaces_an_output_of_the_pipeline(project, capsys):
     assert paths.HEADLINE.read_bytes() == before
 
 
+def test_from_a_folder_of_the_project_its_metrics_are_compared(project, monkeypatch):
+    Path("dvc.yaml").touch()
+    (project / "src").mkdir()
+    write(accuracy(0.9))
+    commit()
+    monkeypatch.chdir("src")
+    assert run("--markdown", "gate.md") == 0
+    assert (project / "src/gate.md").exists()
+    assert run("--markdown", "../metrics/gate.md") == 2  # among the pipeline's outputs
+
+
 def test_a_device_is_written_to_without_force(project):
     write(accuracy(0.9))
     commit()

@@ -11,6 +11,7 @@ import pytest
 import torch
 from dvc_stages import ROOT
 
+from pandacat.app.cli import main
 from pandacat.core.paths import project_root
 from pandacat.models import engine
 from pandacat.tracking.delivery import open_store
@@ -47,6 +48,14 @@ def test_the_project_is_the_folder_of_dvc_yaml(repository, monkeypatch, folder):
     assert project_root() == repository / "vision"
     monkeypatch.setenv("DVC_ROOT", str(repository))  # as DVC does for a stage
     assert project_root() == repository / "vision"
+
+
+def test_models_are_those_of_the_project_from_any_folder_of_it(repository, monkeypatch, capsys):
+    monkeypatch.chdir(repository / "vision/src")
+    assert main(["predict", "--model", "mine", "photo.jpg"]) == 1
+    assert f"no model called mine in {repository}/vision/models" in capsys.readouterr().err
+    assert main(["predict", "--model", "mine", "--models", "here", "photo.jpg"]) == 1
+    assert f"no model called mine in {repository}/vision/src/here" in capsys.readouterr().err
 
 
 def test_a_queued_experiment_belongs_to_the_same_folder_of_the_original(repository, monkeypatch):

@@ -30,6 +30,7 @@ _PARTS = {
     "model": "model",
     "sources": "source",
     "block_photos": "version of pandacat",
+    "encoding": "encoding of names",
 }
 """Of a manifest, by how messages call them."""
 
@@ -51,6 +52,8 @@ class Manifest:
     """The absolute path of each source, by the path as it was given."""
     block_photos: int
     """Photos in a block at most."""
+    encoding: str | None
+    """Of names in zips, where it was given."""
 
 
 @dataclass(frozen=True)

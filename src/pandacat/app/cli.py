@@ -8,7 +8,8 @@ from pathlib import Path
 from pandacat import __version__
 from pandacat.core.errors import printable, sentence_of
 from pandacat.core.interrupts import raise_at_ctrl_c
-from pandacat.core.paths import EXPORTED, MODELS, project_root
+from pandacat.core.names import text_encoding
+from pandacat.core.paths import EXPORTED, MODELS, in_project, project_root
 from pandacat.core.streams import prepare_streams
 
 EXAMPLES = """\
@@ -64,6 +65,8 @@ TOP = """also show the N most probable ImageNet classes, in lines 20 at most (fi
 their probabilities)"""
 MODEL = """fine-tuned (default), pretrained, exported, exported/int8, a folder or file of a model,
 or its address in MLflow, such as runs:/ID/fine-tuned"""
+MODEL_FOLDER = "of models (default: models, in the folder of dvc.yaml)"
+ENCODING = "of names in zips that are not UTF-8, such as gbk or cp932 (default: guessed)"
 EXPLAIN = """also write each photo to FOLDER, in gray, colored where it supports the label
 (Grad-CAM)"""
 DEVICE = "where the network runs; auto (default) takes the GPU where there is one"
@@ -147,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--top", type=_count, default=0, metavar="N", help=TOP)
     add("--prediction-sets", action="store_true", help=SETS)
     add("--explain", type=Path, metavar="FOLDER", help=EXPLAIN)
-    _add_quiet(predict)
+    _add_photo_options(predict)
     predict.set_defaults(run=_predict, failure=1, parser=predict)
 
     score = commands.add_parser(
@@ -161,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     add("sources", nargs="+", metavar="SOURCE", help="folder, zip or s3://BUCKET/FOLDER of photos")
     add("--to", type=Path, required=True, metavar="DEST", help="folder of the scores")
     _add_model_options(score)
-    _add_quiet(score)
+    _add_photo_options(score)
     score.set_defaults(run=_score, failure=1, parser=score)
 
     serve = commands.add_parser(
@@ -192,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = package.add_argument
     add("folder", type=Path, metavar="FOLDER", help="to write; it must not exist")
-    add("--model", type=Path, default=EXPORTED, metavar="FOLDER", help=PACKAGED)
+    add("--model", type=Path, default=in_project(EXPORTED), metavar="FOLDER", help=PACKAGED)
     package.set_defaults(run=_package, failure=1, parser=package)
 
     gate = commands.add_parser(
@@ -233,13 +236,21 @@ def _parser() -> argparse.ArgumentParser:
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", metavar="NAME", help=MODEL)
-    add("--models", type=Path, default=MODELS, metavar="FOLDER", help="of models (default: models)")
+    add("--models", type=Path, default=in_project(MODELS), metavar="FOLDER", help=MODEL_FOLDER)
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help=DEVICE)
 
 
-def _add_quiet(parser: argparse.ArgumentParser) -> None:
-    text = "no progress bar and no notes, only errors"
-    parser.add_argument("-q", "--quiet", action="store_true", help=text)
+def _add_photo_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--encoding", type=_encoding, metavar="NAME", help=ENCODING)
+    add("-q", "--quiet", action="store_true", help="no progress bar and no notes, only errors")
+
+
+def _encoding(text: str) -> str:
+    try:
+        return text_encoding(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
 
 
 def _count(text: str) -> int:

@@ -3,6 +3,8 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import chdir
+from pathlib import Path
 
 import pandas as pd
 
@@ -10,7 +12,7 @@ from pandacat.app.output import output_file
 from pandacat.config.loading import load_config
 from pandacat.core.errors import PandacatError, sentence_of, some_of
 from pandacat.core.files import write_text
-from pandacat.core.paths import TEST_PREDICTIONS
+from pandacat.core.paths import TEST_PREDICTIONS, project_root
 from pandacat.evaluation.gate.comparison import RULE_ADVICE, SIGNIFICANCE, Row, compare
 from pandacat.evaluation.gate.paired_tests import paired_test
 from pandacat.evaluation.gate.revisions import Headline, read_revision, read_workspace
@@ -24,10 +26,15 @@ PASSED, FAILED, NOT_COMPARABLE = 0, 1, 2
 def run(options: argparse.Namespace) -> int:
     """Compare, print the table; return 0 (passed), 1 (a metric failed) or 2 (not comparable)."""
     file = options.markdown and output_file("--markdown", options.markdown, force=options.force)
+    with chdir(project_root()):
+        return _run(options.against, file)
+
+
+def _run(against: str, file: Path | None) -> int:
     current = read_workspace()
-    note = f"Compared with {options.against}."
+    note = f"Compared with {against}."
     try:
-        baseline = read_revision(options.against, current)
+        baseline = read_revision(against, current)
     except PandacatError as error:
         baseline, note = None, str(error)
     rows = compare(baseline, current, load_config().gate)

@@ -29,11 +29,12 @@ Photos = dict[str, Callable[[], bytes]]
 
 
 @contextmanager
-def open_photos(paths: Sequence[str]) -> Iterator[Photos]:
+def open_photos(paths: Sequence[str], encoding: str | None = None) -> Iterator[Photos]:
     """Yield the photos that the paths stand for: files, and all in folders, zips and patterns.
 
     A missing file, or a folder that can't be opened, is among them, so that it gets its line. Each
-    file is there once. In folders and zips, hidden files and what `photo_files` does not take for
+    file is there once; `encoding` is that of names in zips, as for `open_archive`. In folders and
+    zips, hidden files and what `photo_files` does not take for
     photos are passed over; the latter are named on stderr, but for documents.
 
     Raises:
@@ -49,7 +50,8 @@ def open_photos(paths: Sequence[str]) -> Iterator[Photos]:
     with ExitStack() as opened:
         for file in files.values():
             if _is_zip(file):
-                photos |= _photos_in(file, opened, passed_over)
+                reader = opened.enter_context(_open_zip(file, encoding))
+                photos |= _photos_in(reader, file, passed_over)
             else:
                 photos[file] = partial(read_file, file)
         if zips := [name for name in passed_over if _is_zip(name)]:
@@ -126,13 +128,21 @@ def _head(file: Path) -> bytes:
         return b""
 
 
-def _photos_in(archive: str, opened: ExitStack, passed_over: list[str]) -> Photos:
+@contextmanager
+def _open_zip(archive: str, encoding: str | None) -> Iterator[Reader]:
+    with ExitStack() as opened:
+        try:
+            reader = opened.enter_context(open_archive(Path(archive), encoding))
+        except PandacatError as error:
+            text = str(error)
+            raise PandacatError(text if archive in text else f"{archive}: {text}") from None
+        if reader.note:
+            print_status(f"{archive}: {reader.note}")
+        yield reader
+
+
+def _photos_in(reader: Reader, archive: str, passed_over: list[str]) -> Photos:
     """Return the photos in a zip, named like those in a folder; nothing is unpacked to disk."""
-    try:
-        reader = opened.enter_context(open_archive(Path(archive)))
-    except PandacatError as error:
-        text = str(error)
-        raise PandacatError(text if archive in text else f"{archive}: {text}") from None
     kinds = reader.kinds()
     passed_over += [
         f"{archive}/{name}" for name, kind in kinds.items() if kind in PASSED_OVER_IN_ZIPS

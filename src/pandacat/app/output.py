@@ -146,9 +146,10 @@ def output_folder(option: str, path: Path) -> Path:
 
 
 def _free(option: str, path: Path, place: Path, *, force: bool) -> Path:
+    outputs = [(paths.project_root() / folder).resolve() for folder in PIPELINE_FOLDERS]
     if (place.parent / DESCRIPTION).exists() or (place / DESCRIPTION).exists():
         problem = "is in a model's folder; choose another place."
-    elif any(place.is_relative_to(folder.resolve()) for folder in PIPELINE_FOLDERS):
+    elif any(map(place.is_relative_to, outputs)):
         problem = "is among the pipeline's outputs, which DVC replaces; choose another place."
     elif place.exists() and not force:
         problem = "exists: --force replaces it."

@@ -8,7 +8,7 @@ from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
 from pandacat.core.names import shell_word
-from pandacat.core.paths import MODELS
+from pandacat.core.paths import MODELS, in_project
 from pandacat.models.pyfunc import save_mlflow_model
 from pandacat.models.saved import load_model
 
@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
             f"FOLDER {options.folder}: MLflow takes # and % in a path for more than letters; "
             "choose another place."
         )
-    named = MODELS / options.model
+    named = in_project(MODELS) / options.model
     model = named if named.is_dir() and not options.model.is_dir() else options.model
     if not model.is_dir() or not load_model(model).exported:
         raise PandacatError(

@@ -36,7 +36,7 @@ ENGINES: dict[str, EngineName] = {"auto": "auto", "cpu": "openvino", "cuda": "to
 def run(options: argparse.Namespace) -> int:
     """Print or write the predictions; return 0, or 1 if files could not be read."""
     quiet = redirect_stderr(io.StringIO()) if options.quiet else nullcontext()
-    with quiet, open_photos(options.paths) as photos:
+    with quiet, open_photos(options.paths, options.encoding) as photos:
         failed = _run(options, photos)
         total = len(photos)
     if failed:

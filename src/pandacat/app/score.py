@@ -97,7 +97,7 @@ def _run(options: argparse.Namespace) -> tuple[int, int]:
             )
     check_folder(options.to)
     stored = [s3.list_photos(source) for source in options.sources if source not in local]
-    with open_photos(local) if local else nullcontext(Photos()) as photos:
+    with open_photos(local, options.encoding) if local else nullcontext(Photos()) as photos:
         classifier = _load(options)
         with open_scores(options.to, _manifest(options, classifier)) as finished:
             rows = finished.paths.copy()
@@ -120,7 +120,7 @@ def _load(options: argparse.Namespace) -> Classifier:
 def _manifest(options: argparse.Namespace, classifier: Classifier) -> Manifest:
     sources = {as_text(source): as_text(_place(source)) for source in options.sources}
     model = {"sha256": classifier.sha256, **asdict(classifier.description)}
-    return Manifest(model, sources, BLOCK_PHOTOS)
+    return Manifest(model, sources, BLOCK_PHOTOS, options.encoding)
 
 
 def _place(source: str) -> str:

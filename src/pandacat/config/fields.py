@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
+from pandacat.core.names import text_encoding
 from pandacat.labels import OTHER, imagenet_classes
 
 STRICT = ConfigDict(extra="forbid", strict=True)
@@ -29,14 +30,6 @@ def _owner_and_name(dataset: str) -> str:
     return dataset
 
 
-def _text_encoding(name: str) -> str:
-    try:
-        name.encode("ascii").decode(name)
-    except (LookupError, UnicodeError):
-        raise ValueError("needs an encoding that Python knows, such as gbk or cp932") from None
-    return name
-
-
 Ascending = AfterValidator(_ascending)
 """Of a range: the smaller number comes first."""
 
@@ -45,7 +38,7 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 PlaceName = Annotated[str, Field(min_length=1)]
 FolderName = Annotated[str, Field(pattern=r"^[^/\\]+$")]
-Encoding = Annotated[str, AfterValidator(_text_encoding)]
+Encoding = Annotated[str, AfterValidator(text_encoding)]
 LabelName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$"), AfterValidator(_unreserved)]
 ImageNetClasses = Annotated[tuple[int, ...], BeforeValidator(imagenet_classes)]
 DatasetName = Annotated[str, AfterValidator(_owner_and_name)]

@@ -25,6 +25,15 @@ def spreadsheet_safe(path: str) -> str:
     return f"./{path}" if len(path) > 1 and path.startswith(FORMULA_STARTS) else path
 
 
+def text_encoding(name: str) -> str:
+    """Return the name of an encoding of text; raise `ValueError` if there is none called so."""
+    try:
+        name.encode("ascii").decode(name)
+    except (LookupError, UnicodeError):
+        raise ValueError("needs an encoding that Python knows, such as gbk or cp932") from None
+    return name
+
+
 def shell_word(path: str) -> str:
     """Return a path or an address as it is typed into a shell, `printable`.
 

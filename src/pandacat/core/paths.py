@@ -51,6 +51,12 @@ def project_root() -> Path:
     return Path(original) / project.relative_to(own)
 
 
+def in_project(path: Path) -> Path:
+    """Return, as seen from the current folder, a path that counts from the project."""
+    root = project_root()
+    return path if root == Path.cwd() else root / path
+
+
 def user_cache() -> Path | None:
     """Return the user's folder for caches; `None` for a user without one, as in a container."""
     with suppress(OSError, RuntimeError):

@@ -1,9 +1,12 @@
 """From the bytes of a photo, which may be damaged or hostile, to the pixels that networks take."""
 
 import io
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -32,7 +35,16 @@ LONGEST_PX = 65_000
 """Longest side after shrinking: a JPEG holds few more pixels."""
 
 DAMAGED_METADATA = "damaged metadata; the pixels are whole"
-"""Note."""
+MORE_PAGES = "more pages than the first, which alone is read"
+HDR = "HDR brightness (PQ or HLG), which was taken as that of sRGB"
+"""Notes."""
+
+_HDR_CODE = re.compile(rb"(colrnclx..\0|cICP.)[\x10\x12]", re.DOTALL)
+"""In an AVIF or a PNG, from ITU-T H.273; it stands before the pixels."""
+_HDR_BYTES = 65_536
+
+_SUBFILE_TYPE, _SUB_IMAGES = 254, 330
+"""Tags of TIFF."""
 
 BLANKS = b"\0\t\n\r \xef\xbb\xbf"
 """Bytes, also those of UTF-8's mark, that some programs write before an image."""
@@ -197,6 +209,10 @@ def _decode(
     coding = coding_of(image)
     correct_header(image)
     notes: list[str] = []
+    if form.name == "TIFF":
+        _check_pages(image, partial(open_image, data, form, max_pixels), notes)
+    if _HDR_CODE.search(data, 0, _HDR_BYTES):
+        notes.append(HDR)
     if isinstance(image, JpegImageFile):
         data, given = with_true_colors(data, image), data
         if data is not given:
@@ -218,6 +234,22 @@ def _decode(
     if orientation in (5, 6, 7, 8):
         width, height = height, width
     return Photo(upright, width, height, mode, tuple(notes))
+
+
+def _check_pages(image: ImageFile, reopen: Callable[[], ImageFile], notes: list[str]) -> None:
+    """Note that a TIFF has more pages; refuse one whose photo is among its other images."""
+    if _is_thumbnail(image) and _SUB_IMAGES in image.tag_v2:  # type: ignore[attr-defined]
+        raise UnreadablePhotoError("a raw photo: export it as JPEG")
+    with suppress(Exception):  # there is no second page, or it is damaged
+        second = reopen()
+        second.seek(1)
+        if not _is_thumbnail(second):
+            notes.append(MORE_PAGES)
+
+
+def _is_thumbnail(page: Any) -> bool:
+    kind = page.tag_v2.get(_SUBFILE_TYPE, 0)
+    return isinstance(kind, int) and bool(kind & 1)
 
 
 def _orientation(image: ImageFile, notes: list[str]) -> object:

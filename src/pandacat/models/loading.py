@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from contextlib import suppress
+from contextlib import chdir, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +13,7 @@ from pandacat.config.loading import default_config
 from pandacat.config.schema import Config
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import read_json
-from pandacat.core.paths import EXPORTED, user_cache
+from pandacat.core.paths import EXPORTED, project_root, user_cache
 from pandacat.labels import OTHER
 from pandacat.models.classifier import Classifier
 from pandacat.models.engine import EngineName
@@ -83,7 +83,7 @@ def _downloaded(uri: str, engine: EngineName) -> Classifier:
             f"--model {uri} needs MLflow: `pip install mlflow`, or name the folder of a model."
         ) from None
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, chdir(project_root()):  # where MLflow's database is
         try:
             found = Path(download_artifacts(uri, dst_path=folder))
         except (MlflowException, OSError) as error:

@@ -93,9 +93,11 @@ class ArchiveIndex:
 class Reader:
     """Reads single files of one open archive, in any number of threads."""
 
-    def __init__(self, opened: zipfile.ZipFile, files: Mapping[str, zipfile.ZipInfo]) -> None:
-        self._zip = opened
-        self._files = files
+    def __init__(
+        self, opened: zipfile.ZipFile, files: Mapping[str, zipfile.ZipInfo], note: str = ""
+    ) -> None:
+        """Take an open zip and its files by name; `note` is to be said about the names."""
+        self._zip, self._files, self.note = opened, files, note
 
     def kinds(self) -> dict[str, str]:
         """Return for each file, sorted by name, `photos` or what it is instead.
@@ -170,8 +172,10 @@ def open_archive(archive: Path, encoding: str | None = None) -> Iterator[Reader]
         OSError: it is missing, a folder, or may not be read.
     """
     with open_zip(archive) as opened:
-        encoding = encoding or guess_encoding(opened.infolist(), {})
-        yield Reader(opened, _safe_files(opened, encoding))
+        entries = opened.infolist()
+        chosen = encoding or guess_encoding(entries, {})
+        note = "" if encoding else encoding_note(entries, chosen)
+        yield Reader(opened, _safe_files(opened, chosen), note)
 
 
 def index_archive(

@@ -68,7 +68,7 @@ def encoding_note(entries: Sequence[ZipInfo], encoding: str) -> str:
     return (
         f"Names that are not marked as UTF-8: {len(names)}, read as {encoding}, such as "
         f"{printable(_decode(example, encoding))}. If that is wrong, set photos.archive_encoding "
-        f"in params.yaml ({others})."
+        f"in params.yaml, or --encoding of `pandacat predict` ({others})."
     )
 
 
