@@ -1,6 +1,7 @@
 """Where a project may lie: below a larger repository, in folders of any name, under any locale."""
 
 import os
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -147,6 +148,27 @@ def test_without_a_home_folder_runs_reach_mlflow(tmp_path):
     assert run_as_stranger(STAGE, tmp_path, "") == ""
     assert (tmp_path / "mlruns").is_dir()
     assert not (tmp_path / "~").exists()
+
+
+PACKAGE = """
+from pathlib import Path
+from pandacat.models.pyfunc import save_mlflow_model
+
+Path("photo.jpg").touch()
+save_mlflow_model(Path("packed"), Path("exported"), Path("photo.jpg"))
+"""
+
+
+def test_without_a_home_folder_a_model_is_packed_without_a_word(tmp_path, exported):
+    shutil.copytree(exported, tmp_path / "exported")
+    assert run_as_stranger(PACKAGE, tmp_path, "") == ""
+    assert (tmp_path / "packed/MLmodel").is_file()
+    assert not (tmp_path / "~").exists()
+
+
+def test_without_a_home_folder_mlflow_is_asked_for_a_model(tmp_path):
+    code = "from pandacat.app.cli import main; main(['predict', '--model', 'runs:/1/m', '-'])"
+    assert "--model runs:/1/m: MLflow does not give it" in run_as_stranger(code, tmp_path, "")
 
 
 @pytest.mark.parametrize("home", ["", UNREACHABLE])

@@ -1,7 +1,6 @@
 """`pandacat registry`: which version of the exported model is the one to use."""
 
 import argparse
-import logging
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
@@ -169,8 +168,6 @@ def _open_registry() -> Iterator[tuple[Any, str]]:
     """
     prepare_environment()
     from mlflow.exceptions import MlflowException
-
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
 
     with chdir(project_root()):
         LOCK.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from torch import nn
 
 from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError
+from pandacat.core.libraries import ensure_home
 from pandacat.labels import IMAGENET_CLASS_COUNT
 
 Weights = Literal["imagenet", "none"]
@@ -57,6 +58,7 @@ def find(name: str) -> Architecture:
     Raises:
         PandacatError: there is none of this name, or none with weights for the ImageNet classes.
     """
+    ensure_home()  # which has the libraries' caches
     library, _, short_name = name.partition("/")
     finders = {"timm": _timm, "torchvision": _torchvision}
     if library not in finders or not re.fullmatch(r"[\w.-]+", short_name):  # no address, no path

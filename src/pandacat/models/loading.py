@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from contextlib import chdir, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from pandacat.config.loading import default_config
 from pandacat.config.schema import Config
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import read_json
+from pandacat.core.libraries import prepare_mlflow
 from pandacat.core.paths import EXPORTED, project_root, user_cache
 from pandacat.labels import OTHER
 from pandacat.models.classifier import Classifier
@@ -75,6 +75,7 @@ def _card(model: SavedModel, models: Path) -> dict[str, Any] | None:
 
 def _downloaded(uri: str, engine: EngineName) -> Classifier:
     """Return the model at an address of MLflow's, ready to run."""
+    prepare_mlflow()
     try:
         from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
@@ -82,7 +83,6 @@ def _downloaded(uri: str, engine: EngineName) -> Classifier:
         raise PandacatError(
             f"--model {uri} needs MLflow: `pip install mlflow`, or name the folder of a model."
         ) from None
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with TemporaryDirectory() as folder, chdir(project_root()):  # where MLflow's database is
         try:
             found = Path(download_artifacts(uri, dst_path=folder))

@@ -1,7 +1,6 @@
 """A model as MLflow loads it: `mlflow.pyfunc.load_model(URI).predict(["photo.jpg"])`."""
 
 import importlib.metadata
-import logging
 import re
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pandacat.core.libraries import prepare_mlflow
 from pandacat.models.classifier import Classifier
 from pandacat.models.saved import load_model
 
@@ -57,11 +57,11 @@ def save_mlflow_model(folder: Path, exported: Path, example: Path) -> None:
 
     `example` is the photo that shows how it is called.
     """
+    prepare_mlflow()
     from mlflow import pyfunc
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
     photo = pd.DataFrame({PHOTO: [example.read_bytes()]})
     labels = load_model(exported).description.labels
     text, number = DataType.string, DataType.double

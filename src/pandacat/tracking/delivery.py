@@ -19,6 +19,7 @@ from pydantic import Json, OnErrorOmit, TypeAdapter
 
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write, remove
+from pandacat.core.libraries import SILENT_MLFLOW, prepare_mlflow
 from pandacat.core.paths import PARAMS, PIPELINE, project_root
 from pandacat.tracking import pipeline
 from pandacat.tracking.journal import (
@@ -31,9 +32,7 @@ from pandacat.tracking.journal import (
     without_credentials,
 )
 
-MLFLOW_SETTINGS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+MLFLOW_SETTINGS = SILENT_MLFLOW | {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
 }
@@ -119,10 +118,8 @@ def main() -> None:
 
 
 def prepare_environment() -> None:
-    """Set what MLflow needs in the environment: a user without a home folder gets one, too."""
-    os.environ.update(MLFLOW_SETTINGS | dict(os.environ))
-    if not Path(os.path.expanduser("~")).is_absolute():  # noqa: PTH111 raises where there is none
-        os.environ["HOME"] = str(project_root() / ".pandacat")
+    """Set what MLflow needs in the environment where a server may be away."""
+    prepare_mlflow(MLFLOW_SETTINGS)
 
 
 def _cause(error: BaseException) -> str:
