@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
@@ -188,6 +189,24 @@ def test_a_file_where_a_folder_should_be_is_moved() -> None:
     assert "A file is where a folder should be: move it, or choose" in message_of(write)
     FILE.parent.rename("moved")
     write()
+
+
+def test_where_no_folder_for_temporary_files_is_found_one_is_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def use() -> None:
+        with tempfile.TemporaryDirectory():
+            pass
+
+    def places() -> list[str]:  # in a container in which `/tmp` and others are read-only
+        return [os.environ["TMPDIR"]] if "TMPDIR" in os.environ else []
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", places)
+    monkeypatch.delenv("TMPDIR", raising=False)
+    (name,) = re.findall(r"set (\w+) to one that this user may write to", message_of(use))
+    monkeypatch.setenv(name, str(here))
+    use()
 
 
 def test_a_photo_is_found_by_its_name_and_the_current_folder(here: Path) -> None:

@@ -204,7 +204,7 @@ def test_a_photo_larger_than_any_is_not_fetched(
     monkeypatch.setattr(s3, "LARGEST_FILE_BYTES", 1 << 20)
     put(server, "large", **{"a.jpg": bytes((1 << 20) + 1), "b.jpg": bytes(1 << 20)})
     assert run("s3://zoo/large") == 1
-    assert [row["reason"] for row in rows()] == ["larger than 1 MiB", None]
+    assert [row["reason"] for row in rows()] == ["larger than 1 MiB: save it as JPEG", None]
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,7 @@ FORM = PART + b"--x--\r\n"
         ("multipart/form-data; boundary=x", b"--x--\r\n"),
         ("multipart/form-data; boundary=x", FORM.replace(b'name="files"', b"")),
         ("multipart/form-data; boundary=x", FORM.replace(b'"files"', b'"others"')),
+        ("multipart/form-data; boundary=x", PART + FORM.replace(b'"files"', b'"others"')),
         ("multipart/form-data; boundary=x", FORM.replace(b'; filename="a.jpg"', b"")),
         ("multipart/form-data; boundary=x", FORM.replace(b"\r\n\r\nphoto", b"photo")),
         (

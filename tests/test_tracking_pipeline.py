@@ -422,8 +422,12 @@ sys.exit(ui.serve(5000))
 def test_the_server_ends_with_the_command_however_that_ends(project, end):
     Path("server").write_text("#!/bin/sh\necho $$ > server.pid\nexec sleep 100\n")
     Path("server").chmod(0o755)
-    command = [sys.executable, "-c", SERVE]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as pages:
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(end, signal.SIG_DFL),  # which `nohup` ignores
+    ) as pages:
         assert any("Open http" in line for line in pages.stdout)
         while not Path("server.pid").exists() or not Path("server.pid").read_text():
             time.sleep(0.05)

@@ -180,5 +180,5 @@ def _read(stream: BinaryIO) -> bytes:
     blocks = iter(partial(stream.read, 1 << 20), b"")
     data = b"".join(islice(blocks, (LARGEST_FILE_BYTES >> 20) + 1))
     if len(data) > LARGEST_FILE_BYTES:
-        raise UnreadablePhotoError(f"larger than {LARGEST_FILE_BYTES >> 20} MiB")
+        raise UnreadablePhotoError(f"larger than {LARGEST_FILE_BYTES >> 20} MiB: save it as JPEG")
     return data

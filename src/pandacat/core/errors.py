@@ -92,8 +92,17 @@ def _message(error: Exception) -> str:
     return _unexpected(error)
 
 
+def lacks_temporary_folder(error: OSError) -> bool:
+    """Return whether Python found no folder for temporary files."""
+    return "usable temporary directory" in str(error)
+
+
 def system_message(error: OSError) -> str:
     """Return what the system reports, without the file's name, and what to do."""
+    if lacks_temporary_folder(error):
+        return (
+            "There is no folder for temporary files: set TMPDIR to one that this user may write to."
+        )
     cause = error.strerror or "It can't be opened"
     step = next((step for codes, step in _NEXT_STEPS.items() if error.errno in codes), "")
     return f"{cause}. {step}".strip()

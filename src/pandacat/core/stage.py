@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from pandacat.core.errors import sentence_of
+from pandacat.core.errors import lacks_temporary_folder, sentence_of
 from pandacat.core.interrupts import end_at_ctrl_c, raise_at_ctrl_c
 from pandacat.core.paths import PARAMS, project_root
 from pandacat.core.streams import prepare_streams
@@ -37,12 +37,12 @@ def _ending_in_a_sentence() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         sys.exit(130)
-    except FileNotFoundError as error:
-        missing = error.filename or error
-        text = f"{missing} is missing. `dvc repro` runs the stages that write it."
-        sys.exit(f"error: {text}{_way_back()}")
     except Exception as error:
-        sys.exit(f"error: {sentence_of(error)}{_way_back()}")
+        text = sentence_of(error)
+        if isinstance(error, FileNotFoundError) and not lacks_temporary_folder(error):
+            missing = error.filename or error
+            text = f"{missing} is missing. `dvc repro` runs the stages that write it."
+        sys.exit(f"error: {text}{_way_back()}")
 
 
 def _is_experiment() -> bool:

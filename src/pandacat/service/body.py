@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
+from pandacat.core.errors import some_of
 from pandacat.service.limits import Budget, Limits, busy
 
 PAUSE_SECONDS = 20.0
@@ -184,6 +185,9 @@ async def _photos_in_form(headers: Headers, body: Body, most: int) -> list[Photo
         raise _broken(reason) from None
     if not parser.is_complete:
         raise _broken("it ends too early")
+    names = {name for name, value in form.multi_items() if isinstance(value, UploadFile)}
+    if others := names - {FIELD}:
+        raise HTTPException(422, f"The form has files called {some_of(sorted(others))}: {HOW}.")
     files = [
         Photo(_text(value.filename) or UNNAMED, value.file.read())
         for value in form.getlist(FIELD)

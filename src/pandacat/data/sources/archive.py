@@ -148,7 +148,7 @@ class Reader:
         """
         info = self._files[name]
         if info.file_size > LARGEST_FILE_BYTES:
-            raise EntryError(f"larger than {LARGEST_FILE_BYTES >> 20} MiB")
+            raise EntryError(f"larger than {LARGEST_FILE_BYTES >> 20} MiB: save it as JPEG")
         if info.file_size > max(HARMLESS_FILE_BYTES, LARGEST_RATIO * info.compress_size):
             raise EntryError(f"unpacks to more than {LARGEST_RATIO} times its packed size")
         try:

@@ -131,7 +131,9 @@ class _Folder:
                 answer = self.client.get_object(Bucket=self.bucket, Key=key, **options)
                 if answer["ContentLength"] > LARGEST_FILE_BYTES:
                     answer["Body"].close()
-                    raise UnreadablePhotoError(f"larger than {LARGEST_FILE_BYTES >> 20} MiB")
+                    raise UnreadablePhotoError(
+                        f"larger than {LARGEST_FILE_BYTES >> 20} MiB: save it as JPEG"
+                    )
                 return bytes(answer["Body"].read())
             except ClientError as error:
                 code = error.response["Error"]["Code"]
