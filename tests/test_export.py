@@ -245,15 +245,16 @@ def test_mlflow_loads_an_exported_model_from_a_folder(exported, tmp_path, capsys
 
 def test_explanations_are_written_one_for_each_photo(exported, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for name in ("a/cat.jpg", "a_cat.jpg", "b/cat.png"):
+    long = f"{'猫' * 60}/{'大' * 70}.jpg"
+    for name in ("a/cat.jpg", "a_cat.jpg", "b/cat.png", long):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_bytes(PHOTOS[1].read_bytes())
     Path("b/damaged.jpg").write_bytes(b"no photo")
     predict = ["predict", ".", "b/damaged.jpg", "--model", str(exported), "--explain"]
     assert main([*predict, "why"]) == 1
-    assert "Wrote 3 pictures to why." in capsys.readouterr().err
+    assert "Wrote 4 pictures to why." in capsys.readouterr().err
     assert sorted(path.name for path in Path("why").iterdir()) == [
-        *("a_cat.jpg", "a_cat_2.jpg", "b_cat.jpg")
+        *("a_cat.jpg", "a_cat_2.jpg", "b_cat.jpg", f"{'大' * 66}.jpg")
     ]
     assert (
         Image.open("why/b_cat.jpg").size
@@ -266,4 +267,4 @@ def test_explanations_are_written_one_for_each_photo(exported, tmp_path, monkeyp
     ):
         assert main([*predict, folder]) == 1
         assert message in capsys.readouterr().err
-    assert len([*Path("why").iterdir()]) == 3
+    assert len([*Path("why").iterdir()]) == 4

@@ -89,6 +89,21 @@ def let(client: MlflowClient, **aliases: str) -> None:
         client.set_registered_model_alias(MODEL, alias, version)
 
 
+def test_elsewhere_it_says_where_and_leaves_nothing_behind(client, tmp_path, monkeypatch, capsys):
+    project = Path.cwd()
+    monkeypatch.chdir(tmp_path)
+    assert run("show") == 1
+    assert "There is no dvc.yaml here or above: run it in the project's folder" in (
+        capsys.readouterr().err
+    )
+    assert [*tmp_path.iterdir()] == []
+    monkeypatch.chdir(project)
+    assert run("show") == 0
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
+    assert run("show") == 0
+
+
 def test_the_first_challenger_is_promoted_without_a_comparison(client, capsys):
     let(client, challenger=WORSE_VERSION)
     assert run("promote") == 0

@@ -1,5 +1,6 @@
 """Pictures of what on a photo supports its label: `pandacat predict --explain FOLDER`."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,8 +14,8 @@ from pandacat.data.images import load_image
 from pandacat.models.classifier import Classifier, Prediction
 from pandacat.models.explanation import overlay
 
-LONGEST_NAME = 150
-"""Of a picture, in characters; most file systems allow 255 bytes."""
+LONGEST_NAME = 200
+"""Of a picture, in bytes; most file systems allow 255."""
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def _explained(
 def _place(folder: Path, path: str) -> Path:
     """Return where the picture of a photo goes: its path in one word, which no other has."""
     parts = [part for part in Path(path).with_suffix("").parts if part not in ("/", "..", ".")]
-    stem = "_".join(parts)[-LONGEST_NAME:] or "photo"
+    stem = os.fsencode("_".join(parts))[-LONGEST_NAME:].decode(errors="ignore") or "photo"
     place, number = folder / f"{stem}.jpg", 1
     while place.exists():
         number += 1

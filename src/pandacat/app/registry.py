@@ -1,6 +1,7 @@
 """`pandacat registry`: which version of the exported model is the one to use."""
 
 import argparse
+import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
@@ -14,7 +15,7 @@ from filelock import FileLock, Timeout
 from pandacat.app.package import golden_photo
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import sha256_of
-from pandacat.core.paths import EXPORTED, PHOTOS, project_root
+from pandacat.core.paths import EXPORTED, PHOTOS, PIPELINE, project_root
 from pandacat.data import store
 from pandacat.models import registry
 from pandacat.models.pyfunc import save_mlflow_model
@@ -164,8 +165,13 @@ def _open_registry() -> Iterator[tuple[Any, str]]:
     Meanwhile, no other command on this machine changes the registry.
 
     Raises:
-        PandacatError: another command does, or MLflow fails.
+        PandacatError: there is no project, another command does, or MLflow fails.
     """
+    if not (project_root() / PIPELINE).exists() and "MLFLOW_TRACKING_URI" not in os.environ:
+        raise PandacatError(
+            f"There is no {PIPELINE} here or above: run it in the project's folder, or set "
+            "MLFLOW_TRACKING_URI."
+        )
     prepare_environment()
     from mlflow.exceptions import MlflowException
 
