@@ -168,3 +168,22 @@ def test_a_terminal_without_the_letters_of_a_name_gets_escapes(tmp_path: Path) -
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (0, b"\\u732b.jpg\n")
+
+
+def test_nothing_is_said_of_fonts_where_there_is_no_cache_of_them(tmp_path: Path) -> None:
+    stage = tmp_path / "stage.py"
+    stage.write_text(
+        "import threading\n"
+        "class Timer(threading.Timer):\n"
+        "    def start(self): self.function()\n"
+        "threading.Timer = Timer\n"  # of five seconds, after which it is said
+        "import matplotlib.font_manager\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-m", "pandacat.core.stage", stage],
+        env=os.environ | {"MPLCONFIGDIR": str(tmp_path / "cache")},
+        capture_output=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert [*(tmp_path / "cache").glob("fontlist*")]

@@ -1,5 +1,6 @@
 """What libraries want of the environment, to be called before they are imported."""
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,3 +27,8 @@ def ensure_home() -> None:
     """
     if not Path(os.path.expanduser("~")).is_absolute():  # noqa: PTH111 raises where there is none
         os.environ["HOME"] = str(project_root() / ".pandacat")
+
+
+def silence_matplotlib() -> None:
+    """Keep Matplotlib from saying that it looks for fonts, which it does without a cache."""
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)

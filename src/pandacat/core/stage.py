@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 
 from pandacat.core.errors import lacks_temporary_folder, sentence_of
 from pandacat.core.interrupts import end_at_ctrl_c, raise_at_ctrl_c
+from pandacat.core.libraries import silence_matplotlib
 from pandacat.core.paths import PARAMS, project_root
 from pandacat.core.streams import prepare_streams
 
@@ -76,6 +77,7 @@ def _launch() -> None:
     """Run the stage whose file the command line names, with the arguments that follow."""
     end_at_ctrl_c()
     prepare_streams()
+    silence_matplotlib()
     if len(sys.argv) < 2:
         sys.exit("error: no stage given. `sh stages/run NAME` runs a stage of dvc.yaml.")
     with _ending_in_a_sentence():
