@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import warnings
+from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from pandacat.app import output
+from pandacat.app.inputs import open_photos
 from pandacat.config.loading import load_config
 from pandacat.core import names
 from pandacat.core.console import print_status
@@ -182,6 +184,35 @@ def test_in_params_any_path_works(name: str, tmp_path: Path) -> None:
     quoted = json.dumps(f"/home/me/{name}", ensure_ascii=False)
     (tmp_path / "params.yaml").write_text(text.replace("archive:  ", f"archive: {quoted}  ", 1))
     assert load_config(tmp_path / "params.yaml").photos.archive == f"/home/me/{name}"
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda path: f"'{path}'",
+        lambda path: f'"{path}" ',
+        lambda path: str(path).replace(" ", "\\ "),
+        lambda path: path.as_uri(),
+        lambda path: f"file://localhost{path.as_uri().removeprefix('file://')}",
+        lambda path: f"$PHOTOS/{path.name}",
+    ],
+)
+def test_a_path_that_was_copied_from_elsewhere_is_recognized(
+    spell: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHOTOS", str(tmp_path))
+    folder = tmp_path / "my photos 50%"
+    folder.mkdir()
+    (folder / "1.jpg").touch()
+    with pytest.raises(PandacatError) as refused:
+        find_archive(spell(folder), "photos.archive")
+    (meant,) = re.findall("is '(.+)' meant", str(refused.value))
+    assert find_archive(meant, "photos.archive") == folder
+    with pytest.raises(PandacatError) as refused, open_photos([spell(folder)]):
+        pass
+    (word,) = re.findall(": is (.+) meant", str(refused.value))
+    with open_photos(shlex.split(word)) as found:
+        assert len(found) == 1
 
 
 def test_a_path_that_was_cut_on_its_way_is_recognized(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError, some_of
-from pandacat.core.names import find, shell_word
+from pandacat.core.names import find, shell_word, spelled_otherwise
 from pandacat.data.images import UnreadablePhotoError
 from pandacat.data.sources.archive import LARGEST_FILE_BYTES, EntryError, Reader, open_archive
 from pandacat.data.sources.photo_files import HEAD_BYTES, files_below, is_document, is_photo
@@ -77,6 +77,8 @@ def _is_zip(file: str) -> bool:
 def _check(path: str) -> None:
     if not path:
         raise PandacatError("One of the paths is empty: name a photo, a folder or a pattern.")
+    if not Path(path).exists() and (other := spelled_otherwise(path)):
+        raise PandacatError(f"There is no {path}: is {shell_word(other)} meant?")
     if re.match("(https?|ftp)://", path, re.IGNORECASE):
         raise PandacatError(
             f"{path} is an address, not a file: download it first, for example with "

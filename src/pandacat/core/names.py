@@ -1,8 +1,11 @@
 """Names of files: how they are compared, found and written."""
 
+import os
+import re
 import shlex
 import unicodedata
 from pathlib import Path
+from urllib.parse import unquote
 
 from pandacat.core.errors import printable
 
@@ -66,3 +69,19 @@ def find(path: Path) -> Path | None:
         return None
     wanted = composed(path.name)
     return next((each for each in parent.iterdir() if composed(each.name) == wanted), None)
+
+
+def spelled_otherwise(path: str) -> str | None:
+    """Return what is there if a path that is not was copied from somewhere, or None.
+
+    That is from a shell, with its quotes, backslashes or variables, or from a browser or a file
+    manager, as an address.
+    """
+    spellings = (
+        path.strip().strip("'\""),
+        re.sub(r"\\(.)", r"\1", path),
+        os.path.expandvars(path),
+        unquote(path.removeprefix("file://localhost").removeprefix("file://")),
+    )
+    others = (other for other in spellings if other and other != path)
+    return next((other for other in others if find(Path(other))), None)

@@ -10,7 +10,7 @@ from typing import NoReturn
 from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
-from pandacat.core.names import find
+from pandacat.core.names import find, spelled_otherwise
 from pandacat.core.paths import project_root
 from pandacat.data.sources.archive import fault_of, open_zip
 from pandacat.data.sources.photo_files import files_below
@@ -33,7 +33,9 @@ def find_archive(given: str, parameter: str) -> Path:
     if found := next(filter(None, (find(start / path) for start in starts)), None):
         return found
     advice = "check the path"
-    if "://" in given:
+    if other := spelled_otherwise(path):
+        advice = f"is {other!r} meant? Write that into params.yaml"
+    elif "://" in given:
         advice = "download it, and give the file's path"
     elif longer := next((name for start in starts for name in _longer(start / path)), None):
         advice = (
