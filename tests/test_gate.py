@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
 from pandacat.app import cli
@@ -327,6 +328,19 @@ def test_the_pull_request_gets_a_table_with_failures_in_bold(project):
     table = Path("gate.md").read_text()
     assert "| test.ours.two_class_accuracy " in table
     assert "**regression**" in table
+
+
+def test_the_name_of_the_data_is_text_on_the_terminal_and_in_the_table(project, capsys):
+    write(accuracy(0.9))
+    commit()
+    content = json.loads(paths.HEADLINE.read_text())
+    content["data"]["title"] = "<b>[x](y)\x1b"
+    paths.HEADLINE.write_text(json.dumps(content))
+    assert run("--markdown", "gate.md") == 2
+    assert r"title <b>[x](y)\x1b" in capsys.readouterr().out
+    shown = MarkdownIt().render(Path("gate.md").read_text())
+    assert r"title &lt;b&gt;[x](y)\x1b" in shown
+    assert "Run <code>dvc repro</code> with those" in shown
 
 
 def test_an_existing_file_is_replaced_with_force_only(project, capsys):

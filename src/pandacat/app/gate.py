@@ -1,6 +1,7 @@
 """`pandacat gate`: compare the metrics in the workspace with those of a Git revision."""
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import chdir
@@ -10,7 +11,7 @@ import pandas as pd
 
 from pandacat.app.output import output_file
 from pandacat.config.loading import load_config
-from pandacat.core.errors import PandacatError, sentence_of, some_of
+from pandacat.core.errors import PandacatError, printable, sentence_of, some_of
 from pandacat.core.files import write_text
 from pandacat.core.paths import TEST_PREDICTIONS, project_root
 from pandacat.evaluation.gate.comparison import RULE_ADVICE, SIGNIFICANCE, Row, compare
@@ -19,6 +20,7 @@ from pandacat.evaluation.gate.revisions import Headline, read_revision, read_wor
 from pandacat.evaluation.predictions import by_network, label_names
 from pandacat.labels import OTHER
 from pandacat.metrics.paired import smallest_detectable_drop
+from pandacat.report.templating import markdown
 
 PASSED, FAILED, NOT_COMPARABLE = 0, 1, 2
 
@@ -47,14 +49,21 @@ def _run(against: str, file: Path | None) -> int:
         code, result = PASSED, f"all {len(rows)} metrics pass."
     detectable = power(current, rows) if baseline else []
     notes = [note, *detectable, *_unpaired(rows), f"Gate: {result}", *_unused(rows)]
-    print(table(rows), "", *notes, sep="\n")
+    print(table(rows), "", *map(printable, notes), sep="\n")
     if file:
         try:
-            write_text(file, "\n\n".join([table(rows, markdown=True), *notes]) + "\n")
+            write_text(file, _page(rows, notes))
         except Exception as error:
             print(f"pandacat: --markdown: {sentence_of(error)}", file=sys.stderr)
             return code or NOT_COMPARABLE
     return code
+
+
+def _page(rows: Sequence[Row], notes: Sequence[str]) -> str:
+    """Return the table and the notes as Markdown; commands in these stay code, all else is text."""
+    parts = (re.split("(`[^`]*`)", note) for note in notes)
+    texts = ("".join(p if p[:1] == "`" else markdown(p) for p in each) for each in parts)
+    return "\n\n".join([table(rows, markdown=True), *texts]) + "\n"
 
 
 def power(current: Headline, rows: Sequence[Row]) -> list[str]:
