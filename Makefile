@@ -21,7 +21,7 @@ export HOME ?= $(CURDIR)/.pandacat
 export LOGNAME ?= $(shell id -un 2> /dev/null || id -u)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test experiments gate serve ui deps lint push pull first-day torture bench clean
+.PHONY: help repro test experiments gate serve ui deps lint push pull first-day walk torture bench clean
 
 help:  ## list what there is
 	@echo "make TARGET, where TARGET is"
@@ -36,7 +36,7 @@ repro: $(READY)  ## run every stage that is not up to date
 test: $(READY)  ## run the tests, on all cores
 	$(BIN)/python -m pytest -n logical --dist loadfile
 
-extra-%: $(READY)  ## install an extra package: extra-s3 (object storage)
+extra-%: $(READY)  ## install an extra: extra-s3 (object storage), extra-search (pandacat search)
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r extras/$*.lock
 
 test-extra-%: $(READY)  ## run the tests of an extra in an environment that adds nothing else
@@ -60,6 +60,9 @@ deps: $(READY)  ## list in dvc.yaml the code that each stage uses, and copy para
 
 first-day: $(READY)  ## type all that README says into a fresh clone, 30 minutes
 	PYTHONPATH=tests $(BIN)/python tests/first_day.py
+
+walk: $(READY)  ## type docs/walk.md, from photos to the next release, into a fresh clone, 5 minutes
+	PYTHONPATH=tests $(BIN)/python tests/walk.py
 
 torture: $(READY)  ## kill, starve and mislead it, for two to three hours (docs/reliability.md; PARTS=photos)
 	PYTHONPATH=tests $(BIN)/python -m torture $(PARTS)

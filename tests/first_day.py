@@ -126,8 +126,8 @@ def main() -> None:
                 play(clone, command)
 
 
-def prepare(top: Path) -> Clone:
-    """Return a clone in which `make repro` has run, on a machine that is not the author's."""
+def small_clone(top: Path, *more: str) -> Clone:
+    """Return a clone of the project with small parameters and those given, all of it committed."""
     clone = Clone(top / "pandacat", environment(top))
     subprocess.run(["git", "clone", "--quiet", ROOT, clone.folder], check=True)
     (clone.folder / ".venv").mkdir()
@@ -137,8 +137,14 @@ def prepare(top: Path) -> Clone:
     (clone.folder / ".venv/ready").touch()
     (clone.folder / ".git/info/exclude").write_text(".venv\n*.zip\n")
     clone.require("git switch --quiet -C main")
-    apply_overrides(clone.folder / "params.yaml", list(SMALL))
+    apply_overrides(clone.folder / "params.yaml", [*SMALL, *more])
     clone.require("git commit --quiet -am 'Small parameters'")
+    return clone
+
+
+def prepare(top: Path) -> Clone:
+    """Return a clone in which `make repro` has run, on a machine that is not the author's."""
+    clone = small_clone(top)
     clone.require("make repro")
 
     mine = {name: (clone.folder / name).read_text() for name in clone.changed_files()}
