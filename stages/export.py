@@ -1,6 +1,7 @@
 """Export the fine-tuned network as files that run without PyTorch, and check that they agree."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from pandacat.config.loading import load_config
 from pandacat.core import paths
@@ -13,7 +14,7 @@ from pandacat.data.features import read_features
 from pandacat.evaluation import export_checks
 from pandacat.evaluation.networks import predict_split
 from pandacat.models.classifier import Classifier
-from pandacat.models.embed import split_features
+from pandacat.models.embed import split_features, tiled_logits
 from pandacat.models.exporting import (
     export_onnx,
     export_openvino,
@@ -63,12 +64,22 @@ def main() -> None:
             )
             written.result()
         classes = store.split_labels(index, "validation", model.description.labels)
-        int8 = calibrate(int8, validation, classes, calibration)
+        images = partial(store.split_images, paths.PHOTOS, "validation")
+        int8 = calibrate(
+            int8,
+            validation,
+            classes,
+            calibration,
+            lambda model: tiled_logits(Classifier(model, classifier), validation, images),
+        )
         save_description(folder / "int8", int8)
         networks = {"int8": Classifier(int8, classifier)}
         table = predict_split(networks, "test", photo_folder=paths.PHOTOS, stored=stored)
         metrics = export_checks.parity(
-            [cut_crops(image, input_px, crops) for image in checked],
+            [
+                *(classifier.cut(image) for image in checked),
+                export_checks.with_tiles(classifier, export_checks.reduced(checked[0])),
+            ],
             export_checks.by_classifier(Classifier(model, "torch")),
             {
                 "openvino": export_checks.by_classifier(Classifier(exported)),

@@ -7,9 +7,10 @@ from pandacat.config.loading import load_config
 from pandacat.core import paths
 from pandacat.core.files import write_json, write_text
 from pandacat.core.stage import run
+from pandacat.data import store
 from pandacat.data.features import read_features
 from pandacat.models.classifier import Classifier
-from pandacat.models.embed import split_features
+from pandacat.models.embed import split_features, tiled_logits
 from pandacat.models.saved import load_model, save_model
 from pandacat.tracking.journal import tracked_stage
 from pandacat.training.calibration import calibrate, calibration_metrics, keep_neighbors
@@ -42,11 +43,9 @@ def main() -> None:
             checkpoint=checkpoint,
             on_epoch=lambda epoch: tracked.log_metrics(epoch.curves, step=epoch.epoch),
         )
+        classifier = Classifier(model)
         extract = partial(
-            split_features,
-            classifier=Classifier(model),
-            photo_folder=paths.PHOTOS,
-            stored=features,
+            split_features, classifier=classifier, photo_folder=paths.PHOTOS, stored=features
         )
         train_classes, classes = (
             part.classes.numpy() for part in (dataset.train, dataset.validation)
@@ -55,7 +54,15 @@ def main() -> None:
             train_classes < len(model.description.label_classes), 0
         ]
         model = keep_neighbors(model, centers, params.neighbor_photos)
-        model = calibrate(model, extract("validation", crops=crops), classes, params.calibration)
+        validation = extract("validation", crops=crops)
+        images = partial(store.split_images, paths.PHOTOS, "validation")
+        model = calibrate(
+            model,
+            validation,
+            classes,
+            params.calibration,
+            lambda model: tiled_logits(Classifier(model, classifier), validation, images),
+        )
         save_model(paths.MODELS / "fine-tuned", model)
         metrics = history.summary() | calibration_metrics(model)
         write_json(METRICS, metrics)

@@ -25,12 +25,14 @@ from pandacat.evaluation.export_checks import (
     LARGEST_DIFFERENCE,
     by_classifier,
     parity,
+    reduced,
+    with_tiles,
 )
 from pandacat.models.classifier import Classifier
 from pandacat.models.exporting import ProbabilityNetwork, export_onnx, export_openvino
 from pandacat.models.loading import imagenet_model, load_classifier
 from pandacat.models.pretrained import restore
-from pandacat.models.saved import OpenSetScore, load_model, save_model
+from pandacat.models.saved import OpenSetScore, Tiling, load_model, save_model
 from pandacat.training.calibration import keep_neighbors
 
 PHOTOS = [
@@ -115,10 +117,10 @@ def test_the_crops_of_the_sample_program_are_ours(folder, tmp_path, monkeypatch,
     classifier = Classifier(model.described(crops=scheme))
     sample: dict = {"__file__": str(folder / "sample.py"), "__name__": "sample"}
     exec((folder / "sample.py").read_text(), sample)
-    sample["MODEL"]["crops"] = scheme
-    theirs = sample["crops"](sample["pixels"](tmp_path / shape))
+    photo = sample["pixels"](tmp_path / shape)
     image = load_image((tmp_path / shape).read_bytes(), classifier.image_spec)
-    assert np.array_equal(theirs, classifier.cut(image))
+    assert np.array_equal(sample["crops"](photo, scheme), classifier.cut(image))
+    assert np.array_equal(sample["crops"](photo, "tiles"), classifier.cut_tiles(image))
 
 
 def test_the_same_model_gives_the_same_bytes_and_no_path(workspace, folder, tmp_path, monkeypatch):
@@ -144,7 +146,7 @@ def test_onnx_takes_the_crops_of_any_number_of_photos(folder):
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     photos = crops(classifier)
     for count in (1, 2, 3):
-        together = np.concatenate(photos[:count])
+        together = np.stack(photos[:count])
         (values,) = session.run(None, {"crops": together})
         expected = [classifier.probabilities(classifier.features(own)) for own in photos[:count]]
         assert np.abs(values - expected).max() <= LARGEST_DIFFERENCE
@@ -163,16 +165,24 @@ def test_an_export_that_disagrees_is_refused(exported):
         parity(photos, right, {"right": right, "onnx": wrong})
 
 
-def test_several_crops_are_pooled_in_the_file_as_here(exported):
+@pytest.mark.parametrize("tiles", [False, True])
+def test_several_crops_are_pooled_in_the_file_as_here(exported, tiles):
     model = imagenet_model(default_config()).described(crops="two_scales", temperature=0.7)
     network = restore(model.description.backbone, model.tensors)
     bank = np.random.default_rng(0).random((30, 1280), np.float32)
-    model = keep_neighbors(model.described(open_set=OpenSetScore(10, 9.0, -4.0)), bank, 20)
+    score = OpenSetScore(10, 9.0, -4.0)
+    model = model.described(open_set=score, tiling=Tiling(0.6, OpenSetScore(10, 18.0, -5.0)))
+    model = keep_neighbors(model, bank, 20)
     whole = ProbabilityNetwork(network, model).eval()
     classifier = Classifier(replace(model, exported=load_model(exported).exported))
-    photos = crops(classifier)
+    images = [Image.open(photo).convert("RGB") for photo in PHOTOS]
+    images += map(reduced, images)
+    photos = [with_tiles(classifier, image) for image in images] if tiles else crops(classifier)
     with torch.inference_mode():
-        together = whole(torch.from_numpy(np.concatenate(photos)))
+        together = whole(torch.from_numpy(np.stack(photos)))
+    if tiles:
+        doubtful = [classifier.is_doubtful(classifier.features(own)[:12]) for own in photos]
+        assert {*map(bool, doubtful)} == {True, False}
     expected = [classifier.probabilities(classifier.features(own)) for own in photos]
     assert np.abs(together.numpy() - expected).max() <= LARGEST_DIFFERENCE
 

@@ -16,6 +16,7 @@ from pandacat.data.features import read_features
 from pandacat.metrics.accuracy import log_losses
 from pandacat.metrics.conformal import prediction_sets
 from pandacat.models.classifier import Classifier
+from pandacat.models.feature_classifier import FeatureClassifier
 from pandacat.models.loading import load_classifier
 from pandacat.models.probabilities import softmax
 from pandacat.models.saved import SavedModel, load_model
@@ -255,7 +256,13 @@ def test_a_model_is_calibrated_with_any_number_of_labels(
     )
     model = keep_neighbors(model, features[:, 0], 50)
     chosen = replace(settings, coverage=0.8, coverage_confidence=0.9)
-    model = calibrate(model, features, classes, chosen.calibration)
+    model = calibrate(
+        model,
+        features,
+        classes,
+        chosen.calibration,
+        lambda model: FeatureClassifier(model).logits(features),
+    )
     calibrated = model.description
     assert calibrated.temperature == fit_temperature(Classifier(model).logits(features), classes)
     assert len(calibrated.conformal.thresholds) == label_count + 1

@@ -15,6 +15,8 @@ OTHER = "other"
 """The last label: everything that is none of the in-distribution labels."""
 
 IMAGENET_CLASS_COUNT = 1000
+IMAGENET_ANIMAL_COUNT = 398
+"""The first classes are animals, from tench to puffer."""
 
 LabelClasses = tuple[tuple[int, ...], ...]
 """For each in-distribution label, the rows of a head that mean it. All other rows mean `other`."""

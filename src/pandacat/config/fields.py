@@ -49,6 +49,6 @@ Area = Annotated[float, Field(gt=0, le=1)]
 Factor = Annotated[float, Field(ge=0, le=10)]
 Scale = Annotated[float, Field(ge=0.01, le=100)]
 Precision = Literal["float32", "bfloat16", "float16"]
-CropScheme = Literal["square", "center", "two_scales"]
+CropScheme = Literal["square", "center", "two_scales", "tiles"]
 """Which crops of a photo a network takes; see `data.crops`."""
 JpegQuality = Annotated[int, Field(ge=1, le=100)]

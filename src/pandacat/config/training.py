@@ -117,11 +117,22 @@ class PredictPretrainedParams:
     seed: fields.Seed
 
 
+@dataclass(frozen=True, config=STRICT)
+class TilingParams:
+    """A second look, in tiles, at photos of `other` that show no other animal."""
+
+    other_animals: Annotated[float, Field(ge=0, le=1)]
+    """Where other animals are as probable as this in the first look, there is no second."""
+    similarity: Annotated[float, Field(ge=0, le=100)]
+    """How many times as much as in the first look that to training photos counts in tiles."""
+
+
 class CalibrationSettings(NamedTuple):
     """What is fitted on the validation split after training; see `FineTuneParams`."""
 
     neighbors: int
     label_recall: float
+    tiling: TilingParams
     coverage: float
     coverage_confidence: float
 
@@ -156,6 +167,7 @@ class FineTuneParams:
     """How many training photos are kept for that, at most."""
     label_recall: Annotated[float, Field(gt=0, lt=1)]
     """Share of the in-distribution validation photos that are not to be called `other`."""
+    tiling: TilingParams
     coverage: Annotated[float, Field(gt=0, lt=1)]
     """Share of each label's photos whose prediction set is to contain the label, at least."""
     coverage_confidence: Annotated[float, Field(gt=0, lt=1)]
@@ -166,7 +178,11 @@ class FineTuneParams:
     def calibration(self) -> CalibrationSettings:
         """Those that calibration needs."""
         return CalibrationSettings(
-            self.neighbors, self.label_recall, self.coverage, self.coverage_confidence
+            self.neighbors,
+            self.label_recall,
+            self.tiling,
+            self.coverage,
+            self.coverage_confidence,
         )
 
     @property

@@ -10,6 +10,8 @@ Box = tuple[float, float, float, float]
 
 CENTER_SHARE = 0.875
 CLOSE_SHARE = 0.6
+TILE_SHARE = 0.28
+TILES_ALONG, TILES_ACROSS = 9, 5
 
 
 def crop_boxes(width: int, height: int, crops: CropScheme) -> list[Box]:
@@ -18,7 +20,8 @@ def crop_boxes(width: int, height: int, crops: CropScheme) -> list[Box]:
     `square` is the largest square in the middle, and `center` 87.5 % of that, as is usual for
     ImageNet. `two_scales` adds to `center`: the whole photo, squeezed; three squares as large as
     fit, along the longer side; and seven squares of 0.6 of that side, in a grid and in the middle,
-    which find an animal that is small in its scene.
+    which find an animal that is small in its scene. `tiles` are 45 squares of 0.28 of that side in
+    a grid, for animals that are smaller still.
     """
     side = min(width, height)
     center = _square(width, height, CENTER_SHARE * side, 0.5, 0.5)
@@ -26,8 +29,11 @@ def crop_boxes(width: int, height: int, crops: CropScheme) -> list[Box]:
         return [_square(width, height, side, 0.5, 0.5)]
     if crops == "center":
         return [center]
-    along, across = (0.0, 0.5, 1.0), (0.0, 1.0)
-    xs, ys = (along, across) if width >= height else (across, along)
+    if crops == "tiles":
+        xs, ys = _grid(width, height, TILES_ALONG, TILES_ACROSS)
+        return [_square(width, height, TILE_SHARE * side, x, y) for x in xs for y in ys]
+    along = (0.0, 0.5, 1.0)
+    xs, ys = _grid(width, height, len(along), 2)
     close = CLOSE_SHARE * side
     return [
         center,
@@ -36,6 +42,12 @@ def crop_boxes(width: int, height: int, crops: CropScheme) -> list[Box]:
         *(_square(width, height, close, x, y) for x in xs for y in ys),
         _square(width, height, close, 0.5, 0.5),
     ]
+
+
+def _grid(width: int, height: int, along: int, across: int) -> tuple[list[float], list[float]]:
+    """Return even positions in 0…1, `along` of them on the longer side; as (xs, ys)."""
+    xs, ys = (along, across) if width >= height else (across, along)
+    return np.linspace(0, 1, xs).tolist(), np.linspace(0, 1, ys).tolist()
 
 
 def _square(width: int, height: int, side: float, x: float, y: float) -> Box:

@@ -114,6 +114,13 @@ def load_images(folder: Path, names: Iterable[str]) -> dict[str, Image.Image]:
     return {name: decode_jpeg(jpeg) for name, jpeg in iter_jpegs(folder, names)}
 
 
+def split_images(folder: Path, split: str, rows: np.ndarray) -> Iterator[Image.Image]:
+    """Yield the photos of a split that are in these rising rows of it, decoded."""
+    index = read_index(folder)
+    names = index.name[index.split == split].to_numpy()[rows]
+    return (decode_jpeg(jpeg) for _, jpeg in iter_jpegs(folder, names))
+
+
 def sample_images(folder: Path, index: pd.DataFrame, split: str, count: int) -> list[Image.Image]:
     """Return `count` photos of a split, evenly spread over the index, or all it has."""
     names = index.name[index.split == split].to_numpy()

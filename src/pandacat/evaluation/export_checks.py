@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from pandacat.core.errors import PandacatError
 from pandacat.core.parallel import ordered_map
@@ -34,13 +35,28 @@ def by_onnxruntime(path: Path) -> Predict:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path)
-    return lambda crops: np.asarray(session.run(None, {"crops": crops})[0][0])
+    return lambda crops: np.asarray(session.run(None, {"crops": crops[None]})[0][0])
 
 
 def by_openvino(path: Path) -> Predict:
     """Return what computes probabilities of an ONNX file by OpenVINO."""
     compiled = openvino_core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda crops: np.asarray(compiled({0: crops})[0][0])
+    return lambda crops: np.asarray(compiled({0: crops[None]})[0][0])
+
+
+def reduced(image: Image.Image) -> Image.Image:
+    """Return a gray photo, in whose middle an RGB photo is small: one that only tiles show."""
+    photo = Image.new("RGB", image.size, "gray")
+    photo.paste(image.reduce(8), (image.width * 7 // 16, image.height * 7 // 16))
+    return photo
+
+
+def with_tiles(classifier: Classifier, image: Image.Image) -> np.ndarray:
+    """Return the crops of an RGB photo, and its tiles if any are used: `(V + T, S, S, 3) uint8`."""
+    crops = classifier.cut(image)
+    if classifier.description.tiling is None:
+        return crops
+    return np.concatenate([crops, classifier.cut_tiles(image)])
 
 
 def parity(
@@ -48,8 +64,8 @@ def parity(
 ) -> dict[str, dict[str, float]]:
     """Return for each export its `largest_difference` from the reference, and `labels_kept`.
 
-    `crops` are those of each photo; the differences are of probabilities, `labels_kept` the share
-    of photos that get the same label.
+    `crops` are those of each photo, with tiles or without; the differences are of probabilities,
+    `labels_kept` the share of photos that get the same label.
 
     Raises:
         PandacatError: an export disagrees by more than rounding explains.

@@ -15,7 +15,7 @@ from pandacat.data import store
 from pandacat.data.features import Features
 from pandacat.evaluation.predictions import prediction_table
 from pandacat.models.classifier import Classifier, backbone_key
-from pandacat.models.embed import split_features
+from pandacat.models.embed import split_features, tiled_logits
 from pandacat.models.saved import load_model
 
 NETWORKS = {
@@ -56,14 +56,15 @@ def predict_split(
     """Return the predictions of a split's photos; each backbone runs once."""
     index = store.read_index(photo_folder)
     extract = partial(split_features, split, photo_folder=photo_folder, stored=stored)
+    images = partial(store.split_images, photo_folder, split)
     features = {
         key: extract(classifier, crops=classifier.description.crops)
         for key, classifier in _by_backbone(classifiers).items()
     }
-    probabilities = [
-        classifier.probabilities(features[classifier.backbone_key][:, : classifier.crop_count])
-        for classifier in classifiers.values()
-    ]
+    probabilities = []
+    for classifier in classifiers.values():
+        own = features[classifier.backbone_key][:, : classifier.crop_count]
+        probabilities.append(classifier.calibrated(tiled_logits(classifier, own, images)))
     return _tables(classifiers, index[index.split == split], probabilities)
 
 
@@ -97,16 +98,17 @@ def predict_images(
 def predict_image(classifiers: Classifiers, image: Image.Image) -> list[np.ndarray]:
     """Return the probabilities `(K + 1,)` that each network gives for one RGB image.
 
-    Networks that share a backbone share one pass through it.
+    Networks that share a backbone share the passes of their crops through it.
     """
     features = {
         key: classifier.features(classifier.cut(image))
         for key, classifier in _by_backbone(classifiers).items()
     }
-    return [
-        classifier.probabilities(features[classifier.backbone_key][: classifier.crop_count])
-        for classifier in classifiers.values()
-    ]
+    probabilities = []
+    for classifier in classifiers.values():
+        own = features[classifier.backbone_key][: classifier.crop_count]
+        probabilities.append(classifier.probabilities(classifier.with_tiles(own, image)))
+    return probabilities
 
 
 def _by_backbone(classifiers: Classifiers) -> dict[str, Classifier]:

@@ -5,12 +5,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from PIL import Image
 
 from pandacat.core.errors import MODEL_AGAIN, PandacatError, system_message
@@ -18,9 +16,7 @@ from pandacat.core.files import sha256_of
 from pandacat.core.parallel import ordered_map
 from pandacat.data.crops import crop_count, cut_crops
 from pandacat.data.images import UnreadablePhotoError, load_photo
-from pandacat.labels import IMAGENET_CLASS_COUNT, OTHER, imagenet_names, listed
-from pandacat.metrics import conformal
-from pandacat.models import open_set
+from pandacat.models import tiling
 from pandacat.models.engine import (
     Engine,
     EngineName,
@@ -29,13 +25,7 @@ from pandacat.models.engine import (
     exported_engine,
 )
 from pandacat.models.explanation import grad_cam, heatmap
-from pandacat.models.probabilities import (
-    class_probabilities,
-    label_log_probabilities,
-    log_softmax,
-    pool_crops,
-    softmax,
-)
+from pandacat.models.feature_classifier import FeatureClassifier
 from pandacat.models.saved import SavedModel
 
 FEWEST_PX = 32
@@ -70,25 +60,12 @@ class Prediction:
         return max(probabilities, key=probabilities.__getitem__) if probabilities else None
 
 
-class Classifier:
+class Classifier(FeatureClassifier):
     """A model that is ready to run. Its backbone is compiled when it is first needed."""
 
     def __init__(self, model: SavedModel, engine: "EngineName | Classifier" = "auto") -> None:
         """Take a saved model; `engine` may be a classifier with the same backbone, to share its."""
-        description = model.description
-        if description.image is None or description.labels[-1] != OTHER:
-            raise PandacatError(
-                f"This model's labels are {listed(description.labels, 'and')}, and it is not for "
-                "photos: choose another with --model."
-            )
-        self.description = description
-        self.image_spec = description.image
-        self.labels = description.labels
-        """In the order of all probabilities, `other` last."""
-        self._head_weight = model.tensors.get("head.weight")
-        self._head_bias = model.tensors.get("head.bias")
-        bank = model.tensors.get(open_set.BANK)
-        self._bank = None if bank is None else bank.astype(np.float32)
+        super().__init__(model)
         self.backbone_key = backbone_key(model)
         """Classifiers with the same key share their features."""
         self._model, self._engine = model, engine
@@ -142,24 +119,11 @@ class Classifier:
         _ = self.engine
         return self
 
-    @cached_property
-    def class_names(self) -> tuple[str, ...]:
-        """The names of the rows of the head: ImageNet's classes, then labels that it lacks.
-
-        Empty where the rows mean no classes but the labels.
-        """
-        weight, about = self._head_weight, self.description
-        if weight is None or not weight.any(axis=1).all():  # the linear probe discards classes
-            return ()
-        added = zip(about.labels, about.label_classes, strict=False)
-        lacking = (label for label, rows in added if max(rows, default=0) >= IMAGENET_CLASS_COUNT)
-        names = (*imagenet_names(), *lacking)
-        return names if len(names) == len(weight) else ()
-
     def _check_on_gray_image(self, engine: Engine) -> None:
         side = self.description.input_px
         try:
             features = engine.run(np.full((1, side, side, 3), 127, np.uint8))
+            features = features.repeat(self.crop_count + crop_count(tiling.SCHEME), axis=0)
             with np.errstate(all="ignore"):
                 probabilities = self.probabilities(features)
         except (ValueError, IndexError, RuntimeError) as error:
@@ -176,61 +140,26 @@ class Classifier:
         """How many threads that ask for features keep the engine busy."""
         return self.engine.callers
 
-    @property
-    def crop_count(self) -> int:
-        """How many crops of each photo this model takes."""
-        return crop_count(self.description.crops)
-
     def cut(self, image: Image.Image) -> np.ndarray:
         """Return the crops `(V, S, S, 3) uint8` that this model takes of an RGB photo."""
         return cut_crops(image, self.description.input_px, self.description.crops)
+
+    def cut_tiles(self, image: Image.Image) -> np.ndarray:
+        """Return the crops `(T, S, S, 3) uint8` of an RGB photo for a second look."""
+        return cut_crops(image, self.description.input_px, tiling.SCHEME)
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Return features `(N, D) float32` of square images `(N, S, S, 3) uint8`."""
         return self.engine.run(images)
 
-    def log_probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Return `(…, K + 1)` log-probabilities before calibration for features `(…, D)`."""
-        logits = self._logits(features)
-        if self._head_weight is None:
-            return log_softmax(logits)
-        return label_log_probabilities(logits, self.description.label_classes)
+    def with_tiles(self, features: np.ndarray, image: Image.Image) -> np.ndarray:
+        """Return the features `(V, D)` of the crops of an RGB photo, and those of tiles if need be.
 
-    def _logits(self, features: np.ndarray) -> np.ndarray:
-        if self._head_weight is not None:
-            features = features @ self._head_weight.T + self._head_bias
-        return features.astype(np.float64)
-
-    def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Return `(…, K + 1)` calibrated probabilities of photos for features `(…, V, D)`."""
-        return softmax(self.logits(features) / self.description.temperature)
-
-    def logits(self, features: np.ndarray) -> np.ndarray:
-        """Return `(…, K + 1)` logits of photos before calibration for features `(…, V, D)`."""
-        logits, score = pool_crops(self.log_probabilities(features)), self.description.open_set
-        return open_set.add_score(logits, features, self._bank, score) if score else logits
-
-    def top_classes(self, features: np.ndarray, count: int) -> tuple[tuple[str, float], ...]:
-        """Return the `count` most probable of `class_names` for the features `(V, D)` of a photo.
-
-        The probabilities of the classes that mean a label sum to that of the label.
+        So they are `(V + T, D)` where the photo `is_doubtful`.
         """
-        values = class_probabilities(
-            self._logits(features), self.description.label_classes, self.probabilities(features)
-        )
-        rows = np.argsort(-values, kind="stable")[:count]
-        return tuple((self.class_names[row], float(values[row])) for row in rows)
-
-    def prediction_set(self, probabilities: ArrayLike) -> tuple[str, ...] | None:
-        """Return the labels that can't be ruled out, such as `("cat", "other")`, in their order.
-
-        The most probable label is among them. `None` where the model has no conformal thresholds.
-        """
-        calibrated = self.description.conformal
-        if calibrated is None:
-            return None
-        (chosen,) = conformal.prediction_sets(np.array([probabilities]), calibrated.thresholds)
-        return tuple(compress(self.labels, chosen))
+        if not self.is_doubtful(features):
+            return features
+        return np.concatenate([features, self.features(self.cut_tiles(image))])
 
     def predict(self, photo: str | Path) -> Prediction:
         """Return the prediction for one photo, given by its path."""
@@ -273,12 +202,12 @@ class Classifier:
             return Prediction(path, None, str(error))
         except OSError as error:
             return Prediction(path, None, system_message(error))
-        images, maps = self.cut(photo.image), None
-        if explain:
-            features, maps = self.engine.run_with_maps(images)
-        else:
-            features = self.features(images)
         with np.errstate(all="ignore"):  # of weights that overflow
+            if explain:
+                features, maps = self._extract_with_maps(photo.image)
+            else:
+                features = self.with_tiles(self.features(self.cut(photo.image)), photo.image)
+                maps = None
             values = self.probabilities(features)
         if not np.isfinite(values).all():
             return Prediction(path, None, "the model gives no probabilities for it")
@@ -300,18 +229,27 @@ class Classifier:
         Raises:
             NoFeatureMapError: the network can't be explained.
         """
+        return self._heatmap(image.size, *self._extract_with_maps(image), label)
+
+    def _extract_with_maps(self, image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `with_tiles` does, and the last feature maps `(…, D, h, w)`."""
         features, maps = self.engine.run_with_maps(self.cut(image))
-        return self._heatmap(image.size, features, maps, label)
+        if not self.is_doubtful(features):
+            return features, maps
+        more, more_maps = self.engine.run_with_maps(self.cut_tiles(image))
+        return np.concatenate([features, more]), np.concatenate([maps, more_maps])
 
     def _heatmap(
         self, photo_size: tuple[int, int], features: np.ndarray, maps: np.ndarray, label: int
     ) -> np.ndarray:
         if self._head_weight is None:
             raise NoFeatureMapError
-        about = self.description
-        logits = self._logits(features)
-        evidence = grad_cam(logits, maps, self._head_weight, label, about.label_classes)
-        return heatmap(photo_size, evidence, about.crops)
+        scheme, looked_at = self.description.crops, slice(0, self.crop_count)
+        if len(features) > self.crop_count and label != len(self.labels) - 1:
+            scheme, looked_at = tiling.SCHEME, slice(self.crop_count, None)
+        logits, label_classes = self._logits(features[looked_at]), self.description.label_classes
+        evidence = grad_cam(logits, maps[looked_at], self._head_weight, label, label_classes)
+        return heatmap(photo_size, evidence, scheme)
 
 
 def backbone_key(model: SavedModel) -> str:

@@ -1,12 +1,14 @@
 """Run the frozen backbone over photos, and store the features."""
 
 from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.lib.format import write_array_header_1_0
+from PIL.Image import Image
 from tqdm import tqdm
 
 from pandacat.config.fields import CropScheme
@@ -69,6 +71,28 @@ def extract_features(
             of_all.write(features[0].tobytes())
             of_split[split].write(features[split == "train" :].tobytes())
     write_json(target / ORIGIN, {"backbone_key": classifier.backbone_key, "crops": crops})
+
+
+def tiled_logits(
+    classifier: Classifier, features: np.ndarray, photos: Callable[[np.ndarray], Iterable[Image]]
+) -> np.ndarray:
+    """Return the logits `(N, K + 1)` of photos, given the features `(N, V, D)` of their crops.
+
+    Those that are doubtful are looked at again, in tiles: `photos` returns the RGB images of rows.
+    """
+    logits = classifier.logits(features)
+    rows = np.flatnonzero(classifier.is_doubtful(features))
+
+    def again(item: tuple[int, Image]) -> np.ndarray:
+        row, image = item
+        return classifier.logits(classifier.with_tiles(features[row], image))
+
+    items = zip(rows.tolist(), photos(rows), strict=True)
+    results = ordered_map(again, items, workers=classifier.callers) if len(rows) else ()
+    bar = tqdm(results, total=len(rows), desc="tiles", unit="photo", disable=None)
+    for row, values in zip(rows, bar, strict=True):
+        logits[row] = values
+    return logits
 
 
 def _open_array(path: Path, shape: tuple[int, ...]) -> BinaryIO:

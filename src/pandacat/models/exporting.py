@@ -20,7 +20,7 @@ from pandacat.core.console import print_status
 from pandacat.core.files import write_json, write_text
 from pandacat.data.crops import crop_count
 from pandacat.labels import label_groups
-from pandacat.models import pretrained
+from pandacat.models import pretrained, tiling
 from pandacat.models.classifier import Classifier, backbone_key
 from pandacat.models.engine import cached_conversion
 from pandacat.models.open_set import BANK
@@ -31,6 +31,9 @@ from pandacat.models.openvino_engine import (
 )
 from pandacat.models.pretrained import PretrainedNetwork
 from pandacat.models.saved import BACKBONE, OpenSetScore, SavedModel, load_model, save_model
+
+_LARGE = 1e4
+"""Of log-odds: more than a network is ever sure of."""
 
 
 @contextmanager
@@ -51,38 +54,54 @@ class ProbabilityNetwork(nn.Module):
     def __init__(self, network: PretrainedNetwork, model: SavedModel) -> None:
         """Take a network and its model, which says how its features become probabilities."""
         super().__init__()
-        about = model.description
-        self.network, self.temperature, self.open_set = network, about.temperature, about.open_set
-        self.crops = crop_count(about.crops)
-        groups = label_groups(about.label_classes, network.head.out_features)
+        self.network, self.about = network, model.description
+        self.crops = crop_count(self.about.crops)
+        class_count, label_classes = network.head.out_features, self.about.label_classes
+        groups = label_groups(label_classes, class_count)
         self.labels = len(groups)
-        for label, rows in enumerate(groups):
-            self.register_buffer(f"rows_{label}", torch.tensor(rows))
+        animals = tiling.other_animals(label_classes)
+        rest = sorted({*range(class_count)} - {*animals})
+        for name, rows in enumerate((*groups, animals, rest)):
+            self.register_buffer(f"rows_{name}", torch.tensor(rows))
         bank = model.tensors.get(BANK)
         self.bank: Tensor | None
         self.register_buffer("bank", None if bank is None else torch.tensor(bank).float())
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return `(N, K + 1)` for the crops `(N · V, S, S, 3) uint8` of N photos in turn."""
-        features = self.network.backbone(images)
+        """Return `(N, K + 1)` for the crops of N photos, `(N, V, S, S, 3)` or `(N, V + T, …)`."""
+        count, views = images.shape[:2]
+        features = self.network.backbone(images.flatten(0, 1))
         logs = torch.log_softmax(self.network.head(features), dim=1)
-        rows = [self.get_buffer(f"rows_{label}") for label in range(self.labels)]
-        by_label = torch.stack([logs.index_select(1, own).logsumexp(dim=1) for own in rows], dim=1)
-        odds = (by_label - by_label[:, -1:]).reshape(-1, self.crops, self.labels)
-        pooled = odds.logsumexp(dim=1) - math.log(self.crops)
-        if self.open_set:
-            score = self.open_set.offset + self._neighbor_score(features, self.open_set)
-            pooled = torch.cat([pooled[:, :-1] + score, pooled[:, -1:]], dim=1)
-        return torch.softmax(pooled / self.temperature, dim=1)
+        groups = [self.get_buffer(f"rows_{name}") for name in range(self.labels + 2)]
+        sums = torch.stack([logs.index_select(1, own).logsumexp(dim=1) for own in groups], dim=1)
+        *labels, animals, rest = sums.reshape(count, views, -1).unbind(dim=2)
+        odds = torch.stack([label - labels[-1] for label in labels], dim=2)
+        added = self._score(features, self.about.open_set).reshape(count, views)
+        is_crop = torch.arange(views) < self.crops
 
-    def _neighbor_score(self, features: Tensor, score: OpenSetScore) -> Tensor | float:
-        """Return what the neighbors add to the log-odds of each photo, `(N, 1)`."""
+        pooled = odds.where(is_crop[:, None], -_LARGE).logsumexp(dim=1) - math.log(self.crops)
+        other = pooled[:, -1:]
+        logits = pooled[:, :-1] + added.where(is_crop, -_LARGE).amax(dim=1, keepdim=True)
+        if self.about.tiling:
+            animal_share = (animals.exp() * is_crop).sum(dim=1, keepdim=True) / self.crops
+            is_other = logits.amax(dim=1, keepdim=True) < other
+            doubtful = is_other & (animal_share < self.about.tiling.other_animals)
+            added = self._score(features, self.about.tiling.score).reshape(count, views, 1)
+            tiles = (odds[..., :-1] + added).where(~is_crop[:, None], -_LARGE)
+            rivals = (animals - rest).where(~is_crop, -_LARGE).amax(dim=1, keepdim=True)
+            best = tiles.amax(dim=1) - rivals.relu()
+            logits = torch.where(doubtful, torch.maximum(logits, best), logits)
+        return torch.softmax(torch.cat([logits, other], dim=1) / self.about.temperature, dim=1)
+
+    def _score(self, features: Tensor, score: OpenSetScore | None) -> Tensor:
+        """Return what is added to the log-odds of each crop, `(N · V,)`."""
+        if score is None:
+            return features.new_zeros(len(features))
         if not score.scale or self.bank is None:
-            return 0.0
+            return features.new_full((len(features),), score.offset)
         cosines = normalize(features, dim=1) @ self.bank.T
         rank = min(score.neighbors, len(self.bank))
-        nearest = cosines.topk(rank, dim=1).values[:, -1].reshape(-1, self.crops)
-        return score.scale * nearest.amax(dim=1, keepdim=True)
+        return score.scale * cosines.topk(rank, dim=1).values[:, -1] + score.offset
 
 
 def export_openvino(model: SavedModel, folder: Path) -> SavedModel:
@@ -105,22 +124,25 @@ def _converted(model: SavedModel) -> Any:
 
 
 def export_onnx(model: SavedModel, path: Path) -> None:
-    """Write a model as one ONNX file, from `crops` `(N · V, S, S, 3) uint8` to `probabilities`.
+    """Write a model as one ONNX file, from `crops` `(N, V, S, S, 3) uint8` to `probabilities`.
 
-    The crops of a photo come one after another; there may be any number of photos.
+    There may be any number of photos, each with its V crops or, if the model uses tiles, V + T.
     """
     about = model.description
     crops, side = crop_count(about.crops), about.input_px
+    most = crops + crop_count(tiling.SCHEME) * (about.tiling is not None)
     network = ProbabilityNetwork(_network(model), model)
-    example = torch.zeros((2 * crops, side, side, 3), dtype=torch.uint8)
-    photos = torch.export.Dim("photos", min=1)
+    example = torch.zeros((2, most, side, side, 3), dtype=torch.uint8)
+    dynamic = {0: torch.export.Dim("photos", min=1)}
+    if most > crops:
+        dynamic[1] = torch.export.Dim("crops", min=crops, max=most)
     with torch.no_grad():
         program = torch.onnx.export(
             network.eval(),
             (example,),
             input_names=["crops"],
             output_names=["probabilities"],
-            dynamic_shapes=({0: crops * photos},),
+            dynamic_shapes=(dynamic,),
             dynamo=True,
             verbose=False,
         )

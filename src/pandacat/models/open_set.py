@@ -16,14 +16,13 @@ BANK = "neighbors.features"
 
 
 def similarity(features: np.ndarray, bank: np.ndarray, neighbors: int) -> np.ndarray:
-    """Return `(…,)`: the cosine of the best of the crops `(…, V, D)` with its k-th nearest row.
+    """Return `(…,)`: the cosine of the features `(…, D)` of crops with their k-th nearest row.
 
     Where the bank `(M, D)` has fewer rows than k (`neighbors`), the farthest counts.
     """
     cosines = unit_length(features) @ bank.T
     rank = min(neighbors, len(bank))
-    nearest: np.ndarray = np.partition(cosines, -rank, axis=-1)[..., -rank].max(axis=-1)
-    return nearest
+    return np.asarray(np.partition(cosines, -rank, axis=-1)[..., -rank])
 
 
 def add_score(
@@ -31,7 +30,7 @@ def add_score(
 ) -> np.ndarray:
     """Return the logits `(…, K + 1)` of photos whose crops have the features `(…, V, D)`.
 
-    All but those of `other`, the last, have the score added.
+    All but those of `other`, the last, have the score of the best crop added.
 
     Raises:
         ValueError: the score needs neighbors, and there are none.
@@ -40,5 +39,5 @@ def add_score(
     if score.scale:
         if bank is None:
             raise ValueError(f"it lacks {BANK}")
-        added += score.scale * similarity(features, bank, score.neighbors)
+        added += score.scale * similarity(features, bank, score.neighbors).max(axis=-1)
     return np.concatenate([logits[..., :-1] + added[..., None], logits[..., -1:]], axis=-1)

@@ -21,7 +21,7 @@ WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
 CARD = "card.json"
 BACKBONE = "backbone.xml"
 """Of exported models, for OpenVINO; its weights, `backbone.bin`, lie beside it."""
-FORMAT = 5
+FORMAT = 6
 
 _OTHER_TYPES = (TypeError, AttributeError, KeyError)
 """What `load_file` raises of numbers that numpy has no type for."""
@@ -55,6 +55,16 @@ class OpenSetScore:
 
 
 @checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Tiling:
+    """When photos are looked at again, in tiles, and what that adds; see `models.tiling`."""
+
+    other_animals: Annotated[float, Field(ge=0, le=1)]
+    """Where other animals are as probable as this in the first look, there is no second."""
+    score: OpenSetScore
+    """Of tiles."""
+
+
+@checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Description:
     """What a model is: all that its weights don't say."""
 
@@ -82,6 +92,8 @@ class Description:
     """`None` where none was calibrated."""
     open_set: OpenSetScore | None = None
     """`None` where the log-odds are those of the network alone."""
+    tiling: Tiling | None = None
+    """`None` where photos are looked at once."""
     drawn: bool = False
     """Whether the training pictures were drawn by a program and are not photographs."""
     precision: Precision = "float32"

@@ -1,6 +1,6 @@
 """Open-set score, temperature and conformal thresholds, fitted on the validation split."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -14,9 +14,9 @@ from pandacat.metrics import conformal
 from pandacat.metrics.neighbors import unit_length
 from pandacat.metrics.open_set import threshold_at_recall
 from pandacat.models import open_set
-from pandacat.models.classifier import Classifier
+from pandacat.models.feature_classifier import FeatureClassifier
 from pandacat.models.probabilities import softmax
-from pandacat.models.saved import ConformalThresholds, OpenSetScore, SavedModel
+from pandacat.models.saved import ConformalThresholds, OpenSetScore, SavedModel, Tiling
 
 ROUNDING = 1e-4
 """So much more than is needed, lest a photo be lost to rounding."""
@@ -33,20 +33,31 @@ def keep_neighbors(model: SavedModel, features: np.ndarray, most: int) -> SavedM
 
 
 def calibrate(
-    model: SavedModel, features: np.ndarray, classes: np.ndarray, settings: CalibrationSettings
+    model: SavedModel,
+    features: np.ndarray,
+    classes: np.ndarray,
+    settings: CalibrationSettings,
+    look_again: Callable[[SavedModel], np.ndarray],
 ) -> SavedModel:
-    """Return the model with an open-set score, a temperature and conformal thresholds.
+    """Return the model with an open-set score, tiling, a temperature and conformal thresholds.
 
     They are fitted on the features `(N, V, D)` of the crops of the validation photos and their
-    labels `(N,)`. The similarity to neighbors is scaled to spread as much as the log-odds do.
+    labels `(N,)`: first the score, whose similarity to neighbors is scaled to spread as much as the
+    log-odds do; then temperature and thresholds, on the logits `(N, K + 1)` with tiling that
+    `look_again` returns.
     """
-    model = model.described(open_set=OpenSetScore(settings.neighbors, 0.0, 0.0))
-    logits = Classifier(model).logits(features)
-    score = OpenSetScore(settings.neighbors, _neighbor_scale(model, features, logits), 0.0)
-    logits = Classifier(model.described(open_set=score)).logits(features)
-    score = replace(score, offset=offset_at_recall(logits, classes, settings.label_recall))
-    model = model.described(open_set=score)
-    logits = Classifier(model).logits(features)
+    model = model.described(open_set=OpenSetScore(settings.neighbors, 0.0, 0.0), tiling=None)
+    scale = _neighbor_scale(model, features, FeatureClassifier(model).logits(features))
+
+    def score(scale: float) -> OpenSetScore:
+        score = OpenSetScore(settings.neighbors, scale, 0.0)
+        logits = FeatureClassifier(model.described(open_set=score)).logits(features)
+        return replace(score, offset=offset_at_recall(logits, classes, settings.label_recall))
+
+    most, times = settings.tiling.other_animals, settings.tiling.similarity
+    tiling = Tiling(most, score(times * scale)) if most else None
+    model = model.described(open_set=score(scale), tiling=tiling)
+    logits = look_again(model)
     temperature = fit_temperature(logits, classes)
     thresholds = fit_conformal_thresholds(
         softmax(logits / temperature),
@@ -62,7 +73,9 @@ def _neighbor_scale(model: SavedModel, features: np.ndarray, logits: np.ndarray)
     about, bank = model.description.open_set, model.tensors.get(open_set.BANK)
     if about is None or bank is None or not about.neighbors:
         return 0.0
-    spread = open_set.similarity(features, bank.astype(np.float32), about.neighbors).std()
+    spread = (
+        open_set.similarity(features, bank.astype(np.float32), about.neighbors).max(axis=1).std()
+    )
     return float((logits[:, :-1].max(axis=1) - logits[:, -1]).std() / max(spread, 1e-6))
 
 
