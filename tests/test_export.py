@@ -175,9 +175,10 @@ def test_several_crops_are_pooled_in_the_file_as_here(exported, tiles):
     model = keep_neighbors(model, bank, 20)
     whole = ProbabilityNetwork(network, model).eval()
     classifier = Classifier(replace(model, exported=load_model(exported).exported))
-    images = [Image.open(photo).convert("RGB") for photo in PHOTOS]
-    images += map(reduced, images)
-    photos = [with_tiles(classifier, image) for image in images] if tiles else crops(classifier)
+    image = Image.open(PHOTOS[0]).convert("RGB")
+    photos = crops(classifier)
+    if tiles:
+        photos = [with_tiles(classifier, each) for each in (image, reduced(image))]
     with torch.inference_mode():
         together = whole(torch.from_numpy(np.stack(photos)))
     if tiles:

@@ -130,11 +130,12 @@ def export_onnx(model: SavedModel, path: Path) -> None:
     """
     about = model.description
     crops, side = crop_count(about.crops), about.input_px
-    most = crops + crop_count(tiling.SCHEME) * (about.tiling is not None)
     network = ProbabilityNetwork(_network(model), model)
-    example = torch.zeros((2, most, side, side, 3), dtype=torch.uint8)
+    tiles = 2 if about.tiling else 0
+    example = torch.zeros((2, crops + tiles, side, side, 3), dtype=torch.uint8)
     dynamic = {0: torch.export.Dim("photos", min=1)}
-    if most > crops:
+    if tiles:
+        most = crops + crop_count(tiling.SCHEME)
         dynamic[1] = torch.export.Dim("crops", min=crops, max=most)
     with torch.no_grad():
         program = torch.onnx.export(
