@@ -1,6 +1,6 @@
 """Ablation of fine-tuning: networks trained without one part of it each, on the same features.
 
-Compared are validation photos, as they are, corrupted, and small in a scene; and, with
+All look once; `small_animals.py` measures what the second look, in tiles, adds. Compared are validation photos, as they are, corrupted, and small in a scene; and, with
 --field-test, photos of other sources. The last are for information: no choice was made by them.
 """
 
@@ -29,6 +29,7 @@ from pandacat.evaluation.field_test import read_field_test
 from pandacat.metrics.accuracy import log_losses
 from pandacat.metrics.open_set import in_distribution_score, open_set_metrics
 from pandacat.models.classifier import Classifier
+from pandacat.models.feature_classifier import FeatureClassifier
 from pandacat.models.probabilities import softmax
 from pandacat.models.saved import SavedModel, load_model
 from pandacat.training.batches import Dataset, Examples
@@ -86,7 +87,16 @@ def models(
     def trained(data: Dataset, chosen: FineTuneParams) -> SavedModel:
         model, _ = fine_tune(pretrained, data, chosen)
         model = keep_neighbors(model, centers, chosen.neighbor_photos)
-        return calibrate(model, *validation, chosen.calibration)
+        return calibrated(model, chosen)
+
+    def calibrated(model: SavedModel, chosen: FineTuneParams) -> SavedModel:
+        settings = chosen.calibration._replace(tiling=replace(chosen.tiling, other_animals=0))
+        return calibrate(
+            model,
+            *validation,
+            settings,
+            lambda model: FeatureClassifier(model).logits(validation[0]),
+        )
 
     def named(change: Mapping[str, Any]) -> str:
         return ", ".join(f"{name} {value:g}" for name, value in change.items())
@@ -96,7 +106,7 @@ def models(
     ours = trained(dataset, params)
     yield "as in params.yaml", ours
     for change in CALIBRATION:
-        yield named(change), calibrate(ours, *validation, replace(params, **change).calibration)
+        yield named(change), calibrated(ours, replace(params, **change))
     for change in TRAINING:
         yield named(change), trained(dataset, replace(params, **change))
     yield "no augmented copies", trained(without_copies(dataset), params)

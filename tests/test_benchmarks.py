@@ -1,8 +1,10 @@
 """The benchmarks: how seconds become ratios, and scores of their own."""
 
 import argparse
+import io
 import json
 import runpy
+from argparse import Namespace
 from pathlib import Path
 
 import fine_tune
@@ -11,7 +13,9 @@ import measuring
 import numpy as np
 import open_set
 import pytest
+import small_animals
 from conftest import ROOT
+from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from pandacat.core.errors import PandacatError
@@ -141,3 +145,37 @@ def test_an_error_for_the_user_is_a_sentence() -> None:
 
     with pytest.raises(SystemExit, match=r"^error: photos\.zip is no zip\.$"):
         measuring.run(main)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (900, 400), (400, 900)])
+def test_windows_lie_inside_the_photo_and_are_shaped_like_a_scene(size: tuple[int, int]) -> None:
+    for left, top, right, bottom in small_animals.windows(*size):
+        assert 0 <= left < right <= size[0] + 1e-9
+        assert 0 <= top < bottom <= size[1] + 1e-9
+        assert (right - left) / (bottom - top) == pytest.approx(640 / 480)
+
+
+def test_a_small_animal_covers_its_share_of_the_scene() -> None:
+    scene, photo = (Image.new("RGB", (640, 480), color) for color in ("white", "black"))
+    for share in small_animals.SHARES:
+        pasted = small_animals.composed(scene, photo, share, np.random.default_rng(0))
+        assert pasted == small_animals.composed(scene, photo, share, np.random.default_rng(0))
+        dark = np.asarray(Image.open(io.BytesIO(pasted)).convert("L")) < 128
+        side = share * scene.height
+        assert dark.sum() == pytest.approx(np.pi / 4 * (0.875 * side) ** 2, rel=0.05)
+
+
+def test_small_animals_are_counted_by_size_and_empty_scenes_by_themselves() -> None:
+    small, large, empty = (
+        small_animals.Case(label, share, b"")
+        for label, share in (("cat", 0.25), ("cat", 0.55), ("other", 0))
+    )
+    cat, other = np.array([0.1, 0.8, 0.1]), np.array([0.1, 0.3, 0.6])
+    found = [(small, [other]), (large, [cat]), (empty, [other])]
+    classifiers = {"ours": Namespace(labels=("panda", "cat", "other"))}
+    table = small_animals.table(found, classifiers).ours
+    expected = {"panda or cat among three": 50, "the right one of the two": 100}
+    expected |= {"among three, 0.25 of the height": 0, "among three, 0.55 of the height": 100}
+    expected |= {"empty scenes": 100}
+    for title, percent in expected.items():
+        assert table[title].startswith(f"{percent:.1f} %")

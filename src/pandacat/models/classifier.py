@@ -247,7 +247,10 @@ class Classifier(FeatureClassifier):
         scheme, looked_at = self.description.crops, slice(0, self.crop_count)
         if len(features) > self.crop_count and label != len(self.labels) - 1:
             scheme, looked_at = tiling.SCHEME, slice(self.crop_count, None)
-        logits, label_classes = self._logits(features[looked_at]), self.description.label_classes
+        logits, label_classes = (
+            self.class_logits(features[looked_at]),
+            self.description.label_classes,
+        )
         evidence = grad_cam(logits, maps[looked_at], self._head_weight, label, label_classes)
         return heatmap(photo_size, evidence, scheme)
 

@@ -63,12 +63,13 @@ class FeatureClassifier:
 
     def log_probabilities(self, features: np.ndarray) -> np.ndarray:
         """Return `(…, K + 1)` log-probabilities before calibration for features `(…, D)`."""
-        logits = self._logits(features)
+        logits = self.class_logits(features)
         if self._head_weight is None:
             return log_softmax(logits)
         return label_log_probabilities(logits, self.description.label_classes)
 
-    def _logits(self, features: np.ndarray) -> np.ndarray:
+    def class_logits(self, features: np.ndarray) -> np.ndarray:
+        """Return the logits `(…, C)` of the head for features `(…, D)`; without one, these."""
         if self._head_weight is not None:
             features = features @ self._head_weight.T + self._head_bias
         return features.astype(np.float64)
@@ -96,7 +97,7 @@ class FeatureClassifier:
         again = tiling.refined(
             logits,
             self._scored(each, about.score),
-            self._logits(tiles),
+            self.class_logits(tiles),
             self._other_animals,
         )
         return np.where(self.is_doubtful(crops)[..., None], again, logits)
@@ -109,7 +110,7 @@ class FeatureClassifier:
         about = self.description.tiling
         if about is None:
             return np.zeros(features.shape[:-2], bool)
-        logits, classes = self.logits(features), softmax(self._logits(features))
+        logits, classes = self.logits(features), softmax(self.class_logits(features))
         return tiling.is_doubtful(logits, classes, self._other_animals, about.other_animals)
 
     def _scored(self, features: np.ndarray, score: OpenSetScore | None) -> np.ndarray:
@@ -123,7 +124,9 @@ class FeatureClassifier:
         The probabilities of the classes that mean a label sum to that of the label.
         """
         values = class_probabilities(
-            self._logits(features), self.description.label_classes, self.probabilities(features)
+            self.class_logits(features),
+            self.description.label_classes,
+            self.probabilities(features),
         )
         rows = np.argsort(-values, kind="stable")[:count]
         return tuple((self.class_names[row], float(values[row])) for row in rows)
