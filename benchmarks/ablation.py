@@ -1,7 +1,8 @@
 """Ablation of fine-tuning: networks trained without one part of it each, on the same features.
 
-All look once; `small_animals.py` measures what the second look, in tiles, adds. Compared are validation photos, as they are, corrupted, and small in a scene; and, with
---field-test, photos of other sources. The last are for information: no choice was made by them.
+All look once; `small_animals.py` measures what the second look, in tiles, adds. Compared are
+validation photos, as they are, corrupted, and small in a scene; and, with --field-test, photos of
+other sources. The last are for information: no choice was made by them.
 """
 
 import argparse
