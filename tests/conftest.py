@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from pandacat.config.loading import default_config
 from pandacat.core.files import read_json, write_json
+from pandacat.core.libraries import prepare_mlflow
 from pandacat.data import provenance
 from pandacat.data.provenance import Provenance
 from pandacat.models.loading import imagenet_model
@@ -39,6 +40,9 @@ print({library["num_threads"] for library in threadpool_info() if library["user_
 
 # Or programs that tests start would ignore Ctrl-C, as all do that a script starts with `&`.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# As the program does, before a test imports MLflow.
+prepare_mlflow()
 
 
 @pytest.fixture(autouse=True, scope="session")
