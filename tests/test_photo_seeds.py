@@ -40,6 +40,9 @@ class PixelMeans:
     def features(self, images: np.ndarray) -> np.ndarray:
         return images.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
 
+    def with_tiles(self, features: np.ndarray, image: Image.Image) -> np.ndarray:
+        return features
+
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         return features[..., 0, :] / features[..., 0, :].sum(axis=-1, keepdims=True)
 
