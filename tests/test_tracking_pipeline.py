@@ -140,7 +140,7 @@ def test_one_query_gives_for_each_experiment_what_was_changed_and_whether_it_hel
         run_stages("preprocess", "fine_tune", "headline", accuracy=accuracy)
     assert sync() == 9
 
-    mlflow.set_tracking_uri(local_store(later))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", local_store(later))
     runs = mlflow.search_runs(experiment_names=["pandacat"], filter_string="tags.pipeline != ''")
     columns = ["tags.mlflow.runName", "params.fine_tune.steps", "metrics.accuracy"]
     assert sorted(runs[columns].values.tolist()) == [
@@ -266,11 +266,11 @@ def test_two_deliveries_at_once_make_one_pipeline(later):
     assert table(pipeline)["fine_tune"] == table(pipeline)["preprocess"] == "ran"
 
 
-def test_mlflow_loads_the_model_of_a_pipeline(later):
+def test_mlflow_loads_the_model_of_a_pipeline(later, monkeypatch):
     run_stages("headline")
     send(later)
     (pipeline,) = pipelines(later)
-    mlflow.set_tracking_uri(local_store(later))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", local_store(later))
     model = mlflow.pyfunc.load_model(f"runs:/{pipeline.info.run_id}/fine-tuned")
     Path("notes.jpg").write_text("no photo")
     photo = ROOT / "examples/panda/giant_panda.jpg"
@@ -283,11 +283,11 @@ def test_mlflow_loads_the_model_of_a_pipeline(later):
     assert second["reason"]
 
 
-def test_predict_takes_the_model_of_a_run(later, capsys):
+def test_predict_takes_the_model_of_a_run(later, capsys, monkeypatch):
     run_stages("headline")
     send(later)
     (pipeline,) = pipelines(later)
-    mlflow.set_tracking_uri(local_store(later))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", local_store(later))
     photo = str(ROOT / "examples/panda/giant_panda.jpg")
     run = f"runs:/{pipeline.info.run_id}"
     assert main(["predict", photo, "--model", f"{run}/fine-tuned"]) == 0
