@@ -6,6 +6,7 @@ from functools import partial
 from pandacat.config.loading import load_config
 from pandacat.core import paths
 from pandacat.core.files import write_json, write_text
+from pandacat.core.processes import is_first_process
 from pandacat.core.stage import run
 from pandacat.data import store
 from pandacat.data.features import read_features
@@ -34,14 +35,14 @@ def main() -> None:
         dataset = photo_pixels(paths.PHOTOS, pretrained.description.input_px)
     key = checkpoint_key(asdict(params), dataset, start=pretrained.sha256)
     checkpoint = Checkpoint(paths.CHECKPOINTS, NAME, key)
+    train = partial(fine_tune, pretrained, dataset, params, checkpoint=checkpoint)
+    if not is_first_process():
+        train()
+        return
 
     with tracked_stage(NAME, params) as tracked:
-        model, history = fine_tune(
-            pretrained,
-            dataset,
-            params,
-            checkpoint=checkpoint,
-            on_epoch=lambda epoch: tracked.log_metrics(epoch.curves, step=epoch.epoch),
+        model, history = train(
+            on_epoch=lambda epoch: tracked.log_metrics(epoch.curves, step=epoch.epoch)
         )
         classifier = Classifier(model)
         extract = partial(
@@ -76,4 +77,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, distributed=True)

@@ -1,10 +1,12 @@
 """Train the project's own network from random weights on the handwritten digits."""
 
 from dataclasses import asdict
+from functools import partial
 
 from pandacat.config.loading import load_config
 from pandacat.core import paths
 from pandacat.core.files import write_json, write_text
+from pandacat.core.processes import is_first_process
 from pandacat.core.stage import run
 from pandacat.models.saved import save_model
 from pandacat.tracking.journal import tracked_stage
@@ -21,13 +23,14 @@ def main() -> None:
     params = load_config().train_scratch.mnist
     dataset = mnist_dataset(paths.MNIST)
     checkpoint = Checkpoint(paths.CHECKPOINTS, NAME, checkpoint_key(asdict(params), dataset))
+    train = partial(train_scratch, dataset, params, checkpoint=checkpoint)
+    if not is_first_process():
+        train()
+        return
 
     with tracked_stage(NAME, params) as tracked:
-        network, history = train_scratch(
-            dataset,
-            params,
-            checkpoint=checkpoint,
-            on_epoch=lambda epoch: tracked.log_metrics(epoch.curves, step=epoch.epoch),
+        network, history = train(
+            on_epoch=lambda epoch: tracked.log_metrics(epoch.curves, step=epoch.epoch)
         )
         metrics = scratch_metrics(network, history, dataset)
         save_model(paths.MODELS / "scratch-mnist", scratch_model(network, dataset, image=None))
@@ -42,4 +45,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, distributed=True)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from bar_pictures import UNCHANGED, bar_data, scratch_params
 from conftest import ROOT
 from ruamel.yaml import YAML
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pandacat.config.loading import load_config
-from pandacat.config.training import AugmentParams, ScratchParams, TrainScratchParams
+from pandacat.config.training import AugmentParams, TrainScratchParams
 from pandacat.core.errors import PandacatError
 from pandacat.data import augment
 from pandacat.models import scratch
@@ -20,22 +21,11 @@ from pandacat.models.pretrained import Backbone
 from pandacat.models.saved import load_model, save_model
 from pandacat.models.scratch import ScratchSpec
 from pandacat.tracking.delivery import read_journal
-from pandacat.training.batches import Dataset, Examples, generator_for
+from pandacat.training.batches import generator_for
 from pandacat.training.scratch import scratch_accuracy, scratch_model, train_scratch
 from stages import train_scratch_mnist
 
 SPEC = ScratchSpec(image_channels=3, input_px=16, channels=(4, 6), depths=(2, 1), classes=3)
-UNCHANGED = AugmentParams(
-    rotation_degrees=0.0,
-    scale=(1.0, 1.0),
-    aspect=0.0,
-    shear=0.0,
-    translate=0.0,
-    elastic=0.0,
-    flip=False,
-    color=0.0,
-    random_erasing=0.0,
-)
 
 
 def pictures(count: int = 4, input_px: int = 16) -> Tensor:
@@ -43,45 +33,6 @@ def pictures(count: int = 4, input_px: int = 16) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(count, 3, 4, 4, generator=generator)
     return torch.nn.functional.interpolate(coarse, input_px, mode="bilinear", align_corners=True)
-
-
-def bars(count: int, *, seed: int) -> Examples:
-    """Return gray pictures with a bright bar: class 0 where it lies, 1 where it stands."""
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 60, (count, 1, 16, 16), dtype=torch.uint8, generator=generator)
-    classes = torch.arange(count) % 2
-    places = torch.randint(2, 13, (count,), generator=generator)
-    for image, kind, place in zip(images, classes.tolist(), places.tolist(), strict=True):
-        (image[0] if kind == 0 else image[0].T)[place : place + 2] = 220
-    return Examples(images, classes)
-
-
-def scratch_params(**changes: object) -> ScratchParams:
-    settings: dict[str, object] = {
-        "input_px": 16,
-        "channels": (8, 16),
-        "depths": (1, 1),
-        "dropout": 0.1,
-        "epochs": 4,
-        "batch_size": 16,
-        "learning_rate": 0.1,
-        "warm_up_share": 0.2,
-        "momentum": 0.9,
-        "weight_decay": 0.0005,
-        "label_smoothing": 0.0,
-        "patience": None,
-        "precision": "float32",
-        "memory_format": "auto",
-        "augment": UNCHANGED,
-        "mixup": 0.0,
-        "seed": 1,
-    }
-    return ScratchParams(**{**settings, **changes})  # type: ignore[arg-type]
-
-
-def bar_data() -> Dataset:
-    train, validation, test = bars(160, seed=1), bars(40, seed=2), bars(100, seed=3)
-    return Dataset("bars", "0" * 64, ("lies", "stands"), train, validation, test)
 
 
 def test_each_stage_halves_the_sides() -> None:

@@ -8,20 +8,32 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from pandacat.core.errors import lacks_temporary_folder, sentence_of
+from pandacat.core.errors import PandacatError, lacks_temporary_folder, sentence_of
 from pandacat.core.interrupts import end_at_ctrl_c, raise_at_ctrl_c
 from pandacat.core.libraries import silence_matplotlib
 from pandacat.core.paths import PARAMS, project_root
+from pandacat.core.processes import (
+    process_count,
+    process_rank,
+    start_processes,
+    torchrun_is_asked_for,
+)
 from pandacat.core.streams import prepare_streams
 
 
-def run(main: Callable[..., None]) -> None:
+def run(main: Callable[..., None], *, distributed: bool = False) -> None:
     """Call `main` with the command line's arguments.
 
-    An error becomes a sentence on stderr and exit code 1, and so do wrong arguments; Ctrl-C
-    becomes exit code 130.
+    A `distributed` stage is run by several processes where the environment asks for it. An error
+    becomes a sentence on stderr and exit code 1, and so do wrong arguments; Ctrl-C becomes exit
+    code 130.
     """
     with _ending_in_a_sentence():
+        if distributed and torchrun_is_asked_for():
+            start_processes(*sys.argv)
+            return
+        if process_count() > 1 and not distributed:
+            raise PandacatError("This stage runs in one process: start it without torchrun.")
         raise_at_ctrl_c()
         if _is_experiment():
             _let_git_see_params()
@@ -43,7 +55,8 @@ def _ending_in_a_sentence() -> Iterator[None]:
         if isinstance(error, FileNotFoundError) and not lacks_temporary_folder(error):
             missing = error.filename or error
             text = f"{missing} is missing. `dvc repro` runs the stages that write it."
-        sys.exit(f"error: {text}{_way_back()}")
+        process = f" in process {rank}" if (rank := process_rank()) else ""
+        sys.exit(f"error{process}: {text}{_way_back()}")
 
 
 def _is_experiment() -> bool:

@@ -12,6 +12,7 @@ import torch
 
 from pandacat.core import files
 from pandacat.core.console import print_status
+from pandacat.core.processes import process_count
 from pandacat.training.batches import Dataset
 from pandacat.training.device import pick_device
 
@@ -73,9 +74,10 @@ def checkpoint_key(
 
     `params` is JSON content and `start` the fingerprint of the weights to start from. The code of
     `training`, `models` and the augmentation in `package`, the release of torch, the device and the
-    number of threads count in, too: they change the last bits.
+    numbers of processes and threads count in, too: they change the last bits.
     """
-    machine = f"{torch.__version__} {torch.get_num_threads()} {pick_device()}"
+    workers = f"{process_count()} {torch.get_num_threads()}"
+    machine = f"{torch.__version__} {workers} {pick_device()}"
     data = f"{dataset.train.fingerprint()} {dataset.validation.fingerprint()}"
     settings = f"{json.dumps(params, sort_keys=True)} {data} {start} {machine}"
     digest = hashlib.sha256(settings.encode())

@@ -28,6 +28,7 @@ from pandacat.models.saved import SavedModel
 from pandacat.training.batches import Batch, Dataset, Examples, generator_for, shuffled_batches
 from pandacat.training.checkpoint import Checkpoint
 from pandacat.training.device import Device, make_deterministic, pick_device
+from pandacat.training.distributed import join_processes
 from pandacat.training.loop import EpochRecord, FitSettings, History, Task, fit
 
 
@@ -213,6 +214,7 @@ def fine_tune(
     `everything` from `photo_pixels`.
     """
     make_deterministic()
+    join_processes()
     device = pick_device(params.precision)
     task = FineTuneTask(model, dataset, params, device)
     epochs = max(1, round(params.steps / task.steps_per_epoch))

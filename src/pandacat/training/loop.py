@@ -13,9 +13,18 @@ from tqdm import tqdm
 
 from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError
+from pandacat.core.processes import is_first_process, process_count
 from pandacat.training.batches import Batch, seed_from
 from pandacat.training.checkpoint import Checkpoint
 from pandacat.training.device import Device
+from pandacat.training.distributed import (
+    from_first,
+    own_part,
+    require_same,
+    sum_gradients,
+    summed,
+    synchronize,
+)
 from pandacat.training.graphs import Step, captured
 
 
@@ -143,7 +152,11 @@ def fit(
     if device.channels_last:
         network.to(memory_format=torch.channels_last)
 
-    if checkpoint and (saved := checkpoint.load()):
+    synchronize(network)
+    if checkpoint:
+        require_same(checkpoint.key)
+
+    if checkpoint and (saved := from_first(checkpoint.load)):
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
         scaler.load_state_dict(saved["scaler"])
@@ -169,7 +182,7 @@ def fit(
 
         network.eval()
         with torch.inference_mode():
-            metrics = task.validate()
+            metrics = from_first(task.validate)
         _require_finite(metrics["validation_loss"], "validation loss", epoch)
         factor = warm_up_then_cosine(epoch / settings.epochs, settings.warm_up_share)
         rate = factor * rates[0] if epoch else rates[0]
@@ -177,7 +190,7 @@ def fit(
         history = History((*history.epochs, record))
         if history.best is record:
             best_weights = deepcopy(network.state_dict())
-        if checkpoint:
+        if checkpoint and is_first_process():
             checkpoint.save(
                 {
                     "network": network.state_dict(),
@@ -199,16 +212,19 @@ def _step_of(task: Task, device: Device, scaler: torch.amp.GradScaler) -> Step:
     """Return one step of gradient descent: from a batch to its loss."""
 
     def step(batch: Batch) -> Tensor:
-        inputs, targets = task.examples(batch)
+        own, share = own_part(batch)  # all of it, where one process trains
+        inputs, targets = task.examples(own)
         with device.autocast():
-            loss = task.loss(inputs, targets)  # forward: how wrong is it?
+            loss = share * task.loss(inputs, targets)  # forward: how wrong is it?
         task.optimizer.zero_grad()
         scaler.scale(loss).backward()  # backpropagation: how does each weight contribute?
+        sum_gradients(task.network.parameters())  # with the rows of the other processes
         scaler.step(task.optimizer)  # gradient descent: each weight moves to lower the loss
         scaler.update()
         return loss.detach()
 
-    return captured(step) if device.is_gpu and not scaler.is_enabled() else step
+    alone = process_count() == 1
+    return captured(step) if device.is_gpu and alone and not scaler.is_enabled() else step
 
 
 def _train(
@@ -219,14 +235,15 @@ def _train(
     loss_sum = torch.zeros((), dtype=torch.float64, device=device.name)
     count = 0
     title = f"epoch {epoch}/{settings.epochs}"
-    with tqdm(desc=title, unit=" pictures", leave=False, disable=None) as bar:
+    hidden = None if is_first_process() else True  # None: where there is no terminal
+    with tqdm(desc=title, unit=" pictures", leave=False, disable=hidden) as bar:
         for number, batch in enumerate(task.batches(epoch), start=1):
             done = (epoch - 1 + number / task.steps_per_epoch) / settings.epochs
             _set_learning_rates(task.optimizer, warm_up_then_cosine(done, settings.warm_up_share))
             loss_sum += step(batch) * len(batch[0])
             count += len(batch[0])
             bar.update(len(batch[0]))
-    mean = loss_sum.item() / count
+    mean = summed(loss_sum).item() / count
     _require_finite(mean, "training loss", epoch)
     return mean, count
 

@@ -18,6 +18,7 @@ from pandacat.models.scratch import ScratchNetwork, ScratchSpec
 from pandacat.training.batches import Batch, Dataset, Examples, generator_for, shuffled_batches
 from pandacat.training.checkpoint import Checkpoint
 from pandacat.training.device import Device, make_deterministic, pick_device
+from pandacat.training.distributed import join_processes
 from pandacat.training.loop import EpochRecord, FitSettings, History, Task, fit
 
 
@@ -98,6 +99,7 @@ def train_scratch(
 ) -> tuple[ScratchNetwork, History]:
     """Return the trained network, on the CPU, and its training history."""
     make_deterministic()
+    join_processes()
     device = pick_device(params.precision, params.memory_format)
     task = ScratchTask(dataset, params, device)
     settings = FitSettings(params.epochs, params.seed, params.warm_up_share, params.patience)
