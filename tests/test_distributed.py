@@ -17,6 +17,7 @@ from distributed_worker import fine_tuned, trained
 from pandacat.core.errors import PandacatError
 from pandacat.core.stage import run
 from pandacat.training import distributed
+from pandacat.training.batches import Examples
 from pandacat.training.checkpoint import checkpoint_key
 from pandacat.training.distributed import join_processes, own_rows, require_same, summed
 
@@ -112,7 +113,7 @@ def test_a_batch_too_small_for_so_many_processes_is_a_sentence(trainings: Traini
     assert trainings.resumed.returncode == 1
     assert "Traceback" not in trainings.resumed.stderr
     assert (
-        "A batch of 2 is too small for 2 processes: set batch_size to at least 4 in params.yaml, "
+        "A batch of 2 is too small for 2 processes: set batch_size to at least 8 in params.yaml, "
         "or start fewer processes." in trainings.resumed.stderr
     )
 
@@ -131,10 +132,14 @@ def test_each_row_belongs_to_one_process_and_so_do_those_that_mixup_blends(
     assert 0 < len(parts[1]) <= len(parts[0]) <= len(parts[1]) + 3
 
 
-def test_the_smallest_batch_that_is_advised_is_large_enough(second_of_two: None) -> None:
-    with pytest.raises(PandacatError, match="at least 4 in"):
+def test_the_batch_size_that_is_advised_is_large_enough(second_of_two: None) -> None:
+    """Batches of an epoch have nearly equal sizes, down to half of `batch_size`."""
+    with pytest.raises(PandacatError, match="at least 8 in"):
         own_rows(2)
-    assert len(own_rows(4)) == 2
+    for photos in range(8, 40):
+        examples = Examples(torch.zeros(photos, 1), torch.zeros(photos))
+        for batch in torch.arange(photos).tensor_split(examples.batch_count(8)):
+            assert len(own_rows(len(batch))) >= 1
 
 
 def test_a_checkpoint_belongs_to_a_number_of_processes(

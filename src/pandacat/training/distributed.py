@@ -90,9 +90,9 @@ def require_same(key: str) -> None:
     """
     if from_first(lambda: key) != key:
         raise PandacatError(
-            "The parameters, data, code, packages or number of threads differ from those of the "
-            "first process: all machines need the same commit, the same data (`dvc pull`) and the "
-            "same OMP_NUM_THREADS."
+            "The parameters, data, code, packages, processor or number of threads differ from "
+            "those of the first process: all machines need the same commit, the same data (`dvc pull`), "
+            "the same OMP_NUM_THREADS, and processors or GPUs of one kind."
         )
 
 
@@ -119,7 +119,7 @@ def own_rows(count: int) -> Tensor:
     if len(pairs) < process_count():
         raise PandacatError(
             f"A batch of {count} is too small for {process_count()} processes: set batch_size to "
-            f"at least {2 * process_count()} in params.yaml, or start fewer processes."
+            f"at least {4 * process_count()} in params.yaml, or start fewer processes."
         )
     own = pairs.tensor_split(process_count())[process_rank()]
     return torch.cat([own, count - 1 - own]).unique()
