@@ -91,8 +91,8 @@ def require_same(key: str) -> None:
     if from_first(lambda: key) != key:
         raise PandacatError(
             "The parameters, data, code, packages, processor or number of threads differ from "
-            "those of the first process: all machines need the same commit, the same data (`dvc pull`), "
-            "the same OMP_NUM_THREADS, and processors or GPUs of one kind."
+            "those of the first process: all machines need the same commit, the same data "
+            "(`dvc pull`), the same OMP_NUM_THREADS, and processors or GPUs of one kind."
         )
 
 
