@@ -34,7 +34,7 @@ repro: $(READY)  ## run every stage that is not up to date
 	@git diff --quiet HEAD -- $(INPUTS) 2> /dev/null && ! git diff --quiet HEAD -- dvc.lock && echo "Results are not bit for bit the committed ones, as on a processor that rounds differently. Commit yours, to compare experiments with them: git commit -am 'Results of this machine'" || true
 
 test: $(READY)  ## run the tests, on all cores
-	$(BIN)/python -m pytest -n logical --dist loadfile
+	$(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
 extra-%: $(READY)  ## install an extra: extra-s3 (object storage), extra-search (pandacat search)
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r extras/$*.lock

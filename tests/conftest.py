@@ -27,6 +27,14 @@ from pandacat.tracking.delivery import MLFLOW_SETTINGS
 EXAMPLES = ROOT / "examples"
 """Real photos, which none of the networks has seen, in folders by label: also a field test."""
 
+LONGEST = {
+    "test_labels_pipeline",
+    "test_tracking_pipeline",
+    "test_registry_processes",
+    "test_torture",
+}
+"""Files of tests."""
+
 PROBABILITY_COLUMNS = ["p_panda", "p_cat", "p_other"]
 """Of a table of predictions with the default labels."""
 
@@ -43,6 +51,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # As the program does, before a test imports MLflow.
 prepare_mlflow()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no process is left alone with one."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 @pytest.fixture(autouse=True, scope="session")

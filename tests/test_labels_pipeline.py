@@ -38,6 +38,9 @@ def run(
     fewer = {key: value for key, value in small_params.items() if key not in ("labels", "other")}
     fewer["evaluate"] = small_params["evaluate"] | {"field_test": None}
     fewer["photos"] = small_params["photos"] | {"sample": {"photos_per_class": 10, "seed": 1}}
+    if request.param == "one":  # in which the network finds little, so that most would take tiles
+        tiling = small_params["fine_tune"]["tiling"] | {"other_animals": 0}
+        fewer["fine_tune"] = small_params["fine_tune"] | {"tiling": tiling}
     write_params(folder, {"labels": labels, "other": ["other"], **fewer})
     write_digits(folder / "data/mnist")
     (folder / "data/exclusions.csv").write_text("path,reason\n")
