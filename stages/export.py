@@ -78,7 +78,7 @@ def main() -> None:
         metrics = export_checks.parity(
             [
                 *(classifier.cut(image) for image in checked),
-                export_checks.with_tiles(classifier, export_checks.reduced(checked[0])),
+                export_checks.all_crops(classifier, export_checks.reduced(checked[0])),
             ],
             export_checks.by_classifier(Classifier(model, "torch")),
             {

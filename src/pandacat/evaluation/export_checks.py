@@ -51,7 +51,7 @@ def reduced(image: Image.Image) -> Image.Image:
     return photo
 
 
-def with_tiles(classifier: Classifier, image: Image.Image) -> np.ndarray:
+def all_crops(classifier: Classifier, image: Image.Image) -> np.ndarray:
     """Return the crops of an RGB photo, and its tiles if any are used: `(V + T, S, S, 3) uint8`."""
     crops = classifier.cut(image)
     if classifier.description.tiling is None:
