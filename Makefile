@@ -36,7 +36,7 @@ repro: $(READY)  ## run every stage that is not up to date
 test: $(READY)  ## run the tests, on all cores
 	$(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
-extra-%: $(READY)  ## install an extra: extra-s3 (object storage), extra-search (pandacat search)
+extra-%: $(READY)  ## install an extra: extra-s3 (object storage), extra-search, extra-ray (pandacat score --ray)
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r extras/$*.lock
 
 test-extra-%: $(READY)  ## run the tests of an extra in an environment that adds nothing else

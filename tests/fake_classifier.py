@@ -36,9 +36,11 @@ class Fake:
         return Prediction(path, values, prediction_set=("panda",), notes=("odd",) * (share > 0.5))
 
     def predict_many(
-        self, items: Iterable[tuple[str, Callable[[], bytes]]]
+        self, items: Iterable[tuple[str, Callable[[], bytes]]], *, workers: int | None = None
     ) -> Iterator[Prediction]:
-        predictions = ordered_map(lambda item: self.predict_photo(*item), items, workers=2)
+        predictions = ordered_map(
+            lambda item: self.predict_photo(*item), items, workers=workers or 2
+        )
         for number, prediction in enumerate(predictions):
             if number == self.stops_after:
                 raise KeyboardInterrupt

@@ -90,7 +90,7 @@ def pretrained() -> Classifier:
     ],
 )
 def test_grad_cam_is_that_of_captum(pretrained, photo, crops, label):
-    model = pretrained._model
+    model = pretrained.model
     network = restore(model.description.backbone, model.tensors)
     image = Image.open(EXAMPLES / photo).convert("RGB")
     images = cut_crops(image, network.input_px, crops)

@@ -13,7 +13,7 @@ from fake_classifier import Fake
 
 from pandacat.app import score
 from pandacat.app.cli import main
-from pandacat.data.sources import s3
+from pandacat.data.sources import prefetch, s3
 from pandacat.data.sources.s3 import list_photos
 from pandacat.models.classifier import Prediction
 
@@ -122,7 +122,7 @@ def test_photos_are_listed_while_others_are_in_use(
     server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "3")
-    listed = list_photos("s3://zoo/many")
+    listed = prefetch.fetch_ahead(list_photos("s3://zoo/many"))
     first = [name for name, _ in islice(listed, 3)]
     assert first == [f"s3://zoo/many/{number:02d}.jpg" for number in range(3)]
     put(server, "many", **{"last.jpg": b"came meanwhile"})
@@ -153,7 +153,7 @@ def test_stopped_by_the_death_of_the_server_the_same_command_goes_on(
     server: S3Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("s3://zoo/many", to="undisturbed") == 0
-    monkeypatch.setattr(s3, "READERS", 1)
+    monkeypatch.setattr(prefetch, "READERS", 1)
     classify_with(monkeypatch, Surprised(25, server.stop))
     capsys.readouterr()
     try:
@@ -192,7 +192,7 @@ def test_a_photo_that_is_gone_since_it_was_listed_has_a_reason(
     def remove() -> None:
         server.client.delete_object(Bucket="zoo", Key="going/39.jpg")
 
-    monkeypatch.setattr(s3, "READERS", 1)
+    monkeypatch.setattr(prefetch, "READERS", 1)
     classify_with(monkeypatch, Surprised(1, remove))
     assert run("s3://zoo/going") == 1
     assert [row["reason"] for row in rows()] == [None] * 39 + ["gone since it was listed"]

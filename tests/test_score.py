@@ -10,6 +10,8 @@ import tomllib
 import tracemalloc
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +22,9 @@ from filelock import FileLock
 from pandacat.app import score
 from pandacat.app.blocks import schema_of, write_blocks
 from pandacat.app.cli import main
+from pandacat.core.errors import PandacatError
 from pandacat.core.files import read_json
+from pandacat.models.portable import portable
 
 BLOCK = 4
 
@@ -346,6 +350,25 @@ def test_the_extra_that_object_storage_needs_is_told(
     assert not Path("scores").exists()
 
 
+def test_what_a_cluster_needs_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert run("photos", "--ray", "local") == 1
+    message = capsys.readouterr().err
+    assert "The package ray is not installed: `make extra-ray` installs it" in message
+    assert "`pip install '.[ray]'`" in message
+    assert run("photos", "--ray", "local", "--device", "cuda") == 1
+    assert "--ray computes on CPUs: leave out --device" in capsys.readouterr().err
+    assert not Path("scores").exists()
+
+
+def test_a_model_whose_files_are_gone_does_not_travel(tmp_path: Path) -> None:
+    downloaded: Any = SimpleNamespace(model=SimpleNamespace(exported=tmp_path / "gone.xml"))
+    with pytest.raises(PandacatError, match="`mlflow artifacts download` gives its folder"):
+        portable(downloaded)
+
+
 def test_a_folder_or_file_of_other_things_is_not_written_to(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -384,7 +407,7 @@ def test_a_model_that_was_built_just_now_is_the_one_that_is_cached(
 
 def test_memory_does_not_grow_with_the_number_of_photos(tmp_path: Path) -> None:
     class Streaming(Fake):
-        def predict_many(self, items):
+        def predict_many(self, items, *, workers=None):
             return (self.predict_photo(*item) for item in items)
 
     def peak(count: int) -> int:

@@ -70,7 +70,7 @@ def test_a_photo_as_the_body_gets_the_classifiers_prediction(
 def test_the_crops_of_a_lone_photo_are_spread_over_threads_and_give_the_same(
     classifier: Classifier,
 ) -> None:
-    model = classifier._model.described(crops="two_scales")
+    model = classifier.model.described(crops="two_scales")
     several, threads = Classifier(model, classifier), set()
     if several.callers > core_count():
         pytest.skip("a GPU gets all crops at once")

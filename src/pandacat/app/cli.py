@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     add = score.add_argument
     add("sources", nargs="+", metavar="SOURCE", help="folder, zip or s3://BUCKET/FOLDER of photos")
     add("--to", type=Path, required=True, metavar="DEST", help="folder of the scores")
+    add("--ray", metavar="ADDRESS", help=texts.RAY)
     _add_model_options(score)
     _add_photo_options(score)
     score.set_defaults(run=_score, failure=1, parser=score)

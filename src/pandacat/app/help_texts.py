@@ -20,6 +20,7 @@ examples:
   pandacat score photos/ --to scores                  Parquet files of 1,000 photos each
   pandacat score 2024.zip 2025.zip --to scores --model exported/int8
   pandacat score s3://bucket/2025 --to scores         object storage, with the extra s3
+  pandacat score s3://bucket/2025 --to scores --ray 10.0.0.1:6379   several machines
   python -c "import pandas; print(pandas.read_parquet('scores'))"
 
 Stopped or killed, the same command scores what is left; photos that came meanwhile are scored, too.
@@ -53,6 +54,8 @@ TOP = """also show the N most probable ImageNet classes, in lines 20 at most (fi
 their probabilities)"""
 MODEL = """fine-tuned (default), pretrained, exported, exported/int8, a folder or file of a model,
 or its address in MLflow, such as runs:/ID/fine-tuned"""
+RAY = """share the work among the machines of a Ray cluster, given by HOST:PORT, or `local` for the
+cores of this one (extra ray, docs/scale.md); on CPUs only"""
 MODEL_FOLDER = "of models (default: models, in the folder of dvc.yaml)"
 ENCODING = "of names in zips that are not UTF-8, such as gbk or cp932 (default: guessed)"
 EXPLAIN = """also write each photo to FOLDER, in gray, colored where it supports the label

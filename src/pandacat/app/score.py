@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext, redirect_stderr
 from dataclasses import asdict
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from time import perf_counter
 
+import pyarrow as pa
 from tqdm import tqdm
 
 from pandacat.app.blocks import (
@@ -27,17 +28,22 @@ from pandacat.app.blocks import (
     schema_of,
     write_blocks,
 )
+from pandacat.app.cluster import cluster, map_on_cluster
 from pandacat.app.inputs import Photos, open_photos
 from pandacat.app.predict import load
 from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError, sentence_of
 from pandacat.core.names import find
 from pandacat.data.sources import s3
-from pandacat.data.sources.s3 import Photo
+from pandacat.data.sources.prefetch import Photo, fetch_ahead
 from pandacat.models.classifier import Classifier, Prediction
+from pandacat.models.portable import portable
 
 BLOCK_PHOTOS = 1_000
 """In a file: some seconds of work, which is what a stop costs."""
+
+TASK_PHOTOS = 32
+"""In a task of Ray's: seconds of work for a core; the task itself takes milliseconds."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -54,12 +60,15 @@ def run(options: argparse.Namespace) -> int:
     return 1 if unreadable else 0
 
 
-def score_photos(classifier: Classifier, photos: Iterable[Photo]) -> Iterator[Row]:
+def score_photos(
+    classifier: Classifier, photos: Iterable[Photo], workers: int | None = None
+) -> Iterator[Row]:
     """Yield a row of a block for each photo, given by its path and what returns its bytes.
 
     They come in the order of the photos, and a row depends on its photo and the model alone: it
     does not matter how photos are spread over blocks, processes or machines. Probabilities have six
     decimals, as in the tables of `pandacat predict`. Memory stays flat however many photos come.
+    `workers` are threads, as for `predict_many`.
     """
     hashes: dict[str, str] = {}
 
@@ -69,8 +78,23 @@ def score_photos(classifier: Classifier, photos: Iterable[Photo]) -> Iterator[Ro
         return data
 
     items = ((path, partial(read_and_hash, path, read)) for path, read in photos)
-    for prediction in classifier.predict_many(items):
+    for prediction in classifier.predict_many(items, workers=workers):
         yield _row(prediction, hashes.pop(prediction.path, None))
+
+
+def score_on_cluster(classifier: Classifier, photos: Iterable[Photo]) -> Iterator[Row]:
+    """Yield what `score_photos` does, computed by the cluster that this process is connected to.
+
+    What returns the bytes of a photo is called there, so it must be something that can be pickled.
+    """
+    waiting = iter(photos)
+    tasks = iter(lambda: [*islice(waiting, TASK_PHOTOS)], [])
+    return chain.from_iterable(map_on_cluster(partial(_scorer, portable(classifier)), tasks))
+
+
+def _scorer(load: Callable[[], Classifier]) -> Callable[[list[Photo]], list[Row]]:
+    classifier = load()
+    return lambda photos: [*score_photos(classifier, fetch_ahead(photos), workers=1)]
 
 
 def _row(prediction: Prediction, sha256: str | None) -> Row:
@@ -96,17 +120,40 @@ def _run(options: argparse.Namespace) -> tuple[int, int]:
                 "must be copied to this machine first."
             )
     check_folder(options.to)
+    if options.ray is not None:
+        _compute_on_cpus(options)
+    with cluster(options.ray) if options.ray is not None else nullcontext():
+        return _score(options, local)
+
+
+def _compute_on_cpus(options: argparse.Namespace) -> None:
+    if options.device == "cuda":
+        raise PandacatError(
+            "--ray computes on CPUs: leave out --device, or leave out --ray, on a machine with a "
+            "GPU."
+        )
+    options.device = "cpu"
+
+
+def _score(options: argparse.Namespace, local: list[str]) -> tuple[int, int]:
+    """Write the scores of photos without a row; return the same as `_run`."""
     stored = [s3.list_photos(source) for source in options.sources if source not in local]
     with open_photos(local, options.encoding) if local else nullcontext(Photos()) as photos:
         classifier = _load(options)
         with open_scores(options.to, _manifest(options, classifier)) as finished:
-            rows = finished.paths.copy()
+            left = finished.paths.copy()
             for path in [*photos]:
-                if _has_row(path, rows):
+                if _has_row(path, left):
                     del photos[path]
             total = None if stored else finished.paths.total() + len(photos)
-            waiting = (photo for photo in chain(*stored) if not _has_row(photo[0], rows))
-            return _score(classifier, chain(photos.items(), waiting), total, options.to, finished)
+            waiting = (photo for photo in chain(*stored) if not _has_row(photo[0], left))
+            if (
+                options.ray is not None
+            ):  # machines of the cluster need not see the files of this one
+                rows = score_on_cluster(classifier, chain(fetch_ahead(photos.items()), waiting))
+            else:
+                rows = score_photos(classifier, chain(photos.items(), fetch_ahead(waiting)))
+            return _write(rows, schema_of(classifier.labels), total, options.to, finished)
 
 
 def _load(options: argparse.Namespace) -> Classifier:
@@ -138,28 +185,16 @@ def _has_row(path: str, rows: Counter[str]) -> bool:
     return has_row
 
 
-def _score(
-    classifier: Classifier,
-    photos: Iterable[Photo],
-    total: int | None,
-    folder: Path,
-    finished: Finished,
+def _write(
+    rows: Iterable[Row], schema: pa.Schema, total: int | None, folder: Path, finished: Finished
 ) -> tuple[int, int]:
-    """Write the scores of photos without a row; return the same as `_run`.
+    """Write rows; return the same as `_run`.
 
-    The `total`, with those that have one, is not known of photos that are still being listed.
+    The `total`, with those that are finished, is not known of photos that are still being listed.
     """
     done, unreadable = finished.paths.total(), finished.unreadable
     before, began = done, perf_counter()
-    rows = tqdm(
-        score_photos(classifier, photos),
-        total=total,
-        initial=done,
-        unit="photo",
-        disable=None,
-        leave=False,
-    )
-    schema = schema_of(classifier.labels)
+    rows = tqdm(rows, total=total, initial=done, unit="photo", disable=None, leave=False)
     try:
         for block in write_blocks(folder, rows, schema, size=BLOCK_PHOTOS, used=finished.numbers):
             done += len(block)

@@ -68,7 +68,7 @@ class Classifier(FeatureClassifier):
         super().__init__(model)
         self.backbone_key = backbone_key(model)
         """Classifiers with the same key share their features."""
-        self._model, self._engine = model, engine
+        self.model, self._engine = model, engine
 
     @cached_property
     def engine(self) -> Engine:
@@ -79,11 +79,11 @@ class Classifier(FeatureClassifier):
         """
         if isinstance(self._engine, Classifier):
             engine = self._engine.engine
-        elif self._model.exported:
-            engine = self._exported_engine(self._model.exported)
+        elif self.model.exported:
+            engine = self._exported_engine(self.model.exported)
         else:
             engine = compile_backbone(
-                partial(_build_backbone, self._model),
+                partial(_build_backbone, self.model),
                 self.description.input_px,
                 self.backbone_key,
                 name=self._engine,
@@ -95,12 +95,12 @@ class Classifier(FeatureClassifier):
     @property
     def card(self) -> dict[str, Any] | None:
         """How well the model does and what it must not be used for, if it was exported."""
-        return self._model.card
+        return self.model.card
 
     @property
     def sha256(self) -> str:
         """Of the weights file; empty where the model was not saved."""
-        return self._model.sha256
+        return self.model.sha256
 
     def _exported_engine(self, backbone: Path) -> Engine:
         if self._engine == "torch":
@@ -171,16 +171,18 @@ class Classifier(FeatureClassifier):
         *,
         top: int = 0,
         explain: bool = False,
+        workers: int | None = None,
     ) -> Iterator[Prediction]:
         """Yield what `predict_photo` returns for each path and function, in order.
 
-        Decoding and the network run side by side; memory stays flat however many photos come.
+        Decoding and the network run side by side, in as many threads as keep the engine busy unless
+        `workers` says how many; memory stays flat however many photos come.
         """
 
         def predict(item: tuple[str, Callable[[], bytes]]) -> Prediction:
             return self.predict_photo(*item, top=top, explain=explain)
 
-        return ordered_map(predict, items, workers=self.callers)
+        return ordered_map(predict, items, workers=workers or self.callers)
 
     def predict_photo(
         self, path: str, read: Callable[[], bytes], *, top: int = 0, explain: bool = False

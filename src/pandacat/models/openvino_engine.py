@@ -81,6 +81,14 @@ def openvino_core() -> Any:
     return openvino().Core()
 
 
+def compute_in_one_thread() -> None:
+    """Let models that this process compiles from now on compute in one thread each.
+
+    It is for processes of which there is one for each core.
+    """
+    openvino_core().set_property("CPU", {"INFERENCE_NUM_THREADS": 1})
+
+
 def convert_backbone(backbone: Any, input_px: int) -> Any:
     """Return the backbone for OpenVINO; its outputs are features and, if it has one, their map."""
     import torch

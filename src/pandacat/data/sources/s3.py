@@ -1,23 +1,20 @@
 """Photos in object storage that speaks Amazon's S3, through botocore, which the extra s3 brings."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from typing import Any
 
 from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError, some_of
-from pandacat.core.parallel import ordered_map
 from pandacat.data.images import UnreadablePhotoError
 from pandacat.data.sources.archive import LARGEST_FILE_BYTES
 from pandacat.data.sources.photo_files import HEAD_BYTES, is_document, is_hidden, is_photo
+from pandacat.data.sources.prefetch import READERS, Photo
 
 SCHEME = "s3://"
-
-READERS = 8
-"""Threads that fetch photos ahead, so that nobody waits for the network."""
 
 ATTEMPTS = 3
 """To read a photo whose transfer breaks off; what gets no answer is repeated by botocore."""
@@ -28,28 +25,35 @@ _WRONG_KEY = {
 }
 _NO_BUCKET = {"404", "NoSuchBucket", "NotFound"}
 
-Photo = tuple[str, Callable[[], bytes]]
-"""The address of a photo, and what returns its bytes."""
-
 
 def list_photos(address: str) -> Iterator[Photo]:
     """Return the photos below an address, such as `s3://bucket/folder`, in the order of their keys.
 
-    They are listed page by page while the first ones are in use, and fetched some ahead. Files are
-    passed over as in folders. What returns the bytes of a photo raises `UnreadablePhotoError` if it
-    is too large, or gone since it was listed.
+    They are listed page by page while the first ones are in use. Files are passed over as in
+    folders. What returns the bytes of a photo may be pickled, to fetch them on another machine, and
+    raises `UnreadablePhotoError` if it is too large, or gone since it was listed.
 
     Raises:
         PandacatError: there are no photos, or the storage can't be used; the latter also later.
     """
-    bucket, _, key = address.removeprefix(SCHEME).partition("/")
-    photos = _Folder(address, bucket, key.strip("/"), _client(address)).photos()
+    photos = _folder(address).photos()
     first = next(photos, None)
     if first is None:
         raise PandacatError(
             f"No photos in {address}: name the bucket and folder they are in, s3://BUCKET/FOLDER."
         )
-    return ordered_map(_fetched, chain([first], photos), workers=READERS)
+    return chain([first], photos)
+
+
+def _folder(address: str) -> "_Folder":
+    bucket, _, key = address.removeprefix(SCHEME).partition("/")
+    return _Folder(address, bucket, key.strip("/"), _client(address))
+
+
+@cache
+def _folder_of_process(address: str) -> "_Folder":
+    """Return the one of this process, since a client takes long to make."""
+    return _folder(address)
 
 
 def _client(address: str) -> Any:
@@ -76,6 +80,10 @@ class _Folder:
     bucket: str
     key: str
     client: Any
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave the client behind: the other process has settings and a key of its own."""
+        return _folder_of_process, (self.address,)
 
     def photos(self) -> Iterator[Photo]:
         """Yield the photos; in the end, say what was passed over."""
@@ -145,20 +153,6 @@ class _Folder:
             except BotoCoreError as error:
                 if attempts == ATTEMPTS:
                     raise s3_error(error, self.address) or error from None
-
-
-def _fetched(photo: Photo) -> Photo:
-    """Return a photo whose bytes, or the error in their place, are there."""
-    name, read = photo
-    try:
-        data = read()
-    except (PandacatError, UnreadablePhotoError) as error:
-        return name, partial(_raise, error)
-    return name, lambda: data
-
-
-def _raise(error: Exception) -> bytes:
-    raise error
 
 
 def s3_error(error: BaseException, address: str) -> PandacatError | None:
