@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -54,6 +55,21 @@ class Logging(Fake):
         return super().predict_photo(path, read)
 
 
+SLOWLY = """
+import sys
+from functools import partial
+from pathlib import Path
+import test_ray_score as tests
+from pandacat.app import score
+from pandacat.app.cli import main
+classifier = tests.Logging(Path(sys.argv[1]), seconds=0.02)
+score.load = lambda _: ("fake", classifier)
+score.portable = lambda _: partial(tests._same, classifier)
+score.BLOCK_PHOTOS, score.TASK_PHOTOS = tests.BLOCK, tests.TASK
+main(sys.argv[2:])
+"""
+
+
 class Refusing(Fake):
     def predict_photo(self, path: str, read: Callable[[], bytes]) -> Prediction:
         raise PandacatError("No key: set one.")
@@ -91,11 +107,10 @@ def _no_reports() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3Server]:
     with s3_server() as running:
-        running.client.create_bucket(Bucket="zoo")
+        client = running.client
+        client.create_bucket(Bucket="zoo")
         for number in range(PHOTOS):
-            running.client.put_object(
-                Bucket="zoo", Key=f"many/{number:03d}.jpg", Body=b"%d" % number
-            )
+            client.put_object(Bucket="zoo", Key=f"many/{number:03d}.jpg", Body=b"%d" % number)
         yield running
 
 
@@ -182,32 +197,30 @@ def test_one_of_two_machines_is_killed_and_no_photo_is_lost_or_double(
                 time.sleep(0.01)
             machines.remove_node(killed, allow_graceful=False)
 
-        killer = threading.Thread(target=kill)
+        killer = threading.Thread(target=kill, daemon=True)
         killer.start()
         assert run("s3://zoo/many", to="scores", ray=machines.address) == 0
         killer.join()
     assert files("scores") == files("alone")
     parents = {line.split()[1] for line in log.read_text().splitlines()}
-    assert len(parents) == 2
+    assert len(parents - {"1"}) == 2  # 1 is that of processes whose machine is gone
 
 
 def test_a_killed_command_goes_on_and_predicts_few_photos_again(
     one_core: str, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = here / "log"
-    classify_with(monkeypatch, Logging(log, seconds=0.02))
     command = ["score", "s3://zoo/many", "--to", "scores", "--ray", one_core]
-    child = os.fork()
-    if not child:
-        main(command)
-        os._exit(0)
-    while len(files("scores")) < 2:
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    with subprocess.Popen([sys.executable, "-c", SLOWLY, str(log), *command]) as process:
+        while len(files("scores")) < 2:
+            time.sleep(0.01)
+            assert process.poll() is None
+        process.kill()
+    classify_with(monkeypatch, Logging(log))
     scored = len(files("scores")) * BLOCK
     assert scored < PHOTOS
     assert main(command) == 0
+    classify_with(monkeypatch, Fake())
     assert run("s3://zoo/many", to="alone") == 0
     assert files("scores") == files("alone")
     given = Counter(line.split()[0] for line in log.read_text().splitlines())
@@ -225,7 +238,7 @@ def test_ctrl_c_ends_it_and_the_same_command_goes_on(
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=press).start()
+    threading.Thread(target=press, daemon=True).start()
     assert run("s3://zoo/many", to="scores", ray=one_core) == 130
     assert " photos are scored; the same command scores the rest.\n" in capfd.readouterr().err
     classify_with(monkeypatch, Fake())

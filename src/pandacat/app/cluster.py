@@ -58,13 +58,19 @@ def cluster(address: str) -> Iterator[None]:
     if address != LOCAL:
         _require_ray(address)
     try:
-        ray.init(address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError) as error:
-        raise PandacatError(f"--ray {address}: {_reason(error)}") from None
-    try:
+        _join(address)
         yield
     finally:
         ray.shutdown()
+
+
+def _join(address: str) -> None:
+    import ray
+
+    try:
+        ray.init(address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError) as error:
+        raise PandacatError(f"--ray {address}: {_reason(error)}") from None
 
 
 def map_on_cluster(
@@ -93,7 +99,12 @@ def map_on_cluster(
 
 def _call(prepared: list[Any], item: Any) -> Any:
     """Do the work on one item, in a process of Ray's, from the reference to what prepares it."""
-    return _function(*prepared)(item)
+    import ray
+
+    try:
+        return _function(*prepared)(item)
+    except PandacatError as error:
+        raise PandacatError(f"On {ray.util.get_node_ip_address()}: {error}") from None
 
 
 @cache
@@ -117,7 +128,7 @@ def _result(waiting: Any) -> Any:
         return ray.get(waiting)
     except RayTaskError as error:
         if isinstance(error.cause, PandacatError):
-            raise PandacatError(f"On {error.ip}: {error.cause}") from None
+            raise error.cause from None
         raise
     except RayError as error:
         raise PandacatError(
