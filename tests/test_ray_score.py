@@ -42,17 +42,28 @@ TASK = 8
 
 
 class Logging(Fake):
-    """Takes its time, and writes to a file which photos it was given, and where."""
+    """Takes its time, and writes to a file which photos it was given, and where.
 
-    def __init__(self, log: Path, seconds: float = 0) -> None:
+    It begins when so many machines do.
+    """
+
+    def __init__(self, log: Path, seconds: float = 0, machines: int = 1) -> None:
         super().__init__()
-        self.log, self.seconds = log, seconds
+        self.log, self.seconds, self.machines = log, seconds, machines
 
     def predict_photo(self, path: str, read: Callable[[], bytes]) -> Prediction:
         time.sleep(self.seconds)
         with self.log.open("a") as stream:
             stream.write(f"{path} {os.getppid()}\n")
+        while len(machines_in(self.log)) < self.machines:
+            time.sleep(0.01)
         return super().predict_photo(path, read)
+
+
+def machines_in(log: Path) -> set[str]:
+    """Return the numbers of the processes that started those which wrote to a log."""
+    parents = {line.split()[1] for line in log.read_text().splitlines()}
+    return parents - {"1"}  # that of processes whose machine is gone
 
 
 SLOWLY = """
@@ -188,7 +199,7 @@ def test_one_of_two_machines_is_killed_and_no_photo_is_lost_or_double(
 ) -> None:
     assert run("s3://zoo/many", to="alone") == 0
     log = here / "log"
-    classify_with(monkeypatch, Logging(log, seconds=0.02))
+    classify_with(monkeypatch, Logging(log, seconds=0.02, machines=2))
     with running(head_cpus=0) as machines:
         killed, _ = (machines.add_node(num_cpus=1, node_ip_address=LOOPBACK) for _ in range(2))
 
@@ -202,8 +213,7 @@ def test_one_of_two_machines_is_killed_and_no_photo_is_lost_or_double(
         assert run("s3://zoo/many", to="scores", ray=machines.address) == 0
         killer.join()
     assert files("scores") == files("alone")
-    parents = {line.split()[1] for line in log.read_text().splitlines()}
-    assert len(parents - {"1"}) == 2  # 1 is that of processes whose machine is gone
+    assert len(machines_in(log)) == 2
 
 
 def test_a_killed_command_goes_on_and_predicts_few_photos_again(
