@@ -32,9 +32,9 @@ from pandacat.tracking.delivery import (
     running_pipelines,
     sync,
 )
-from pandacat.tracking.journal import tracked_stage
+from pandacat.tracking.journal import UNFINISHED, tracked_stage
 from pandacat.tracking.pipeline import VIEW, end_stopped
-from pandacat.tracking.ui import serve
+from pandacat.tracking.ui import dvc_runs, serve
 
 DVC_YAML = """
 stages:
@@ -217,6 +217,27 @@ def test_a_pipeline_runs_until_it_has_results_and_is_killed_if_it_goes_on_no_mor
     assert pipeline.info.status == "FINISHED"
     end_stopped(*store, running_pipelines())
     assert pipelines(later)[0].info.status == "FINISHED"
+
+
+def test_nothing_counts_as_stopped_while_dvc_runs_a_stage(later):
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    assert not dvc_runs()
+    for place in (".dvc/tmp", ".dvc/tmp/exps/queued/.dvc/tmp"):
+        Path(place).mkdir(parents=True)
+        for pid, runs in ((os.getpid(), True), (ended.pid, False)):
+            lock = {"read": {"params.yaml": [{"pid": pid, "cmd": "dvc repro"}]}}
+            Path(place, "rwlock").write_text(json.dumps(lock))
+            assert dvc_runs() == runs
+        Path(place, "rwlock").write_text("{")
+        assert not dvc_runs()
+
+
+def test_make_knows_whether_the_results_of_a_pipeline_were_logged(later):
+    run_stages("preprocess")
+    assert UNFINISHED.exists()
+    run_stages("headline")
+    assert not UNFINISHED.exists()
 
 
 def test_pipelines_of_one_name_are_numbered(later, monkeypatch):

@@ -29,6 +29,12 @@ from pandacat.core.paths import EXCLUSIONS, PARAMS, PIPELINE, project_root
 JOURNALS = Path(".pandacat/tracking")
 """Below the project's root: one folder for each run that MLflow does not have yet."""
 
+UNFINISHED = Path(".pandacat/unfinished")
+"""A file that is there while stages have run since the last one that logged a pipeline's results.
+
+DVC skips that one where the others wrote what they had written before; then `make repro` runs it.
+"""
+
 COMMITTED = "committed_params.yaml"
 """In a journal, the parameters of Git's last commit: those that a run may have changed."""
 
@@ -89,6 +95,7 @@ class TrackedRun:
             self._copy(path, "results")
         with self.noting_faults():
             copytree(model, self.journal / "models" / model.name)
+            (project_root() / UNFINISHED).unlink(missing_ok=True)
         self.append(results=dict(metrics), loader=loader)
 
     def _copy(self, path: Path, folder: str) -> None:
@@ -130,6 +137,7 @@ def tracked_stage(stage: str, params: Any) -> Iterator[TrackedRun]:
     with run.noting_faults():
         run.journal.mkdir(parents=True)
         lock.acquire()
+        (project_root() / UNFINISHED).touch()
         for path in filter(Path.exists, (PARAMS, PIPELINE)):
             copy2(path, run.journal)
         if committed := git("show", f"HEAD:./{PARAMS}"):

@@ -1,11 +1,14 @@
 """MLflow's pages, from the project's experiment on."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from contextlib import chdir, suppress
+from itertools import chain
+from pathlib import Path
 
 from pandacat.core.errors import PandacatError, sentence_of
 from pandacat.core.paths import project_root
@@ -21,6 +24,32 @@ from pandacat.tracking.pipeline import VIEW, end_stopped
 
 NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 """Several processes less, which serve features that the project does not use."""
+
+
+LOCKS = ("rwlock", "exps/*/.dvc/tmp/rwlock")
+"""Files in `.dvc/tmp` in which DVC notes what runs a stage; the second is that of its queue."""
+
+
+def dvc_runs() -> bool:
+    """Return whether DVC runs a stage, which may not have begun to track itself."""
+    for path in chain.from_iterable(map(Path(".dvc/tmp").glob, LOCKS)):
+        with suppress(OSError, ValueError):
+            holders = json.loads(path.read_text(encoding="utf-8"))
+            readers = chain.from_iterable(holders.get("read", {}).values())
+            if any(is_alive(int(holder["pid"])) for holder in readers):
+                return True
+    return False
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether there is a process of this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def serve(port: int) -> int:
@@ -58,7 +87,8 @@ def _serve(uri: str, port: int) -> int:
     if uri.startswith("http"):
         print(f"The runs are at {without_credentials(uri).rstrip('/')}/{page}")
         return 0
-    end_stopped(client, experiment, running_pipelines())
+    if not dvc_runs():
+        end_stopped(client, experiment, running_pipelines())
     options = ["--backend-store-uri", uri, "--port", str(port), "--workers", "1"]
     command = [sys.executable, "-X", "utf8", "-m", "mlflow", "ui", *options]
     for end in (signal.SIGTERM, signal.SIGHUP):
