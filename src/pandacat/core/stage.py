@@ -80,9 +80,9 @@ def _way_back() -> str:
     if not _is_experiment():
         return ""
     return (
-        "\nDVC has removed the outputs of this stage. Correct the experiment and run it again, or "
-        f"go back to the committed parameters and their results: `git restore {PARAMS} && dvc "
-        "repro`."
+        "\nDVC has removed the outputs of this stage; its cache keeps them. Correct the experiment "
+        "and run it again, or go back to the committed parameters and their results: `git restore "
+        f"{PARAMS} && dvc repro`."
     )
 
 
