@@ -53,7 +53,7 @@ pull: $(READY)  ## fetch results from DVC's remote, instead of computing them
 	$(BIN)/pandacat cache pull
 
 experiments: $(READY)  ## compare all experiments: what was changed, and what came of it
-	$(BIN)/dvc exp show --only-changed --num 2 --drop '.*/.*|params.yaml'
+	$(BIN)/dvc exp show --only-changed --num 2 --drop '.*/.*|examples|LICENSE|params.yaml'
 
 deps: $(READY)  ## list in dvc.yaml the code that each stage uses, and copy params.yaml into the package
 	$(BIN)/python tools/stage_dependencies.py
