@@ -23,10 +23,10 @@ from pandacat.core.errors import PandacatError
 from pandacat.data.images import load_image
 from pandacat.evaluation.export_checks import (
     LARGEST_DIFFERENCE,
+    all_crops,
     by_classifier,
     parity,
     reduced,
-    with_tiles,
 )
 from pandacat.models.classifier import Classifier
 from pandacat.models.exporting import ProbabilityNetwork, export_onnx, export_openvino
@@ -178,7 +178,7 @@ def test_several_crops_are_pooled_in_the_file_as_here(exported, tiles):
     image = Image.open(PHOTOS[0]).convert("RGB")
     photos = crops(classifier)
     if tiles:
-        photos = [with_tiles(classifier, each) for each in (image, reduced(image))]
+        photos = [all_crops(classifier, each) for each in (image, reduced(image))]
     with torch.inference_mode():
         together = whole(torch.from_numpy(np.stack(photos)))
     if tiles:

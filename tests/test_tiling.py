@@ -10,7 +10,7 @@ from small_heads import with_head
 
 from pandacat.config.loading import default_config
 from pandacat.data.crops import crop_count
-from pandacat.evaluation.export_checks import reduced, with_tiles
+from pandacat.evaluation.export_checks import all_crops, reduced
 from pandacat.models import tiling
 from pandacat.models.classifier import Classifier
 from pandacat.models.embed import tiled_logits
@@ -148,4 +148,4 @@ def test_the_explanation_of_a_small_animal_shows_where_it_is(tiled, small_panda)
 
 
 def test_all_crops_of_a_photo_are_those_of_both_looks(tiled, small_panda):
-    assert len(with_tiles(tiled, small_panda)) == CROPS + TILES
+    assert len(all_crops(tiled, small_panda)) == CROPS + TILES
