@@ -129,7 +129,7 @@ def test_the_command_for_an_address_sends_the_photo(tmp_path):
     (tmp_path / "pandacat").write_text("#!/bin/sh\nprintf '%s: ' \"$*\"; cat\n")
     (tmp_path / "pandacat").chmod(0o755)
     handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
-    handler.log_message = lambda *_: None
+    handler.log_message = lambda *_: None  # type: ignore[attr-defined]
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/a%20'b'.jpg?b=1&c=$2"

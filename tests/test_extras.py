@@ -36,7 +36,8 @@ def license_of(package: str) -> str:
     """Return all that the package's metadata says of its license; long texts are cut."""
     about = metadata_of(package)
     classifiers = [text for text in about.get_all("Classifier", []) if "License" in text]
-    fields = (about.get("License-Expression"), (about.get("License") or "")[:100])
+    names = ("License-Expression", "License")
+    fields = [about[name][:100] for name in names if name in about]
     return "; ".join(filter(None, [*fields, *classifiers]))
 
 

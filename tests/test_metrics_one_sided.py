@@ -14,7 +14,7 @@ from pandacat.metrics.one_sided import (
     testable,
 )
 
-testable.__test__ = False
+testable.__test__ = False  # type: ignore[attr-defined]
 
 
 def delong(before: np.ndarray, after: np.ndarray, positive: np.ndarray) -> float:

@@ -137,19 +137,19 @@ def test_requests_that_come_at_once_are_answered_in_turn(service: Running) -> No
 
 
 def test_an_endless_body_leaves_memory_as_it_is() -> None:
-    def peak() -> int:
-        status = Path(f"/proc/{service.process.pid}/status").read_text()
+    def peak(pid: int) -> int:
+        status = Path(f"/proc/{pid}/status").read_text()
         return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) >> 10
 
     with serving("--max-body-mb", "5") as service:
         url = f"{service.address}/v1/predict"
         assert requests.post(url, files=forms(PANDA)).ok
-        before = peak()
+        before = peak(service.process.pid)
         for kind in ("image/jpeg", "multipart/form-data; boundary=x"):
             chunks = (PART + bytes(1_000_000) for _ in range(200))
             answer = requests.post(url, chunks, headers={"Content-Type": kind})
             assert answer.status_code == 413
-        assert peak() - before < 30
+        assert peak(service.process.pid) - before < 30
 
 
 def test_schemathesis_finds_nothing(service: Running, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_few_photos_are_read_ahead_so_that_memory_stays_flat(classifier: Classif
     for _ in range(3):
         next(predictions)
     assert read < 3 + 8 * classifier.callers
-    predictions.close()
+    predictions.close()  # type: ignore[attr-defined]
 
 
 def test_ctrl_c_ends_a_long_prediction_at_once() -> None:
