@@ -38,6 +38,13 @@ class S3Server:
         """Start again, at the same address."""
         self.server.start()
 
+    def put_photos(self, bucket: str, count: int) -> None:
+        """Create a bucket with files `many/000.jpg` and so on, each of which holds its number."""
+        self.client.create_bucket(Bucket=bucket)
+        for number in range(count):
+            key = f"many/{number:03d}.jpg"
+            self.client.put_object(Bucket=bucket, Key=key, Body=b"%d" % number)
+
     @property
     def client(self) -> Any:
         """A client of botocore with the owner's key."""

@@ -118,10 +118,7 @@ def _no_reports() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3Server]:
     with s3_server() as running:
-        client = running.client
-        client.create_bucket(Bucket="zoo")
-        for number in range(PHOTOS):
-            client.put_object(Bucket="zoo", Key=f"many/{number:03d}.jpg", Body=b"%d" % number)
+        running.put_photos("zoo", PHOTOS)
         yield running
 
 

@@ -28,10 +28,7 @@ BLOCK = 10
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3Server]:
     with s3_server() as running:
-        client = running.client
-        client.create_bucket(Bucket="zoo")
-        for number in range(PHOTOS):
-            client.put_object(Bucket="zoo", Key=f"many/{number:02d}.jpg", Body=b"%d" % number)
+        running.put_photos("zoo", PHOTOS)
         yield running
 
 
@@ -71,7 +68,7 @@ def test_scores_of_stored_photos_are_those_of_the_same_photos_in_a_folder(
 ) -> None:
     Path("photos").mkdir()
     for number in range(PHOTOS):
-        Path(f"photos/{number:02d}.jpg").write_bytes(b"%d" % number)
+        Path(f"photos/{number:03d}.jpg").write_bytes(b"%d" % number)
     assert run("photos", to="local") == run("s3://zoo/many") == 0
     moved = [row | {"path": f"s3://zoo/many/{Path(row['path']).name}"} for row in rows("local")]
     assert rows() == moved
@@ -124,7 +121,7 @@ def test_photos_are_listed_while_others_are_in_use(
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "3")
     listed = prefetch.fetch_ahead(list_photos("s3://zoo/many"))
     first = [name for name, _ in islice(listed, 3)]
-    assert first == [f"s3://zoo/many/{number:02d}.jpg" for number in range(3)]
+    assert first == [f"s3://zoo/many/{number:03d}.jpg" for number in range(3)]
     put(server, "many", **{"last.jpg": b"came meanwhile"})
     try:
         *rest, last = listed
@@ -248,7 +245,7 @@ def test_a_storage_that_cannot_be_used_is_a_sentence(
 def test_predict_names_the_command_that_reads_object_storage(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["predict", "s3://zoo/many/00.jpg"]) == 1
+    assert main(["predict", "s3://zoo/many/000.jpg"]) == 1
     (command,) = re.findall("`pandacat ([^`]+)`", capsys.readouterr().err)
     assert main(shlex.split(command)) == 0
-    assert [row["path"] for row in rows()] == ["s3://zoo/many/00.jpg"]
+    assert [row["path"] for row in rows()] == ["s3://zoo/many/000.jpg"]
