@@ -369,6 +369,29 @@ def test_a_model_whose_files_are_gone_does_not_travel(tmp_path: Path) -> None:
         portable(downloaded)
 
 
+ON_ANY_CORE = """
+import os, threading
+import numpy as np
+from pandacat.models.openvino_engine import compile_model, compute_in_one_thread, openvino
+
+compute_in_one_thread()
+from openvino import Model, opset13
+images = opset13.parameter([-1, 8, 8, 3], np.uint8)
+means = opset13.reduce_mean(opset13.convert(images, "f32"), np.array([1, 2]), keep_dims=False)
+compiled = compile_model(Model([means], [images], "means"), "float32")
+work = threading.Thread(target=compiled.run, args=[np.zeros((20_000, 8, 8, 3), np.uint8)])
+work.start()
+while work.is_alive():
+    for task in os.listdir("/proc/self/task"):
+        assert os.sched_getaffinity(int(task)) == os.sched_getaffinity(0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, no thread is tied to a core")
+def test_processes_of_one_thread_each_do_not_share_a_core() -> None:
+    subprocess.run([sys.executable, "-c", ON_ANY_CORE], check=True)
+
+
 def test_a_folder_or_file_of_other_things_is_not_written_to(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

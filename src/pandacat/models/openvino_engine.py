@@ -82,11 +82,12 @@ def openvino_core() -> Any:
 
 
 def compute_in_one_thread() -> None:
-    """Let models that this process compiles from now on compute in one thread each.
+    """Let models that this process compiles from now on compute in one thread each, on any core.
 
-    It is for processes of which there is one for each core.
+    It is for processes of which there is one for each core: pinned, all would run on the first.
     """
-    openvino_core().set_property("CPU", {"INFERENCE_NUM_THREADS": 1})
+    settings = {"INFERENCE_NUM_THREADS": 1, "ENABLE_CPU_PINNING": False}
+    openvino_core().set_property("CPU", settings)
 
 
 def convert_backbone(backbone: Any, input_px: int) -> Any:
