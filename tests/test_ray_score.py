@@ -80,6 +80,18 @@ score.BLOCK_PHOTOS, score.TASK_PHOTOS = tests.BLOCK, tests.TASK
 main(sys.argv[2:])
 """
 
+APART = """
+import copy
+import sys
+from functools import partial
+from fake_classifier import Fake
+from pandacat.app import score
+from pandacat.app.cli import main
+score.load = lambda _: ("fake", Fake())
+score.portable = lambda classifier: partial(copy.copy, classifier)
+sys.exit(main(sys.argv[1:]))
+"""
+
 
 class Refusing(Fake):
     def predict_photo(self, path: str, read: Callable[[], bytes]) -> Prediction:
@@ -156,6 +168,12 @@ def run(*sources: str, to: str, ray: str = "") -> int:
     return main(["score", *sources, "--to", to, *(["--ray", ray] if ray else [])])
 
 
+def run_apart(*sources: str, to: str, ray: str) -> subprocess.CompletedProcess[str]:
+    """Do what `run` does in a process of its own, which knows of no other cluster."""
+    command = [sys.executable, "-c", APART, "score", *sources, "--to", to, "--ray", ray]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
 def files(folder: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path(folder).glob("*.parquet")}
 
@@ -189,6 +207,45 @@ def test_a_network_gives_the_same_bytes_there(
     arguments = ["score", "photos", "--model", "pretrained", "--to"]
     assert main([*arguments, "alone"]) == main([*arguments, "shared", "--ray", one_core]) == 1
     assert files("alone") == files("shared") != {}
+
+
+def test_a_cluster_of_this_machine_alone_leaves_nothing_behind(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_photos(50)
+    before = {path.name for path in here.iterdir()}
+    assert run_apart("photos", to="shared", ray="local").returncode == 0
+    assert {path.name for path in here.iterdir()} - before == {"shared"}
+    monkeypatch.setattr(score, "BLOCK_PHOTOS", 1_000)
+    assert run("photos", to="alone") == 0
+    assert files("alone") == files("shared") != {}
+
+
+def test_a_cluster_with_a_token_is_for_those_who_have_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_photos(50)
+    monkeypatch.setattr(score, "BLOCK_PHOTOS", 1_000)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    command = Path(sys.executable).with_name("ray")
+    subprocess.run([command, "get-auth-token", "--generate"], check=True, capture_output=True)
+    start = [command, "start", "--head", "--include-dashboard=false", "--block", "--port=0"]
+    with subprocess.Popen(
+        [*start, f"--node-ip-address={LOOPBACK}"], stdout=subprocess.PIPE, text=True
+    ) as machine:
+        assert machine.stdout
+        address = next(line.split("'")[1] for line in machine.stdout if "--address='" in line)
+        try:
+            assert run_apart("photos", to="shared", ray=address).returncode == 0
+            monkeypatch.delenv("RAY_AUTH_MODE")
+            refused = run_apart("photos", to="others", ray=address)
+        finally:
+            machine.terminate()
+    assert run("photos", to="alone") == 0
+    assert files("alone") == files("shared")
+    assert refused.returncode == 1
+    advice = "this cluster has a token: copy ~/.ray/auth_token of its first machine to this one"
+    assert advice in refused.stderr
 
 
 def test_one_of_two_machines_is_killed_and_no_photo_is_lost_or_double(

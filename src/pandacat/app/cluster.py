@@ -5,6 +5,7 @@ gives its work to others.
 """
 
 import os
+import secrets
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -48,6 +49,8 @@ def cluster(address: str) -> Iterator[None]:
         PandacatError: Ray is not installed, or can't be used there.
     """
     os.environ |= SETTINGS
+    if address == LOCAL:  # nobody else may use it, and Ray would leave a token in the user's home
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex()}
     try:
         import ray
     except ModuleNotFoundError:
@@ -66,10 +69,11 @@ def cluster(address: str) -> Iterator[None]:
 
 def _join(address: str) -> None:
     import ray
+    from ray.exceptions import AuthenticationError
 
     try:
         ray.init(address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError) as error:
+    except (ConnectionError, RuntimeError, AuthenticationError) as error:
         raise PandacatError(f"--ray {address}: {_reason(error)}") from None
 
 
@@ -173,6 +177,11 @@ def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
     if "mismatch" in text:
         return f"{text}. Install the same versions on all machines: `make LOCKED=1 extra-ray`."
+    if "AuthenticationError" in f"{error!r} {error.__cause__}":
+        return (
+            "this cluster has a token: copy ~/.ray/auth_token of its first machine to this one, "
+            "and `export RAY_AUTH_MODE=token`."
+        )
     return (
         f"{text[:200]}. This machine must be one of the cluster: `ray start --num-cpus=0 "
         "--address=ADDRESS` makes it one, which only hands out work."
