@@ -88,7 +88,6 @@ bench: $(READY)  ## measure speed beside other ways, 30 minutes (ARCHIVE=photos.
 	$(BIN)/python benchmarks/exported.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/mnist.py
-	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/pipeline.py $(if $(ARCHIVE),--archive "$(ARCHIVE)")
 
 lint: LOOSE = arg-type assignment call-arg call-overload func-returns-value misc return-value var-annotated
