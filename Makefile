@@ -90,12 +90,10 @@ bench: $(READY)  ## measure speed beside other ways, 30 minutes (ARCHIVE=photos.
 	$(BIN)/python benchmarks/mnist.py
 	$(BIN)/python benchmarks/pipeline.py $(if $(ARCHIVE),--archive "$(ARCHIVE)")
 
-lint: LOOSE = arg-type assignment call-arg call-overload func-returns-value misc return-value var-annotated
 lint: $(READY)  ## check style, types, and what `make deps` writes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests benchmarks $(addprefix --disable-error-code=,$(LOOSE))
 	$(BIN)/python tools/stage_dependencies.py --check
 	cmp params.yaml $(DEFAULT_PARAMS)
 

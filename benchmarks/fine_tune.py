@@ -136,10 +136,11 @@ def recipe(
 def unpack(archive: Path, index: pd.DataFrame, folder: Path) -> None:
     """Write each photo to `split/label/`."""
     with zipfile.ZipFile(archive) as zipped:
-        for place, row in enumerate(index.itertuples()):
-            target = folder / row.split / row.label / f"{place:05d}{Path(row.name).suffix}"
+        photos = zip(index.name, index.split, index.label, strict=True)
+        for place, (name, split, label) in enumerate(photos):
+            target = folder / split / label / f"{place:05d}{Path(name).suffix}"
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(zipped.read(row.name))
+            target.write_bytes(zipped.read(name))
 
 
 def photos_in(folder: Path) -> list[Path]:

@@ -223,7 +223,7 @@ def device_rates(model: SavedModel) -> dict[str, float]:
         network = backbone.to(memory_format=memory_format)
         with torch.inference_mode():
             rates[f"device alone, {name}, batches of {batch}"] = rate(
-                lambda network=network: network(images), batch, repeats=10
+                partial(network, images), batch, repeats=10
             )
     return rates
 
@@ -282,7 +282,7 @@ def predict_rate(folder: Path, count: int) -> dict[str, float]:
         photos = itertools.cycle([archive.read(name) for name in archive.namelist()])
         for number in range(count):
             (folder / f"{number}.jpg").write_bytes(next(photos))
-    command = [sys.executable, "-P", "-m", "pandacat", "predict", folder]
+    command: list[str | Path] = [sys.executable, "-P", "-m", "pandacat", "predict", folder]
     command += ["--model", paths.MODELS / "fine-tuned", "-o", folder.parent / "predictions.csv"]
     began = time.perf_counter()
     subprocess.run(command, env=environment(), check=True, stdout=subprocess.DEVNULL)
@@ -344,7 +344,8 @@ def compared_with_committed(project: Path, copy: Path) -> dict[str, Any]:
 def predicted(table: pd.DataFrame) -> pd.Series:
     """Return the most probable label of each row."""
     columns = [column for column in table.columns if column.startswith("p_")]
-    return table[columns].idxmax(axis=1).str.removeprefix("p_")
+    labels = [column.removeprefix("p_") for column in columns]
+    return table[columns].set_axis(labels, axis=1).idxmax(axis=1)
 
 
 if __name__ == "__main__":

@@ -62,8 +62,8 @@ def duplicates(folder: Path) -> Callable[[], object]:
 
     columns = ["fingerprint", "mirrored_fingerprint"]
     index = pq.read_table(folder / "preprocessed" / store.INDEX, columns=columns)
-    both = [index[column].to_pandas() for column in columns]
-    return lambda: group_near_duplicates(*both, 8)
+    plain, mirrored = (index[column].to_pandas() for column in columns)
+    return lambda: group_near_duplicates(plain, mirrored, 8)
 
 
 def frozen_pass(folder: Path) -> Callable[[], object]:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Literal
 
 import measuring
 import recipes
@@ -51,7 +52,7 @@ def example_network() -> nn.Module:
 class Digits(torch.utils.data.Dataset[tuple[Tensor, int]]):
     """The digits of a split, as `torchvision.datasets.MNIST` gives them to the example."""
 
-    def __init__(self, split: str) -> None:
+    def __init__(self, split: Literal["train", "test"]) -> None:
         """Read the digits; each is transformed when it is requested."""
         images, classes = read_digits(paths.MNIST, split=split)
         self.images, self.classes = torch.from_numpy(images), torch.from_numpy(classes)

@@ -171,7 +171,7 @@ def main() -> None:
         if dataset.name not in ("train", "validation")
     }
     about = json.dumps({"seconds": seconds, "history": history})
-    np.savez(options.result, about=np.array(about), **predictions)
+    np.savez(options.result, about=np.array(about), **predictions)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ it. Run it on photographs, after `dvc repro evaluate`.
 
 import argparse
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import measuring
@@ -126,7 +126,7 @@ def cases(index: pd.DataFrame, places: Sequence[Image.Image]) -> Iterator[Case]:
 
 
 def table(
-    found: Iterable[tuple[Case, list[np.ndarray]]], classifiers: dict[str, Classifier]
+    found: Iterable[tuple[Case, list[np.ndarray]]], labels_of: Mapping[str, Sequence[str]]
 ) -> pd.DataFrame:
     """Return for each network the share of correct predictions, with 95 % intervals."""
     rows = [
@@ -134,11 +134,11 @@ def table(
             "network": name,
             "label": case.label,
             "share": case.share,
-            "right": classifier.labels[int(values.argmax())] == case.label,
-            "right animal": classifier.labels[int(values[:-1].argmax())] == case.label,
+            "right": labels[int(values.argmax())] == case.label,
+            "right animal": labels[int(values[:-1].argmax())] == case.label,
         }
         for case, of_networks in found
-        for (name, classifier), values in zip(classifiers.items(), of_networks, strict=True)
+        for (name, labels), values in zip(labels_of.items(), of_networks, strict=True)
     ]
     every = pd.DataFrame(rows)
     small = every[every.label != OTHER]
@@ -183,7 +183,8 @@ def main() -> None:
 
     every = list(cases(index, places))
     found = tqdm(ordered_map(predicted, every), total=len(every), desc="small", unit="photo")
-    print(table(list(found), classifiers).to_string())
+    labels_of = {name: classifier.labels for name, classifier in classifiers.items()}
+    print(table(found, labels_of).to_string())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import signal
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -68,9 +69,10 @@ def run_stage() -> None:
     """Run the stage of the digits on bars, in this folder."""
     quick = TrainScratchParams(mnist=replace(PARAMS, epochs=1), photos=PARAMS)
     config = replace(default_config(), train_scratch=quick)
-    train_scratch_mnist.load_config = lambda: config  # type: ignore[attr-defined]
-    train_scratch_mnist.mnist_dataset = lambda folder: bar_data()  # type: ignore[attr-defined]
-    train_scratch_mnist.main()
+    with patch.multiple(
+        train_scratch_mnist, load_config=lambda: config, mnist_dataset=lambda folder: bar_data()
+    ):
+        train_scratch_mnist.main()
 
 
 def end_first_process(record: EpochRecord) -> None:

@@ -53,7 +53,8 @@ def jpeg_of(image: Image.Image) -> bytes:
 def write_photos() -> None:
     """Write the photos of all splits; those of the test split come last."""
     rng = np.random.default_rng(0)
-    photos, splits = [], []
+    photos: list[tuple[PhotoFile, bytes]] = []
+    splits = []
     for split, count in COUNTS.items():
         for label in LABELS:
             for number in range(count):

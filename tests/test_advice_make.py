@@ -211,9 +211,9 @@ def test_weights_of_a_package_are_installed_again(
         packed.writestr(f"{info}/RECORD", "")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", "venv"], check=True)
     settings = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(here), "PIP_PYTHON": "venv/bin/python"}
-    run = {"env": os.environ | settings, "check": True, "capture_output": True}
-    subprocess.run(command, **run)
+    environment = os.environ | settings
+    subprocess.run(command, env=environment, check=True, capture_output=True)
     (weights,) = Path("venv").rglob(f"{name}/weights")
     weights.write_text("damaged")
-    subprocess.run(command, **run)
+    subprocess.run(command, env=environment, check=True, capture_output=True)
     assert weights.read_text() == "whole"

@@ -182,7 +182,12 @@ def test_on_a_processor_without_a_precision_another_engine_or_precision_is_used(
 def options(monkeypatch):
     """The options with which `pandacat predict` would begin."""
     begun = []
-    monkeypatch.setattr(predict, "run", lambda options: begun.append(options) or 0)
+
+    def begin(options):
+        begun.append(options)
+        return 0
+
+    monkeypatch.setattr(predict, "run", begin)
     return begun
 
 
@@ -236,8 +241,13 @@ def test_a_file_that_has_no_name_gets_one(tmp_path):
 def served(project, monkeypatch):
     """The ports on which the pages of MLflow would be served."""
     ports = []
+
+    def serve_on(_, port):
+        ports.append(port)
+        return 0
+
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(ui, "_serve", lambda _, port: ports.append(port) or 0)
+    monkeypatch.setattr(ui, "_serve", serve_on)
     return ports
 
 

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -185,7 +186,7 @@ def test_a_folder_without_photos_is_given_by_its_files(tmp_path: Path) -> None:
         assert [*photos] == [str(odd)]
 
 
-def preprocessed(tmp_path: Path, counts: Mapping[str, int], **params: object) -> dict[str, object]:
+def preprocessed(tmp_path: Path, counts: Mapping[str, int], **params: Any) -> dict[str, object]:
     """Return the counts of so many photos by folder; those in `same` are equal."""
     archive = tmp_path / "photos.zip"
     with zipfile.ZipFile(archive, "w") as packed:

@@ -37,7 +37,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def message_of(main: Callable[..., object]) -> str:
+def message_of(main: Callable[..., None]) -> str:
     """Return what a stage prints that fails."""
     with pytest.raises(SystemExit) as ended:
         stage.run(main)

@@ -4,7 +4,6 @@ import argparse
 import io
 import json
 import runpy
-from argparse import Namespace
 from pathlib import Path
 
 import fine_tune
@@ -172,8 +171,7 @@ def test_small_animals_are_counted_by_size_and_empty_scenes_by_themselves() -> N
     )
     cat, other = np.array([0.1, 0.8, 0.1]), np.array([0.1, 0.3, 0.6])
     found = [(small, [other]), (large, [cat]), (empty, [other])]
-    classifiers = {"ours": Namespace(labels=("panda", "cat", "other"))}
-    table = small_animals.table(found, classifiers).ours
+    table = small_animals.table(found, {"ours": ("panda", "cat", "other")}).ours
     expected = {"panda or cat among three": 50, "the right one of the two": 100}
     expected |= {"among three, 0.25 of the height": 0, "among three, 0.55 of the height": 100}
     expected |= {"empty scenes": 100}

@@ -87,7 +87,9 @@ def test_an_interval_is_widened_and_never_narrowed():
 
 def test_the_kind_is_what_a_name_has_before_two_underscores():
     table = pd.DataFrame({"path": ["cat/a__1.jpg", "cat/a__2__b.jpg", "x__y/c_d.jpg"]})
-    assert list(clusters_of(table)) == ["a", "a", "x__y/c_d.jpg"]
+    clusters = clusters_of(table)
+    assert clusters is not None
+    assert list(clusters) == ["a", "a", "x__y/c_d.jpg"]
     assert clusters_of(table[2:]) is None
 
 

@@ -16,7 +16,7 @@ PIXELATED = dict(zip(SEVERITIES, (0.6, 0.5, 0.4, 0.3, 0.25), strict=True))
 NOISE = dict(zip(SEVERITIES, (0.08, 0.12, 0.18, 0.26, 0.38), strict=True))
 PHOTONS = dict(zip(SEVERITIES, (60, 25, 12, 5, 3), strict=True))
 DISCS = dict(zip(SEVERITIES, ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)), strict=True))
-STREAKS = dict(zip(SEVERITIES, ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)), strict=True))
+STREAKS = dict(zip(SEVERITIES, ((10, 3.0), (15, 5), (15, 8), (15, 12), (20, 15)), strict=True))
 """The strengths of ImageNet-C."""
 
 

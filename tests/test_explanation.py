@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from pandacat.config.fields import CropScheme
 from pandacat.data.crops import crop_count, cut_crops
 from pandacat.models.classifier import Classifier
 from pandacat.models.engine import Engine, NoFeatureMapError, compile_backbone, spread
@@ -48,7 +49,7 @@ def blue_corner() -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def heat_of(label: int, crops: str = "center", strength: float = 1.0) -> np.ndarray:
+def heat_of(label: int, crops: CropScheme = "center", strength: float = 1.0) -> np.ndarray:
     """Return the heat of a network to which blue means panda."""
     mapped = with_feature_map(scaled(BlueHere()), SIZE_PX)
     image = blue_corner()

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
@@ -23,17 +25,16 @@ def test_a_proportion_is_that_of_its_hits():
     assert proportion(np.array([True, False, True, True])) == wilson(0.75, 4)
 
 
+def mean_of(values: np.ndarray) -> Callable[[np.ndarray], float]:
+    return lambda photos: float(values[photos].mean())
+
+
 def test_bootstrap_interval_of_a_mean_covers_the_truth_at_its_level():
     generator = np.random.default_rng(0)
     covered = 0
     for seed in range(200):
         values = generator.exponential(size=60)
-        found = bootstrap(
-            lambda photos, values=values: float(values[photos].mean()),
-            np.zeros(60, int),
-            seed,
-            resamples=200,
-        )
+        found = bootstrap(mean_of(values), np.zeros(60, int), seed, resamples=200)
         covered += found.low <= 1 <= found.high
     assert 0.88 <= covered / 200 <= 0.98
 

@@ -34,10 +34,13 @@ def test_mcnemar_against_a_binomial_worked_out_by_hand(newly_wrong: int, newly_r
     assert mcnemar_p_value(before, after) == pytest.approx(worse)
 
 
-def scores_of(generator: np.random.Generator, photos: int, shared: float) -> np.ndarray:
-    """Return the scores of two equally good networks, `(2, photos)`; the first half is positive."""
+def scores_of(
+    generator: np.random.Generator, photos: int, shared: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores of two equally good networks; the first half of the photos is positive."""
     common = generator.standard_normal(photos) * np.sqrt(shared) + np.repeat([1.5, 0], photos // 2)
-    return common + generator.standard_normal((2, photos)) * np.sqrt(1 - shared)
+    first, second = common + generator.standard_normal((2, photos)) * np.sqrt(1 - shared)
+    return first, second
 
 
 def test_placements_count_the_photos_of_the_other_kind_that_are_on_the_right_side() -> None:
@@ -114,9 +117,10 @@ def test_areas_without_variance_are_not_certain_to_differ() -> None:
 
 def test_a_permutation_test_calls_one_of_twenty_equal_networks_worse() -> None:
     generator = np.random.default_rng(0)
-    p_values = [
-        swap_p_value(*generator.exponential(size=(2, 40)), mean, seed) for seed in range(200)
-    ]
+    p_values = []
+    for seed in range(200):
+        before, after = generator.exponential(size=(2, 40))
+        p_values.append(swap_p_value(before, after, mean, seed))
     assert np.mean(np.array(p_values) < 0.05) < 0.09
     assert 0.4 < np.mean(p_values) < 0.6
 

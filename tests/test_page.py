@@ -144,7 +144,12 @@ def predicted(classifier: Classifier, *paths: Path) -> dict[str, Prediction]:
 
 def answer_instead(page: Page, *, model: dict[str, Any] | None = None, **prediction: Any) -> None:
     """Let what the server says about its model, and what it predicts, be something else."""
-    unremarkable = {"reason": None, "notes": [], "prediction_set": None, "heatmap": None}
+    unremarkable: dict[str, Any] = {
+        "reason": None,
+        "notes": [],
+        "prediction_set": None,
+        "heatmap": None,
+    }
 
     def describe(route: Route) -> None:
         response = route.fetch()

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -147,15 +148,18 @@ def test_folders_for_splits_are_known_by_their_words(folder: str, split: str | N
 
 
 def preprocessed(
-    tmp_path: Path, files: Mapping[str, bytes], exclusions: Mapping[str, str], split: str = "random"
+    tmp_path: Path,
+    files: Mapping[str, bytes],
+    exclusions: Mapping[str, str],
+    split: Literal["random", "archive"] = "random",
 ) -> pd.DataFrame:
     """Return the index of the photos of cats and pandas in a zip of these files."""
-    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+    archive = tmp_path / "photos.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
         for name, content in files.items():
-            archive.writestr(name, content)
+            packed.writestr(name, content)
     params = replace(CONFIG.preprocess, split=split, min_photos_per_label=5)
     config = replace(CONFIG, preprocess=params)
-    archive = tmp_path / "photos.zip"
     preprocess(archive, ORIGIN, tmp_path / "photos", config, exclusions=exclusions)
     return store.read_index(tmp_path / "photos")
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import EXAMPLES, ROOT
@@ -374,10 +375,12 @@ def test_an_address_of_another_form_is_told(
 
 
 def test_memory_does_not_grow_with_the_number_of_photos(one_core: str) -> None:
+    fake: Any = Fake()
+
     def peak(count: int) -> int:
         photos = ((f"{number:09d}.jpg", partial(bytes, 1000)) for number in range(count))
         tracemalloc.start()
-        assert sum(1 for _ in score.score_on_cluster(Fake(), photos)) == count
+        assert sum(1 for _ in score.score_on_cluster(fake, photos)) == count
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most

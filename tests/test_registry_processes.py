@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from conftest import ROOT
@@ -209,8 +210,7 @@ sys.exit(main(["registry", "promote"]))
 def test_of_two_promotions_at_once_one_wins() -> None:
     let(champion=FIRST, challenger=SECOND)
     command = [sys.executable, "-c", PROCESSES + WAITING]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, **pipes) as first:
+    with subprocess.Popen(command, text=True, stdin=PIPE, stdout=PIPE, stderr=PIPE) as first:
         assert first.stdout.readline() == "comparing\n"
         promote = [sys.executable, "-m", "pandacat", "registry", "promote"]
         second = subprocess.run(promote, capture_output=True, text=True)

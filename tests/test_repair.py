@@ -72,11 +72,14 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b"XML:com.adobe.xmp\0"
 TEXT = b"<layer/>" * 250_000
 
+
+def adding(*chunks: bytes) -> Callable[[bytes], bytes]:
+    return lambda png: with_chunks(png, *chunks)
+
+
 PNG_DEFECTS: dict[str, Callable[[bytes], bytes]] = {
     **{
-        f"checksum of {name.decode()}": lambda png, name=name, content=content: with_chunks(
-            png, chunk(name, content, checksum=0)
-        )
+        f"checksum of {name.decode()}": adding(chunk(name, content, checksum=0))
         for name, content in {
             b"iCCP": b"p\0\0" + zlib.compress(SRGB), b"tEXt": b"Software\0scanner",
             b"eXIf": exif(1)[6:], b"tIME": bytes(7), b"gAMA": (45455).to_bytes(4, "big"),
@@ -85,7 +88,7 @@ PNG_DEFECTS: dict[str, Callable[[bytes], bytes]] = {
         }.items()
     },
     **{
-        f"short {name.decode()}": lambda png, name=name: with_chunks(png, chunk(name, b"\0"))
+        f"short {name.decode()}": adding(chunk(name, b"\0"))
         for name in (b"gAMA", b"cHRM", b"pHYs", b"acTL", b"fcTL", b"tRNS")
     },
     "text of 20 MB": lambda png: with_chunks(
@@ -94,13 +97,11 @@ PNG_DEFECTS: dict[str, Callable[[bytes], bytes]] = {
     "text of 70 MB in parts": lambda png: with_chunks(
         png, *[chunk(b"iTXt", XMP + b"\1\0\0\0" + zlib.compress(bytes(14_000_000)))] * 5
     ),
-    "profile packed in an unknown way": lambda png: with_chunks(png, chunk(b"iCCP", b"p\0\7abc")),
-    "frames out of order": lambda png: with_chunks(
-        png, chunk(b"acTL", b"\0\0\0\2" + bytes(4)), chunk(b"fcTL", b"\0\0\0\7" + bytes(22))
+    "profile packed in an unknown way": adding(chunk(b"iCCP", b"p\0\7abc")),
+    "frames out of order": adding(
+        chunk(b"acTL", b"\0\0\0\2" + bytes(4)), chunk(b"fcTL", b"\0\0\0\7" + bytes(22))
     ),
-    "length of text that leads nowhere": lambda png: with_chunks(
-        png, b"\0\0\7\7tEXtSoftware\0scanner" + bytes(4)
-    ),
+    "length of text that leads nowhere": adding(b"\0\0\7\7tEXtSoftware\0scanner" + bytes(4)),
     "checksum of the header": lambda png: png[:29] + bytes(4) + png[33:],
     "text cut off after the pixels": lambda png: with_end(png, b"\0\1\0\0tEXtSoftware\0"),
     "wrong text after the pixels": lambda png: with_end(png, chunk(b"pHYs", b"\0")),

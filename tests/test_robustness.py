@@ -33,7 +33,7 @@ LABEL_OF = pd.Series(["cat"] * 12 + ["panda"] * 6 + ["other"] * 6)
 PANDA, CAT, OTHER = np.eye(3) * 0.7 + 0.1
 
 
-def table(networks: dict[str, list[np.ndarray]], labels: list[str], **columns: object):
+def table(networks: dict[str, list[np.ndarray]], labels: list[str], **columns: int) -> pd.DataFrame:
     """Return a table of predictions; photo k is called `photo k`."""
     names = [f"photo {k}" for k in range(len(labels))]
     return pd.concat(
@@ -180,12 +180,12 @@ def test_the_number_of_cores_changes_nothing(corrupted_with, monkeypatch):
 def test_every_network_predicts_every_corruption_and_severity(workspace):
     corrupted = pd.read_csv(workspace / "data/predictions/corrupted.csv")
 
-    kinds = corrupted.groupby("network")[["corruption", "severity"]].apply(
-        lambda rows: set(map(tuple, rows.to_numpy()))
-    )
+    kinds = {
+        network: set(zip(rows.corruption, rows.severity, strict=True))
+        for network, rows in corrupted.groupby("network")
+    }
     expected = {(name, severity) for name in CORRUPTIONS for severity in (1, 5)}
-    assert set(kinds.index) == set(NETWORKS)
-    assert all(of_network == expected for of_network in kinds)
+    assert kinds == dict.fromkeys(NETWORKS, expected)
 
 
 def test_only_test_photos_are_recompressed_all_of_them_where_they_are_few(workspace):

@@ -433,9 +433,11 @@ def test_memory_does_not_grow_with_the_number_of_photos(tmp_path: Path) -> None:
         def predict_many(self, items, *, workers=None):
             return (self.predict_photo(*item) for item in items)
 
+    streaming: Any = Streaming()
+
     def peak(count: int) -> int:
         photos = ((f"{number:09d}.jpg", lambda: bytes(1000)) for number in range(count))
-        scored = score.score_photos(Streaming(), photos)
+        scored = score.score_photos(streaming, photos)
         schema = schema_of(Fake().labels)
         tracemalloc.start()
         blocks = write_blocks(tmp_path / f"{count}", scored, schema, size=500, used=())

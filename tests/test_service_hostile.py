@@ -75,7 +75,8 @@ def test_a_body_that_stops_coming_gets_408(service: Running) -> None:
 
 def test_a_body_that_never_ends_gets_408(service: Running) -> None:
     start = time.monotonic()
-    answer = talk(service, HEAD % 1000, *[b"x", 0.1] * 11)
+    drops: list[bytes | float] = [b"x", 0.1]
+    answer = talk(service, HEAD % 1000, *drops * 11)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert time.monotonic() - start < 3
 

@@ -130,8 +130,8 @@ class Search:
         self.study.tell(trial, fmean(losses))
 
 
-def open_study(storage: str, name: str) -> optuna.Study:
-    """Return the study of this name in a database, which is begun if there is none.
+def open_study(storage: str | None, name: str) -> optuna.Study:
+    """Return the study of this name in a database, or in memory without one; begun if it is new.
 
     A trial that a kill left there is marked as failed, and counts for nothing. So no other process
     may be at work on the study.
