@@ -228,7 +228,7 @@ def test_a_cluster_with_a_token_is_for_those_who_have_it(
     make_photos(50)
     monkeypatch.setattr(score, "BLOCK_PHOTOS", 1_000)
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    command = Path(sys.executable).with_name("ray")
+    command = str(Path(sys.executable).with_name("ray"))
     subprocess.run([command, "get-auth-token", "--generate"], check=True, capture_output=True)
     start = [command, "start", "--head", "--include-dashboard=false", "--block", "--port=0"]
     with subprocess.Popen(
