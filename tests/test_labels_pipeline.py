@@ -38,7 +38,8 @@ def run(
     fewer = {key: value for key, value in small_params.items() if key not in ("labels", "other")}
     fewer["evaluate"] = small_params["evaluate"] | {"field_test": None}
     fewer["photos"] = small_params["photos"] | {"sample": {"photos_per_class": 10, "seed": 1}}
-    if request.param == "one":  # in which the network finds little, so that most would take tiles
+    fewer["robustness"] = small_params["robustness"] | {"severities": [1]}
+    if request.param != "three":  # for the network finds little here, so that most take tiles
         tiling = small_params["fine_tune"]["tiling"] | {"other_animals": 0}
         fewer["fine_tune"] = small_params["fine_tune"] | {"tiling": tiling}
     write_params(folder, {"labels": labels, "other": ["other"], **fewer})
