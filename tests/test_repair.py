@@ -1,5 +1,6 @@
 """Files whose pixels are whole are read, whatever is wrong with the rest of them."""
 
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -350,6 +351,35 @@ def test_an_avif_with_damaged_exif_is_read() -> None:
     for harm in (b"\0\0\0\0", b"MM\0\xff", b"XX*\0"):
         data = whole[:place] + harm + whole[place + 4 :]
         assert read(data).image.tobytes() == read(whole).image.tobytes()
+
+
+PYTHONS_WORDS = re.compile("unpack|buffer|index|b'|literal|codec|subsection|NoneType|Error")
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "PPM"])
+def test_the_reason_of_a_short_file_is_never_in_pythons_own_words(form: str) -> None:
+    whole = saved(form)
+    for length in (*range(2, 40), 300, len(whole) // 2):
+        with pytest.raises(UnreadablePhotoError) as raised:
+            read(whole[:length])
+        assert not PYTHONS_WORDS.search(str(raised.value))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (saved("TIFF", compression="tiff_lzw")[:5000], "image file is truncated"),
+        (b"\xff\xd8\xff\xe0", "image file is truncated"),
+        (saved("GIF")[:100], "image file is truncated"),
+        (saved("PNG")[:8] + saved("PNG")[33:], "it can't be decoded"),
+        (b"P5 hello 3 255\n", "it can't be decoded"),
+        (saved("AVIF")[:30], "it can't be decoded"),
+    ],
+)
+def test_what_decoders_do_not_say_is_said_in_plain_words(data: bytes, reason: str) -> None:
+    with pytest.raises(UnreadablePhotoError) as raised:
+        read(data)
+    assert str(raised.value) == f"damaged: {reason}"
 
 
 def test_preprocess_and_predict_tell_the_notes(

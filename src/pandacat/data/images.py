@@ -2,6 +2,8 @@
 
 import io
 import re
+import struct
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -159,12 +161,24 @@ def decode_photo(data: bytes, *, image_px: int, max_megapixels: float) -> Photo:
         except UnreadablePhotoError:
             raise
         except UnidentifiedImageError:  # whose text has an address in memory
+            if form.name == "TIFF":  # whose directory is whole, or it could not be rebuilt
+                raise UnreadablePhotoError(
+                    "a kind of TIFF that is not read: save it as JPEG or PNG"
+                ) from None
             raise UnreadablePhotoError("damaged: its header can't be read") from None
         except Exception as error:  # decoders of hostile bytes raise nearly anything
-            complaint = next(iter(complained), str(error)) or type(error).__name__
-            reason = " ".join(complaint.split())[:120]
+            reason = " ".join(next(iter(complained), _reason(error)).split())[:120]
             raise UnreadablePhotoError(f"damaged: {reason}") from None
     return photo if data is original else _noted(photo, DAMAGED_METADATA)
+
+
+def _reason(error: Exception) -> str:
+    """Return why a file was not decoded: in the decoder's words, but never in Python's own."""
+    error = next((given for given in error.args if isinstance(given, Exception)), error)
+    if isinstance(error, (struct.error, IndexError, EOFError)):
+        return "image file is truncated"
+    is_decoders = isinstance(error, (OSError, SyntaxError, zlib.error))
+    return (is_decoders and str(error)) or "it can't be decoded"
 
 
 def _decode_or_rebuild(data: bytes, form: Format, decode: Callable[..., Photo]) -> Photo:
@@ -176,8 +190,9 @@ def _decode_or_rebuild(data: bytes, form: Format, decode: Callable[..., Photo]) 
     except Exception as error:
         try:
             rebuilt = without_metadata(data, form.name)
-        except ValueError as cause:
-            raise (cause if isinstance(error, UnidentifiedImageError) else error) from None
+        except Exception as cause:
+            is_of_header = isinstance(error, (UnidentifiedImageError, SyntaxError))
+            raise (cause if is_of_header else error) from None
         return _noted(decode(rebuilt, is_rebuilt=True), DAMAGED_METADATA)
 
 
@@ -206,8 +221,8 @@ def _decode(
     scale = image_px / min(width, height)
     if max(width, height) * min(scale, 1) > LONGEST_PX:
         raise UnreadablePhotoError(f"more than {LONGEST_PX:,} px long, and narrow")
-    coding = coding_of(image)
     correct_header(image)
+    coding = coding_of(image)
     notes: list[str] = []
     if form.name == "TIFF":
         _check_pages(image, partial(open_image, data, form, max_pixels), notes)

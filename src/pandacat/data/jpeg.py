@@ -149,12 +149,12 @@ def rebuilt_jpeg(data: bytes, transform: int | None = None, padding: bytes = b""
         padding: codes to add to those of the last scan.
 
     Raises:
-        ValueError: its frame or some of its scans are missing.
+        OSError: its frame or some of its scans are missing.
     """
     segments = list(_segments(data))
     frame = next((content for marker, content in segments if marker in _FRAMES), None)
     if frame is None or (segments[-1][0] != _EOI and not _has_all_scans(segments, frame)):
-        raise ValueError("image file is truncated")
+        raise OSError("image file is truncated")
     parts = [b"\xff\xd8", *_kept_metadata(segments, transform)]
     lines = next((content for marker, content in segments if marker == _DNL), frame[1:3])
     for marker, content in segments:

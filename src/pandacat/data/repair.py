@@ -21,7 +21,8 @@ def without_metadata(data: bytes, form: str) -> bytes:
     """Return an image file of a format, by Pillow's name, rebuilt from what its pixels need.
 
     Raises:
-        ValueError: it can't be, or parts of the pixels are missing.
+        OSError: it can't be, or parts of the pixels are missing.
+        Exception: of any other kind, where the file ends early or is damaged.
     """
     rebuild = {
         "JPEG": rebuilt_jpeg,
@@ -33,11 +34,8 @@ def without_metadata(data: bytes, form: str) -> bytes:
         "AVIF": _rebuilt_avif,
     }.get(form)
     if rebuild is None:
-        raise ValueError("its header can't be read")
-    try:
-        return rebuild(data)
-    except (struct.error, IndexError, KeyError, zlib.error) as error:
-        raise ValueError(str(error)) from None
+        raise OSError("its header can't be read")
+    return rebuild(data)
 
 
 # PNG, by https://www.w3.org/TR/png-3/
@@ -103,7 +101,7 @@ def _checked_pixels(pixels: bytes, header: bytes, *, header_is_sure: bool) -> by
     """Return compressed pixels with the right checksum if they fill the image exactly.
 
     Raises:
-        ValueError: they do not, and the header's own checksum is wrong.
+        OSError: they do not, and the header's own checksum is wrong.
     """
     width, height, depth, color, *_, interlaced = struct.unpack(">2I5B", header)
     expected = height * (1 + (width * depth * _PNG_CHANNELS[color] + 7) // 8)
@@ -117,7 +115,7 @@ def _checked_pixels(pixels: bytes, header: bytes, *, header_is_sure: bool) -> by
     if count == expected and stream.eof:
         return pixels[: len(pixels) - len(stream.unused_data)] + struct.pack(">I", checksum)
     if not header_is_sure:
-        raise ValueError("broken PNG file (bad header checksum in b'IHDR')")
+        raise OSError("the checksum of its header is wrong")
     return pixels
 
 
@@ -141,12 +139,14 @@ def _rebuilt_tiff(data: bytes) -> bytes:
     (length,) = struct.unpack_from(order + count, data, start)
     start += struct.calcsize(count)
     if start + length * entry_bytes > len(data):
-        raise ValueError("its directory is incomplete")
+        raise OSError("its directory is incomplete")
     entries: dict[int, bytes] = {}
     for place in range(start, start + length * entry_bytes, entry_bytes):
         tag, kind = struct.unpack_from(order + "HH", data, place)
         if tag in _PIXEL_TAGS or kind in _KEPT_TAGS.get(tag, ()):
             entries.setdefault(tag, data[place : place + entry_bytes])
+    if not entries.keys() >= {256, 257}:
+        raise OSError("its directory has no width or no height")
     directory = struct.pack(order + count, len(entries))
     directory += b"".join(entry for _, entry in sorted(entries.items()))
     body = data + bytes(len(data) % 2)
@@ -194,7 +194,7 @@ def _rebuilt_gif(data: bytes) -> bytes:
             parts.append(data[place:end])
         place = end
     if data[place] != 0x2C:
-        raise ValueError("its image is missing")
+        raise OSError("its image is missing")
     flags = data[place + 9]
     codes = place + 10 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     return b"".join([*parts, data[place : _end_of_blocks(data, codes + 1)], b";"])
@@ -213,7 +213,7 @@ def _rebuilt_bmp(data: bytes) -> bytes:
     """Replace an uncommon header by the common one, and add the padding that the last row lacks."""
     (start, size, width, height, _, bits, coding) = struct.unpack_from("<IIiiHHI", data, 10)
     if size < 40 or coding not in (0, 3) or 14 + size > len(data):
-        raise ValueError("its header can't be rebuilt")
+        raise OSError("its header can't be rebuilt")
     masks = data[54:66] if coding == 3 else b""
     (colors,) = struct.unpack_from("<I", data, 46)
     palette = data[14 + size :][: 4 * (colors or 1 << bits)] if bits <= 8 else b""
@@ -221,7 +221,7 @@ def _rebuilt_bmp(data: bytes) -> bytes:
     row, stride = (width * bits + 7) // 8, (width * bits + 31) // 32 * 4
     pixels = data[start:]
     if len(pixels) < stride * (abs(height) - 1) + row:
-        raise ValueError("image file is truncated")
+        raise OSError("image file is truncated")
     place = 54 + len(masks) + len(palette)
     header = data[:10] + struct.pack("<II", place, 40) + data[18:54]
     return header + masks + palette + pixels.ljust(stride * abs(height), b"\0")
