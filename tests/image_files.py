@@ -3,7 +3,8 @@
 import io
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -45,8 +46,13 @@ def png_of(values: np.ndarray, *chunks: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-def tiff_of(values: np.ndarray, tags: dict[int, Sequence[int]]) -> bytes:
-    """Return a TIFF of `(H, W, C)` values, with more tags of 16 bits."""
+def tiff_of(
+    values: np.ndarray, tags: Mapping[int, Sequence[int]], order: Literal["<", ">"] = "<"
+) -> bytes:
+    """Return a TIFF of `(H, W, C)` values, with more tags of 16 bits.
+
+    Tag 259 may ask for deflation (8), and 284 for a plane of each channel (2).
+    """
     height, width, channels = values.shape
     bits = 8 * values.itemsize
     entries: dict[int, Sequence[int]] = {
@@ -59,17 +65,23 @@ def tiff_of(values: np.ndarray, tags: dict[int, Sequence[int]]) -> bytes:
         278: [height],
         **tags,
     }
-    pixels = values.astype(values.dtype.newbyteorder("<")).tobytes()
-    data, directory = b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels, b""
+    planes = np.moveaxis(values, 2, 0) if tags.get(284) == [2] else values[None]
+    strips = [plane.astype(values.dtype.newbyteorder(order)).tobytes() for plane in planes]
+    if tags.get(259) == [8]:
+        strips = [zlib.compress(strip) for strip in strips]
+    lengths = [len(strip) for strip in strips]
+    starts = [8 + sum(lengths[:number]) for number in range(len(strips))]
+    signature = {"<": b"II*\0", ">": b"MM\0*"}[order]
+    data = signature + struct.pack(order + "I", 8 + sum(lengths)) + b"".join(strips)
+    directory, extra = b"", b""
     count = len(entries) + 2
     outside = len(data) + 2 + 12 * count + 4
-    extra = b""
-    for tag, numbers in sorted((entries | {273: [8], 279: [len(pixels)]}).items()):
+    for tag, numbers in sorted((entries | {273: starts, 279: lengths}).items()):
         kind = 4 if tag in (273, 279) else 3
-        content = b"".join(struct.pack("<I" if kind == 4 else "<H", number) for number in numbers)
+        content = struct.pack(f"{order}{len(numbers)}{'I' if kind == 4 else 'H'}", *numbers)
         if len(content) > 4:
-            place, extra = struct.pack("<I", outside + len(extra)), extra + content
+            place, extra = struct.pack(order + "I", outside + len(extra)), extra + content
         else:
             place = content.ljust(4, b"\0")
-        directory += struct.pack("<HHI", tag, kind, len(numbers)) + place
-    return data + struct.pack("<H", count) + directory + bytes(4) + extra
+        directory += struct.pack(order + "HHI", tag, kind, len(numbers)) + place
+    return data + struct.pack(order + "H", count) + directory + bytes(4) + extra

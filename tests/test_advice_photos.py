@@ -15,6 +15,7 @@ from zlib import crc32
 import numpy as np
 import pytest
 from conftest import ROOT
+from image_files import saved_as, tiff_of
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -240,6 +241,28 @@ def test_a_heic_is_read_when_it_is_saved_as_jpeg() -> None:
     stream = io.BytesIO()
     Image.new("RGB", (80, 80)).save(stream, "JPEG")
     assert decode_photo(stream.getvalue(), **read).mode == "RGB"
+
+
+def test_a_tiff_that_is_not_read_is_read_when_it_is_saved_as_png_or_jpeg() -> None:
+    shades = np.linspace(0, 1, 80 * 90 * 3, dtype=np.float32).reshape(80, 90, 3)
+    read = {"image_px": 64, "max_megapixels": 1}
+    data = tiff_of(shades, {339: [3, 3, 3]})
+    message = message_of(lambda: decode_photo(data, **read))
+    assert message == "a kind of TIFF that is not read: save it as JPEG or PNG"
+    image = Image.fromarray((shades * 255).astype(np.uint8))
+    for form in ("JPEG", "PNG"):
+        assert decode_photo(saved_as(image, form), **read).mode == "RGB"
+
+
+def test_inks_read_as_a_negative_are_read_right_when_saved_in_rgb() -> None:
+    white = Image.new("RGB", (80, 80), "white")
+    reversed_inks = Image.eval(white.convert("CMYK"), lambda value: 255 - value)
+    read = {"image_px": 64, "max_megapixels": 1}
+    negative = decode_photo(saved_as(reversed_inks, "JPEG"), **read)
+    assert negative.image.getpixel((9, 9)) == (0, 0, 0)
+    assert "unless saved in RGB" in negative.notes[0]
+    photo = decode_photo(saved_as(white, "JPEG"), **read)
+    assert (photo.image.getpixel((9, 9)), photo.notes) == ((255, 255, 255), ())
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,23 @@
 """What the numbers in an image file mean: white, transparency, inks, color spaces."""
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from image_files import chunk, halves, png_of, saved_as, tiff_of, with_chunks
 from PIL import Image, ImageCms
 
-from pandacat.data.images import Photo, decode_photo
-from pandacat.data.pixels import GUESSED_INK, GUESSED_WHITE, UNUSABLE_PROFILE
+from pandacat.data.images import Photo, UnreadablePhotoError, decode_photo
+from pandacat.data.pixels import (
+    GUESSED_INK,
+    GUESSED_WHITE,
+    MUCH_BLACK_INK,
+    UNUSABLE_PROFILE,
+)
 
 READ: dict[str, Any] = {"image_px": 96, "max_megapixels": 1.0}
 SHADES = np.linspace(0, 1, 90)[None, :, None].repeat(80, axis=0)
@@ -72,6 +79,13 @@ def test_so_does_color(bits: int, channels: int) -> None:
         assert holds_the_shades(read(tiff_of(values, {})), 2)
 
 
+@pytest.mark.parametrize("channels", [2, 4])
+def test_transparency_of_fewer_bits_than_its_file_has_hides_nothing(channels: int) -> None:
+    values = of_bits(12, channels)
+    values[..., -1] = 4095
+    assert holds_the_shades(read(png_of(values)))
+
+
 def test_a_white_level_is_noted_where_it_is_guessed_and_only_there() -> None:
     told = (png_of(of_bits(12), chunk(b"sBIT", b"\x0c")), pgm(of_bits(12), 4095))
     for data in (*told, png_of(of_bits(16)), png_of(of_bits(16, 3))):
@@ -86,6 +100,59 @@ def test_a_dark_photo_stays_dark_where_its_file_says_what_white_is() -> None:
         photo = read(data)
         assert np.asarray(photo.image).max() == 4
         assert photo.notes == ()
+
+
+TIFF_KINDS: dict[str, tuple[np.ndarray, dict[int, list[int]]]] = {
+    "RGB": (of_bits(16, 3), {}),
+    "RGB of 12 bits": (of_bits(12, 3), {}),
+    "RGBA": (np.dstack([of_bits(16, 3), of_bits(16) * 0 + 65535]), {338: [2]}),
+    "gray": (of_bits(16), {}),
+    "gray of 8 bits where 0 is white": (255 - of_bits(8).astype(np.uint8), {262: [0]}),
+    "CMYK": (np.dstack([65535 - of_bits(16, 3), of_bits(16) * 0]), {262: [5]}),
+    "CMYK of 12 bits": (np.dstack([4095 - of_bits(12, 3), of_bits(12) * 0]), {262: [5]}),
+    "signed": (of_bits(15), {339: [2]}),
+    "signed of 12 bits": (of_bits(12), {339: [2]}),
+    "signed and negative": (of_bits(16) ^ 0x8000, {339: [2]}),
+    "32 bits": (np.round(SHADES * (2**32 - 1)).astype(np.uint32), {}),
+    "signed 32 bits": (np.round(SHADES * (2**31 - 1)).astype(np.uint32), {339: [2]}),
+    "float": (SHADES.astype(np.float32), {339: [3]}),
+    "gray and transparency of 8 bits": (
+        np.dstack([of_bits(8), of_bits(8) * 0 + 255]).astype(np.uint8),
+        {338: [2]},
+    ),
+    "signed 8 bits": (of_bits(7).astype(np.uint8), {339: [2]}),
+    "gray and transparency": (np.dstack([of_bits(16)] * 2), {338: [2]}),
+    "five channels": (of_bits(8, 5).astype(np.uint8), {}),
+    "float RGB": (SHADES.astype(np.float32).repeat(3, axis=2), {339: [3] * 3}),
+    "float of 64 bits": (SHADES, {339: [3]}),
+}
+
+NEVER_READ = {*[*TIFF_KINDS][-5:]}
+NOT_READ_AS_PLANES = {
+    "uncompressed": {"CMYK", "CMYK of 12 bits", "gray and transparency of 8 bits"},
+    "deflated": {"RGB of 12 bits", "CMYK of 12 bits", "gray and transparency of 8 bits"},
+}
+NOT_READ_IN_ORDER = {"<": set[str](), ">": {"32 bits"}}
+
+
+@pytest.mark.parametrize("order", ["<", ">"], ids=["little-endian", "big-endian"])
+@pytest.mark.parametrize("planes", [1, 2], ids=["chunky", "planes"])
+@pytest.mark.parametrize("coding", ["uncompressed", "deflated"])
+@pytest.mark.parametrize("kind", TIFF_KINDS)
+def test_a_tiff_keeps_its_shades_or_is_refused(
+    kind: str, coding: str, planes: int, order: Literal["<", ">"]
+) -> None:
+    values, tags = TIFF_KINDS[kind]
+    how = {259: [8 if coding == "deflated" else 1], 284: [planes]}
+    data = tiff_of(values, {**tags, **how}, order)
+    not_read = NEVER_READ | NOT_READ_IN_ORDER[order]
+    if planes == 2:
+        not_read |= NOT_READ_AS_PLANES[coding]
+    if kind in not_read:
+        with pytest.raises(UnreadablePhotoError, match="a kind of TIFF that is not read: save it"):
+            read(data)
+    else:
+        assert holds_the_shades(read(data))
 
 
 def test_gray_of_twelve_packed_bits_keeps_its_shades() -> None:
@@ -164,6 +231,32 @@ def test_inks_without_a_word_on_their_order_are_guessed_from_the_values() -> Non
         assert left[0] > 240
         assert max(left[1:]) < 15
     assert [read(data).notes for data in (adobe, plain)] == [(), (GUESSED_INK,)]
+
+
+def test_inks_that_are_mostly_black_are_noted() -> None:
+    inks = Image.eval(halves().convert("CMYK"), lambda value: 255 - value)
+    assert read(saved_as(inks, "JPEG")).notes == (MUCH_BLACK_INK,)
+
+
+def linear_gray() -> bytes:
+    """A gray profile of gamma 1, by ICC.1:2010."""
+    curve = b"curv" + bytes(8)
+    white = b"XYZ " + bytes(4) + b"\0\0\xf6\xd6\0\1\0\0\0\0\xd3\x2d"
+    tags = struct.pack(">I4sII4sII", 2, b"wtpt", 156, 20, b"kTRC", 176, 12)
+    head = struct.pack(">I4sI4s4s4s12x4s", 188, b"", 2 << 24, b"mntr", b"GRAY", b"XYZ ", b"acsp")
+    return head.ljust(68, b"\0") + white[8:] + bytes(48) + tags + white + curve
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_gray_profile_is_applied_with_transparency_and_without(channels: int, bits: int) -> None:
+    values = np.round(SHADES.repeat(channels, axis=2) ** 2.2 * (2**bits - 1))
+    values[..., 1:] = 2**bits - 1
+    profile = chunk(b"iCCP", b"gray\0\0" + zlib.compress(linear_gray()))
+    photo = read(png_of(values.astype(np.uint8 if bits == 8 else np.uint16), profile))
+    row = np.asarray(photo.image, int)[40, 30:, 0]
+    assert np.abs(row - np.round(SHADES[0, 30:, 0] * 255)).max() <= 5
+    assert photo.notes == ()
 
 
 def exchanged_primaries() -> bytes:

@@ -375,6 +375,7 @@ def test_the_reason_of_a_short_file_is_never_in_pythons_own_words(form: str) -> 
         (b"P5 hello 3 255\n", "it can't be decoded"),
         (saved("AVIF")[:30], "it can't be decoded"),
     ],
+    ids=["half a TIFF", "4 bytes of a JPEG", "GIF", "PNG without header", "PPM", "AVIF"],
 )
 def test_what_decoders_do_not_say_is_said_in_plain_words(data: bytes, reason: str) -> None:
     with pytest.raises(UnreadablePhotoError) as raised:

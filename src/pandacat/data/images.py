@@ -238,6 +238,7 @@ def _decode(
         image.load()
     if is_dark_deep_color(image, coding):
         low = open_image(data, form, max_pixels)
+        correct_header(low)
         keep_low_bytes(low)
         low.load()
         join_bytes(image, low, coding, stated_white(image, data), notes)

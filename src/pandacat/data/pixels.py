@@ -2,11 +2,12 @@
 
 import io
 import sys
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageChops, ImageCms, ImagePalette
+from PIL import Image, ImageChops, ImageCms, ImagePalette, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 MODES = ("RGB", "L", "RGBA", "LA", "P", "PA", "1", "CMYK", "YCbCr", "LAB", "HSV", "I;16", "I", "F")
@@ -22,13 +23,14 @@ USUAL_GAMMA = 1 / 2.2
 
 GUESSED_WHITE = "more than 8 bits but no white level, which was guessed from the values"
 GUESSED_INK = "four inks but no Adobe marker, so which value means none was guessed"
+MUCH_BLACK_INK = "so much black ink that it may be read as a negative, unless saved in RGB"
 UNUSABLE_PROFILE = "a color profile that can't be used; it was taken as sRGB"
 """Notes: what a photo has that makes its colors doubtful."""
 
 _OTHER_ORDER = "B" if sys.byteorder == "little" else "L"
 _LOW_BYTES = {
     f"{bands};16{order}": f"{bands};16{low}"
-    for bands in ("RGB", "RGBA", "RGBX")
+    for bands in ("RGB", "RGBA", "RGBX", "CMYK", *"RGBA")
     for order, low in (("B", "L"), ("L", "B"), ("N", _OTHER_ORDER))
 } | {"LA;16B": "RGBA"}
 """By the coding of 16 bits a color, from which Pillow takes the high 8, one that gives the low."""
@@ -86,26 +88,69 @@ def correct_header(image: ImageFile) -> None:
     """Set right what Pillow takes wrongly from the header of an image that is not decoded yet.
 
     Raises:
-        ValueError: it has indices of a palette, but no palette.
+        OSError: it has indices of a palette, but no palette.
+        UnidentifiedImageError: it is a TIFF of a kind that Pillow misreads.
     """
     coding, clear = coding_of(image), image.info.get("transparency")
-    if image.format == "TIFF" and image.mode in ("P", "PA"):
-        colors = np.array(_tag(image, 320))  # ColorMap, of 16 bits, into which some write 8
-        if colors.max() < 256:
-            image.palette = ImagePalette.raw("RGB;L", colors.astype(np.uint8).tobytes())
+    if image.format == "TIFF":
+        _correct_tiff(image)
     elif image.format == "PNG":
         if image.mode == "P" and image.palette is None:
-            raise ValueError("its palette is missing")
+            raise OSError("its palette is missing")
         if isinstance(clear, int) and coding in ("L;2", "L;4"):
             image.info["transparency"] = clear * {"L;2": 85, "L;4": 17}[coding]
         elif isinstance(clear, tuple) and coding == "RGB;16B":
             image.info["transparency"] = tuple(value >> 8 for value in clear)
 
 
+def _correct_tiff(tiff: Any) -> None:
+    if tiff.mode == "L" and _is_signed(tiff):
+        raise UnidentifiedImageError
+    if _tag(tiff, 284) == 2:  # PlanarConfiguration
+        _correct_planes(tiff)
+    if tiff.tile[0].codec_name == "libtiff":  # which gives numbers in the order of the machine
+        _recode(tiff, lambda coding: coding.replace("BS", "NS").replace("BF", "NF"))
+    if tiff.mode in ("P", "PA"):
+        colors = np.array(_tag(tiff, 320))  # ColorMap, of 16 bits, into which some write 8
+        if colors.max() < 256:
+            tiff.palette = ImagePalette.raw("RGB;L", colors.astype(np.uint8).tobytes())
+
+
+def _correct_planes(tiff: Any) -> None:
+    """Set right the coding of uncompressed planes, each of which is a letter of it to Pillow."""
+    planes, is_raw = {*_codings(tiff)}, tiff.tile[0].codec_name == "raw"
+    is_deep = max(_tag(tiff, 258) or (1,)) > 8  # BitsPerSample
+    if _tag(tiff, 277) in (None, 1):  # SamplesPerPixel: one plane, which has all letters
+        tiff.tag_v2[284] = 1
+        tiff._setup()
+    elif tiff.mode == "LA" or (is_raw and not planes <= {*("RGBA" if is_deep else "RGBALPCMYK")}):
+        raise UnidentifiedImageError
+    elif is_raw and is_deep:
+        order = "L" if tiff.tag_v2.prefix == b"II" else "B"
+        _recode(tiff, lambda plane: f"{plane};16{order}")
+
+
+def _codings(image: ImageFile) -> list[str]:
+    """Return how each tile of an image that is not decoded yet is coded, in Pillow's terms."""
+    arguments = [tile.args for tile in image.tile]
+    return [str(given[0] if isinstance(given, tuple) else given) for given in arguments]
+
+
 def coding_of(image: ImageFile) -> str:
     """Return how the pixels of an image that is not decoded yet are coded, in Pillow's terms."""
-    arguments = image.tile[0].args if image.tile else None
-    return str(arguments[0]) if isinstance(arguments, tuple) else str(arguments)
+    return next(iter(_codings(image)), "")
+
+
+def _recode(image: ImageFile, recoded: Callable[[str], str]) -> None:
+    """Let the tiles of an image be decoded as if they were coded in another way."""
+    image.tile = [
+        tile._replace(
+            args=(recoded(coding), *tile.args[1:])
+            if isinstance(tile.args, tuple)
+            else recoded(coding)
+        )
+        for tile, coding in zip(image.tile, _codings(image), strict=True)
+    ]
 
 
 def is_dark_deep_color(image: Image.Image, coding: str) -> bool:
@@ -114,29 +159,32 @@ def is_dark_deep_color(image: Image.Image, coding: str) -> bool:
 
 
 def keep_low_bytes(image: ImageFile) -> None:
-    """Let an image of 16 bits a color, not decoded yet, be decoded to the low 8 of them."""
-    low = _LOW_BYTES[coding_of(image)]
-    image.tile = [
-        tile._replace(args=(low, *tile.args[1:]) if isinstance(tile.args, tuple) else low)
-        for tile in image.tile
-    ]
+    """Let an image of 16 bits a color, not decoded yet, be decoded to the low 8 of them.
+
+    Raises:
+        UnidentifiedImageError: it is a TIFF of compressed planes, of which Pillow has only the
+            high 8.
+    """
+    if _tag(image, 284) == 2 and image.tile[0].codec_name == "libtiff":
+        raise UnidentifiedImageError
+    _recode(image, _LOW_BYTES.__getitem__)
 
 
 def join_bytes(
     image: Image.Image, low: Image.Image, coding: str, white: float | None, notes: list[str]
 ) -> None:
-    """Scale to 8 bits the colors of an image of 16, given by its high and its low bytes.
+    """Scale to 8 bits an image of 16, given by its high and its low bytes.
 
-    `white` is as stated in the file.
+    `white` is as stated in the file. Transparency has the bits of the colors if it fits into them.
     """
-    lows = [low.getchannel(1)] * 3 if coding == "LA;16B" else low.split()[:3]
-    colors = [
+    lows = [low.getchannel(n) for n in (1, 1, 1, 3)] if coding == "LA;16B" else low.split()
+    bands = [
         np.asarray(first, np.uint16) << 8 | np.asarray(second)
-        for first, second in zip(image.split()[:3], lows, strict=True)
+        for first, second in zip(image.split(), lows, strict=True)
     ]
-    white = _white(max(float(color.max()) for color in colors), white, image.mode, notes)
-    bands = [Image.fromarray(_scale(white, 1.0)[color]) for color in colors]
-    image.paste(Image.merge(image.mode, [*bands, *image.split()[3:]]))
+    white = _white(max(float(band.max()) for band in bands[:3]), white, image.mode, notes)
+    scaled = [_scale(white if band.max() <= white else 65535.0, 1.0)[band] for band in bands]
+    image.paste(Image.merge(image.mode, [Image.fromarray(band) for band in scaled]))
 
 
 def to_rgb(image: Image.Image, stated: float | None, notes: list[str]) -> Image.Image:
@@ -154,8 +202,8 @@ def to_rgb(image: Image.Image, stated: float | None, notes: list[str]) -> Image.
         image = _on_white(image)
     elif image.mode == "P":
         image = image.convert("RGB")
-    elif image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        image = _without_adobe(image, notes)
+    elif image.mode == "CMYK" and image.format == "JPEG":
+        image = _inks(image, notes)
     if exponent != 1:
         image = image.convert("RGB").point(_scale(255.0, exponent)[:256].tolist() * 3)
     if profile and image.mode in ("RGB", "CMYK", "L"):
@@ -169,7 +217,11 @@ def _deep_gray(
 ) -> Image.Image:
     """Scale 16-bit, 32-bit and float gray to 8 bits."""
     values = np.asarray(image)
-    if image.mode == "F":
+    if _is_signed(image) and 16 in _tag(image, 258):
+        values, stated = _from_signed(values, stated)
+    elif image.mode == "I" and not _is_signed(image):
+        values = values.view(np.uint32)  # which Pillow takes as signed
+    elif image.mode == "F":
         values = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     white = _white(float(values.max(initial=0)), stated, image.mode, notes)
     if image.mode == "F" or white > 65535:
@@ -181,6 +233,16 @@ def _deep_gray(
     if isinstance(clear := image.info.get("transparency"), int):
         gray[values == clear] = 255
     return Image.fromarray(gray)
+
+
+def _from_signed(values: np.ndarray, stated: float | None) -> tuple[np.ndarray, float | None]:
+    """Return signed 16-bit gray as unsigned, and its white level if its range tells that.
+
+    Black is the least value if half of all negative ones are used, else 0.
+    """
+    if values.min() < -16384:
+        return values + 32768, 65535.0
+    return np.maximum(values, 0), 32767.0 if stated is None and values.max() > 16383 else stated
 
 
 def _scale(white: float, exponent: float) -> np.ndarray:
@@ -196,6 +258,10 @@ def _eight_bits(shares: np.ndarray) -> np.ndarray:
 def _tag(image: Image.Image, tag: int) -> Any:
     """Return the value of a tag of a TIFF; `None` where there is none."""
     return getattr(image, "tag_v2", {}).get(tag)
+
+
+def _is_signed(image: Image.Image) -> bool:
+    return 2 in np.ravel(_tag(image, 339) or 1)  # SampleFormat
 
 
 def _exponent(image: Image.Image) -> float:
@@ -214,18 +280,24 @@ def _on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, layers).convert("RGB")
 
 
-def _without_adobe(image: Image.Image, notes: list[str]) -> Image.Image:
+def _inks(image: Image.Image, notes: list[str]) -> Image.Image:
     """Return inks as amounts; Pillow has taken the least value for the most, as Adobe writes it.
 
     Most of a photo has little black ink.
     """
-    notes.append(GUESSED_INK)
-    black = np.asarray(image.getchannel("K")).mean()
-    return ImageChops.invert(image) if black > 127 else image
+    is_black = np.asarray(image.getchannel("K")).mean() > 127
+    if "adobe" not in image.info:
+        notes.append(GUESSED_INK)
+        return ImageChops.invert(image) if is_black else image
+    if is_black:
+        notes.append(MUCH_BLACK_INK)
+    return image
 
 
 def _to_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:
     """Convert an image to sRGB; return it unchanged if its profile can't be used."""
+    if profile[16:20] == b"GRAY" and len({band.tobytes() for band in image.split()}) == 1:
+        image = image.getchannel(0)  # of gray on white
     try:
         if _is_srgb(profile):
             return image
