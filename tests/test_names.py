@@ -141,7 +141,13 @@ def test_markdown_of_ordinary_text_is_the_text(name: str) -> None:
     assert markdown(name) == name
 
 
-@pytest.mark.parametrize("name", ["=1+1.jpg", "+a.jpg", "-a/b.jpg", "@a", "＝1", "a=1.jpg", "-"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("=1+1.jpg", "+a.jpg", "-a/b.jpg", "@a", "＝1", "a=1.jpg", "-"),
+        *("cat.jpg\r", "\r.jpg", "a\rb", "a\nb", 'a\r\n"', "a\r\n", "\u2028"),
+    ],
+)
 def test_no_path_in_a_table_for_users_is_a_formula_and_each_leads_to_its_file(
     name: str, tmp_path: Path
 ) -> None:

@@ -202,7 +202,7 @@ def test_the_prediction_set_is_said_in_words(page: Page, classifier: Classifier)
 def test_the_table_is_that_of_the_command(
     page: Page, classifier: Classifier, broken: Path, tmp_path: Path
 ) -> None:
-    names = [f"{start}1+1.jpg" for start in FORMULA_STARTS if start != "\r"] + ['a, "b".jpg']
+    names = [*(f"{start}1+1.jpg" for start in FORMULA_STARTS), 'a, "b".jpg', "a\rb.jpg"]
     for name in names:
         shutil.copy(EXAMPLE_PHOTOS[0], tmp_path / name)
     paths = [*EXAMPLE_PHOTOS[2:4], broken, *(tmp_path / name for name in names)]

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from pandacat.core import paths
 from pandacat.core.errors import PandacatError, printable
-from pandacat.core.files import is_device
+from pandacat.core.files import CSV_END, CsvFile, is_device
 from pandacat.core.names import shell_word, spreadsheet_safe
 from pandacat.labels import listed
 from pandacat.models.classifier import Prediction
@@ -75,8 +75,8 @@ def write_csv(path: Path, predictions: Iterable[Prediction], columns: Sequence[s
 
     Paths are such that no spreadsheet takes them for formulas.
     """
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
-        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    with CsvFile(path.open("wb"), "utf-8", "surrogateescape", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, lineterminator=CSV_END)
         writer.writeheader()
         for row in _rows(predictions, columns):
             cells = {

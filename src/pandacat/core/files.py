@@ -1,6 +1,7 @@
 """Files that are either complete or absent, and their hashes."""
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -90,6 +91,22 @@ def write_text(target: Path, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with atomic_write(target) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+CSV_END = "\r\n"
+"""What `CsvFile` expects at the end of a row."""
+
+
+class CsvFile(io.TextIOWrapper):
+    r"""Takes rows of Python's csv module, and writes them with "\n" at their ends.
+
+    Of the characters at which readers break lines, the module quotes only those that it ends rows
+    with itself.
+    """
+
+    def write(self, row: str) -> int:
+        """Write a row that ends with `CSV_END`."""
+        return super().write(f"{row.removesuffix(CSV_END)}\n")
 
 
 def write_json(target: Path, content: Any) -> None:
