@@ -1,6 +1,8 @@
 """Which files count as photos, and in which split: one rule for training and for prediction."""
 
+import csv
 import io
+import re
 import unicodedata
 import zipfile
 from collections.abc import Mapping
@@ -233,3 +235,25 @@ def test_exclusions_match_however_their_accents_are_composed(tmp_path: Path) -> 
     assert len(index) == 40
     quarantine = pd.read_csv(tmp_path / "photos/quarantine.csv")
     assert quarantine.name.tolist() == ["./=1/cat/1.png", f"cat/{one}.png"]
+
+
+def test_photos_that_cannot_be_read_are_told_and_excluded_ones_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = {f"cat/damaged {number}.jpg": b"no photo" for number in range(4)}
+    preprocessed(tmp_path, in_splits(a=20) | damaged, {"a/cat/0.png": "blurred\r"})
+    said = capsys.readouterr().err
+    assert "Excluded photos: 1 of 44\n" in said
+    assert re.search(r"4 of 44 photos can't be read: cat/damaged 0\.jpg \(not an image .*, …;", said)
+    table = Path(re.findall(r"; (\S+) lists all\.", said)[0])
+    with table.open(newline="") as stream:
+        rows = [*csv.reader(stream)]
+    assert rows[1] == ["a/cat/0.png", "cat", "excluded: blurred\r"]
+    assert [row[0] for row in rows[2:]] == sorted(damaged)
+
+
+def test_when_all_photos_are_read_nothing_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    preprocessed(tmp_path, in_splits(a=20), {})
+    assert capsys.readouterr().err == ""

@@ -19,6 +19,7 @@ from pandacat.core.errors import PandacatError, some_of
 from pandacat.core.files import atomic_write
 from pandacat.core.names import comparable
 from pandacat.core.parallel import ordered_map
+from pandacat.core.tables import write_table
 from pandacat.data import provenance, store
 from pandacat.data.duplicates import group_near_duplicates
 from pandacat.data.images import UnreadablePhotoError, perceptual_hash, standardize
@@ -29,6 +30,9 @@ from pandacat.data.store import PhotoFile
 from pandacat.labels import OTHER
 
 QUARANTINE, PROVENANCE = "quarantine.csv", "provenance.json"
+
+EXCLUDED = "excluded: "
+"""What the reason of a photo that is on the list of exclusions begins with."""
 
 
 def preprocess(
@@ -63,7 +67,7 @@ def preprocess(
         photos = _read_photos(archive, listing, config, exclusions, quarantined)
         files = store.write_shards(aside, photos)
         quarantine = pd.DataFrame(quarantined, columns=["name", "label", "reason"])
-        quarantine.to_csv(aside / QUARANTINE, index=False, lineterminator="\n")
+        write_table(aside / QUARANTINE, quarantine)
         _require_enough(files, quarantine, config)
         groups = group_near_duplicates(
             files.fingerprint, files.mirrored_fingerprint, params.near_duplicate_bits
@@ -73,6 +77,7 @@ def preprocess(
         _require_all_splits(index)
         store.write_index(aside, index, config.label_names)
         provenance.write(aside / PROVENANCE, origin)
+    _report_left_out(quarantined, len(index) + len(quarantine), target / QUARANTINE)
     return _counts(index, quarantine, config.label_names)
 
 
@@ -122,7 +127,7 @@ def _read_photos(
 
         def standardized(name: str) -> tuple[PhotoFile, bytes, Sequence[str]] | str:
             if (reason := excluded.get(comparable(name))) is not None:
-                return f"excluded: {reason}"
+                return f"{EXCLUDED}{reason}"
             try:
                 data = reader.read(name)
                 photo, jpeg = standardize(data, config.preprocess)
@@ -194,6 +199,20 @@ def _report_unmatched(names: Collection[str]) -> None:
         print_status(
             "Exclusions that match no photo of this archive (expected if they belong to another "
             f"one): {some_of(sorted(names))}"
+        )
+
+
+def _report_left_out(quarantined: Sequence[tuple[str, str, str]], total: int, table: Path) -> None:
+    """Say how many photos are excluded, and which can't be read, all of which are in `table`."""
+    unreadable = [
+        f"{name} ({reason})" for name, _, reason in quarantined if not reason.startswith(EXCLUDED)
+    ]
+    if excluded := len(quarantined) - len(unreadable):
+        print_status(f"Excluded photos: {excluded} of {total}")
+    if unreadable:
+        print_status(
+            f"{len(unreadable)} of {total} photos can't be read: {some_of(unreadable)}; {table} "
+            "lists all."
         )
 
 
