@@ -25,7 +25,7 @@ from pandacat.core.errors import PandacatError
 from pandacat.data.images import UnreadablePhotoError, decode_photo
 from pandacat.data.preprocess import preprocess, read_exclusions
 from pandacat.data.provenance import Provenance
-from pandacat.data.sources.archive import EntryError, index_archive, open_archive
+from pandacat.data.sources.archive import EntryError, index_archive, open_archive, open_zip
 from pandacat.data.sources.importing import find_archive, import_archive
 from pandacat.labels import imagenet_classes
 
@@ -126,6 +126,48 @@ def test_a_file_whose_name_is_no_text_is_read_under_another(tmp_path: Path) -> N
     assert "rename it" in message_of(lambda: read_folder(folder))
     odd.rename(folder / "cat/café.jpg")
     assert "cat/café.jpg" in read_folder(folder)
+
+
+@pytest.mark.parametrize("form", ["tar", "gztar", "bztar", "xztar"])
+@pytest.mark.parametrize("name", ["", "photos", "photos.zip"])
+def test_an_archive_that_is_no_zip_is_read_when_it_is_unpacked(
+    tmp_path: Path, form: str, name: str
+) -> None:
+    for photo in ("panda/1.png", "cat/1.png"):
+        (tmp_path / "mine" / photo).parent.mkdir(parents=True)
+        (tmp_path / "mine" / photo).write_bytes(picture(1))
+    packed = Path(shutil.make_archive(str(tmp_path / "mine"), form, tmp_path / "mine"))
+    archive = packed.rename(tmp_path / (name or packed.name))
+    message = message_of(lambda: import_archive(archive, tmp_path / "imported.zip"))
+    assert "is an archive, but no zip (" in message
+    assert message.endswith("): unpack it and give the folder.")
+    shutil.unpack_archive(archive, tmp_path / "unpacked", form)
+    assert read_folder(tmp_path / "unpacked") == ["cat/1.png", "panda/1.png"]
+
+    message = message_of(lambda: decode_photo(archive.read_bytes(), image_px=64, max_megapixels=1))
+    assert message.endswith("): unpack it, and give the photos that were in it")
+    with open_photos([str(tmp_path / "unpacked")]) as photos:
+        for read in photos.values():
+            assert decode_photo(read(), image_px=64, max_megapixels=1).width_px == 90
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *(("photos.7z", b""), ("photos.RAR", b""), ("photos.tar.zst", b""), ("disk.iso", b"")),
+        *(
+            ("a", b"7z\xbc\xaf\x27\x1c\0\4"),
+            ("a.zip", b"Rar!\x1a\7\1\0"),
+            ("a", b"\x28\xb5\x2f\xfd"),
+        ),
+    ],
+)
+def test_an_archive_is_known_by_how_it_begins_or_else_by_its_name(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    archive = tmp_path / name
+    archive.write_bytes(content)
+    assert "unpack it and give the folder" in message_of(lambda: open_zip(archive).__enter__())
 
 
 def test_an_incomplete_zip_can_be_got_again_or_given_as_a_folder(tmp_path: Path) -> None:

@@ -51,6 +51,9 @@ PHOTOS = {
     "scan": picture(form="TIFF"),
     "gray": picture(form="PPM"),
     "new": picture(form="AVIF"),
+    "packed.7z": picture(form="JPEG"),
+    "packed.tar.gz": picture(form="PNG"),
+    "packed.zip": picture(form="JPEG"),
     "deep/er/9": picture(),
 }
 OTHERS = {
@@ -58,6 +61,7 @@ OTHERS = {
     "data.bin": bytes(90),
     "BMW": b"BMW and others",
     "empty": b"",
+    "LICENSE.rar": b"",
 }
 DOCUMENTS = dict.fromkeys(("README", "LICENSES.md", "labels.csv", "deep/notes.TXT"), b"text")
 SYSTEM = {
@@ -87,14 +91,15 @@ def test_prediction_and_training_read_the_same_files_of_folders_and_zips(
     expected = {f"{label}/{name}" for label in LABELS for name in PHOTOS}
     with open_photos([str(folder)]) as photos:
         assert {Path(name).relative_to(folder).as_posix() for name in photos} == expected
-    assert "no photos that can be read: 8 (" in capsys.readouterr().err
+    assert "no photos that can be read: 10 (" in capsys.readouterr().err
     import_archive(folder, tmp_path / "photos.zip")
     index = index_archive(tmp_path / "photos.zip", LABELS)
     assert set(index.photos) == expected
-    assert (index.ignored["not_photos"], index.ignored["documents"]) == (8, 8)
+    ignored = index.counts()["ignored"]
+    assert [ignored[kind] for kind in ("not_photos", "nested_archives", "documents")] == [8, 2, 8]
     with open_photos([str(tmp_path / "photos.zip")]) as photos:
         assert {name.partition(".zip/")[2] for name in photos} == expected
-    assert "no photos that can be read: 8 (" in capsys.readouterr().err
+    assert "no photos that can be read: 10 (" in capsys.readouterr().err
 
 
 def test_documents_beside_photos_are_not_worth_a_word(
@@ -244,7 +249,8 @@ def test_photos_that_cannot_be_read_are_told_and_excluded_ones_apart(
     preprocessed(tmp_path, in_splits(a=20) | damaged, {"a/cat/0.png": "blurred\r"})
     said = capsys.readouterr().err
     assert "Excluded photos: 1 of 44\n" in said
-    assert re.search(r"4 of 44 photos can't be read: cat/damaged 0\.jpg \(not an image .*, …;", said)
+    unreadable = r"4 of 44 photos can't be read: cat/damaged 0\.jpg \(not an image .*, …;"
+    assert re.search(unreadable, said)
     table = Path(re.findall(r"; (\S+) lists all\.", said)[0])
     with table.open(newline="") as stream:
         rows = [*csv.reader(stream)]

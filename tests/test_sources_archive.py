@@ -433,9 +433,9 @@ def test_an_archive_that_is_missing_or_a_folder_is_an_error_with_its_name(
 
 
 def test_a_file_that_is_no_zip_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
-    (tmp_path / "photos.rar").write_text("Rar!")
-    with pytest.raises(PandacatError, match=r"photos\.rar is not a zip file"):
-        import_archive(tmp_path / "photos.rar", tmp_path / "data/photos.zip")
+    (tmp_path / "photos").write_text("Rar!")
+    with pytest.raises(PandacatError, match=r"photos is not a zip file"):
+        import_archive(tmp_path / "photos", tmp_path / "data/photos.zip")
     assert not (tmp_path / "data").exists()
 
 

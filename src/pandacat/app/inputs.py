@@ -16,13 +16,13 @@ from pandacat.core.errors import PandacatError, some_of
 from pandacat.core.names import find, shell_word, spelled_otherwise
 from pandacat.data.images import UnreadablePhotoError
 from pandacat.data.sources.archive import LARGEST_FILE_BYTES, EntryError, Reader, open_archive
-from pandacat.data.sources.photo_files import HEAD_BYTES, files_below, is_document, is_photo
+from pandacat.data.sources.photo_files import HEAD_BYTES, files_below, kind_of
 from pandacat.data.sources.s3 import SCHEME
 
 STANDARD_INPUT = "-"
 
-PASSED_OVER_IN_ZIPS = ("not_photos", "nested_archives", "links")
-"""Of the kinds of files in a zip, those whose passing over is said."""
+PASSED_OVER = ("not_photos", "nested_archives", "links")
+"""The kinds of files whose passing over is said."""
 
 Photos = dict[str, Callable[[], bytes]]
 """For each photo, by its name, a function that returns its bytes."""
@@ -71,7 +71,9 @@ def open_photos(paths: Sequence[str], encoding: str | None = None) -> Iterator[P
 
 
 def _is_zip(file: str) -> bool:
-    return file.lower().endswith(".zip") and Path(file).is_file()
+    path = Path(file)
+    is_named_so = path.suffix.lower() == ".zip" and path.is_file()
+    return is_named_so and kind_of(path.name, partial(_head, path)) != "photos"
 
 
 def _check(path: str) -> None:
@@ -115,9 +117,10 @@ def _photos_below(top: Path, passed_over: list[str]) -> list[Path]:
     for file in files_below(top, closed.append):
         if not (file.is_file() or not file.exists()):
             continue  # a pipe or a device
-        if is_photo(file.name, partial(_head, file)):
+        kind = kind_of(file.name, partial(_head, file))
+        if kind == "photos":
             photos.append(file)
-        elif not is_document(file.name):
+        elif kind in PASSED_OVER:
             passed_over.append(str(file))
     return sorted(photos) + [Path(error.filename) for error in closed]
 
@@ -146,9 +149,7 @@ def _open_zip(archive: str, encoding: str | None) -> Iterator[Reader]:
 def _photos_in(reader: Reader, archive: str, passed_over: list[str]) -> Photos:
     """Return the photos in a zip, named like those in a folder; nothing is unpacked to disk."""
     kinds = reader.kinds()
-    passed_over += [
-        f"{archive}/{name}" for name, kind in kinds.items() if kind in PASSED_OVER_IN_ZIPS
-    ]
+    passed_over += [f"{archive}/{name}" for name, kind in kinds.items() if kind in PASSED_OVER]
     return {
         f"{archive}/{name}": partial(_unpack, reader, name)
         for name, kind in kinds.items()

@@ -1,4 +1,4 @@
-"""The image formats that are read, and how a file is known to be of one of them."""
+"""The image formats that are read, those of archives, and how a file is known to be of one."""
 
 import re
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from pandacat.labels import listed
 
 @dataclass(frozen=True)
 class Format:
-    """A format of photos."""
+    """A format of photos or archives."""
 
     name: str
-    """As Pillow calls it."""
+    """As Pillow calls it, if that reads it."""
     signature: re.Pattern[bytes]
     """What its files begin with."""
     endings: tuple[str, ...]
@@ -41,6 +41,23 @@ libraries of the system (WMF), open what is inside them as any format (IPTC), or
 (icons, textures, documents). PSD is left out because a file saved without its composite image
 decodes to blank pixels."""
 
+ARCHIVES = (
+    _format("zip", rb"PK[\3\5][\4\6]", ".zip"),
+    _format("tar", rb".{257}ustar", ".tar"),
+    _format("gzip", rb"\x1f\x8b", ".gz .tgz"),
+    _format("bzip2", rb"BZh[1-9]1AY", ".bz2 .tbz .tbz2"),
+    _format("xz", rb"\xfd7zXZ\0", ".xz .txz"),
+    _format("Zstandard", rb"\x28\xb5\x2f\xfd", ".zst .tzst"),
+    _format("7z", rb"7z\xbc\xaf\x27\x1c", ".7z"),
+    _format("RAR", rb"Rar!\x1a\x07", ".rar"),
+    _format("cabinet", rb"MSCF\0\0\0\0", ".cab"),
+    _format("ISO 9660", rb".{32769}CD001", ".iso"),
+)
+"""The formats that people pack folders of photos in. Only zips are opened."""
+
+ARCHIVE_ENDINGS = tuple(ending for form in ARCHIVES for ending in form.endings)
+"""In lower case."""
+
 _HEIC = re.compile(rb".{4}ftyp(?=.{0,56}(hei[cmsx]|hev[cmsx]|mi[af]1|msf1))", re.DOTALL)
 
 PHOTO_ENDINGS = frozenset(
@@ -56,8 +73,17 @@ def format_of(data: bytes) -> Format | None:
     return next((form for form in FORMATS if form.signature.match(data)), None)
 
 
+def archive_format_of(data: bytes, name: str = "") -> str | None:
+    """Return the format of an archive by its first bytes, or else its name; `None` for others."""
+    endings = (form.name for form in ARCHIVES if name.lower().endswith(form.endings))
+    signatures = (form.name for form in ARCHIVES if form.signature.match(data))
+    return next(signatures, None) or next(endings, None)
+
+
 def why_not_read(data: bytes) -> str:
     """Return the reason for refusing a file that has none of the `FORMATS`."""
     if _HEIC.match(data):
         return "HEIC: save it as JPEG"
+    if packed := archive_format_of(data):
+        return f"an archive ({packed}): unpack it, and give the photos that were in it"
     return f"not an image in a format that is read: {listed(_NAMES)}"

@@ -17,14 +17,9 @@ from typing import NoReturn
 
 from pandacat.config.photos import folded
 from pandacat.core.errors import PandacatError, printable, some_of
+from pandacat.data.formats import archive_format_of
 from pandacat.data.sources.entry_names import encoding_note, entry_names, guess_encoding
-from pandacat.data.sources.photo_files import (
-    HEAD_BYTES,
-    is_document,
-    is_hidden,
-    is_photo,
-    split_of_folder,
-)
+from pandacat.data.sources.photo_files import HEAD_BYTES, is_hidden, kind_of, split_of_folder
 from pandacat.labels import OTHER, listed
 
 LARGEST_FILE_BYTES = 256 << 20
@@ -42,7 +37,6 @@ IGNORED = ("unlabeled", "nested_archives", "links", "hidden", "not_photos", "doc
 TOP = "(top)"
 """Stands for the top level of an archive in lists of its folders."""
 
-_NESTED_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 _OUTSIDE = re.compile(r"^$|^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -102,7 +96,7 @@ class Reader:
     def kinds(self) -> dict[str, str]:
         """Return for each file, sorted by name, `photos` or what it is instead.
 
-        That is one of `hidden`, `links`, `nested_archives`, `documents` and `not_photos`.
+        That is `hidden`, `links` or what `kind_of` returns.
         """
         return {name: self._kind(name) for name in sorted(self._files)}
 
@@ -118,11 +112,7 @@ class Reader:
             return "hidden"
         if stat.S_ISLNK(self._files[name].external_attr >> 16):
             return "links"
-        if name.lower().endswith(_NESTED_ARCHIVES):
-            return "nested_archives"
-        if is_photo(name, head):
-            return "photos"
-        return "documents" if is_document(name) else "not_photos"
+        return kind_of(name, head)
 
     def unsupported(self) -> set[str]:
         """Return the files that are compressed by methods that Python can't unpack."""
@@ -256,6 +246,12 @@ def open_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except Exception as error:  # damaged bytes raise nearly anything
+        with archive.open("rb") as stream:
+            packed = archive_format_of(stream.read(1 << 10), archive.name)
+        if packed not in (None, "zip"):
+            raise PandacatError(
+                f"{archive} is an archive, but no zip ({packed}): unpack it and give the folder."
+            ) from None
         raise PandacatError(
             f"{archive} is not a zip file, or incomplete ({error}): get it again, or give a "
             "folder; `dvc repro` restores the pipeline's own."

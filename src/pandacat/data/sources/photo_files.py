@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from pandacat.core.console import print_status
 from pandacat.core.errors import printable
-from pandacat.data.formats import PHOTO_ENDINGS, format_of
+from pandacat.data.formats import ARCHIVE_ENDINGS, PHOTO_ENDINGS, format_of
 
 HEAD_BYTES = 72
 """So much of a file with another ending shows whether it is a photo after all."""
@@ -48,22 +48,24 @@ def is_hidden(name: str) -> bool:
     return (name.startswith(".") and name != ".") or name.lower() in SYSTEM_NAMES
 
 
-def is_photo(name: str, head: Callable[[], bytes]) -> bool:
-    """Return whether a file is to be read: its ending, or else how it begins, is a photo's.
+def kind_of(name: str, head: Callable[[], bytes]) -> str:
+    """Return `photos` for a file that is to be read, as its ending or else its beginning tells.
+
+    Others are `nested_archives`, which are not opened, `documents`, which belong beside photos,
+    such as README, a license or a list of them, or `not_photos`.
 
     Args:
-        name: the file's name.
+        name: the file's name, with or without its folders.
         head: returns its first `HEAD_BYTES`.
     """
     if PurePosixPath(name.rstrip(". ")).suffix.lower() in PHOTO_ENDINGS:
-        return True
+        return "photos"
     form = format_of(head())
-    return form is not None and form.name not in _UNSURE
-
-
-def is_document(name: str) -> bool:
-    """Return whether a file belongs beside photos, such as README, a license or a list of them."""
-    return bool(_DOCUMENTS.fullmatch(PurePosixPath(name).name))
+    if form is not None and form.name not in _UNSURE:
+        return "photos"
+    if name.lower().endswith(ARCHIVE_ENDINGS):
+        return "nested_archives"
+    return "documents" if _DOCUMENTS.fullmatch(PurePosixPath(name).name) else "not_photos"
 
 
 def files_below(top: Path, on_error: Callable[[OSError], object]) -> Iterator[Path]:

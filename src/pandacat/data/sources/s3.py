@@ -11,7 +11,7 @@ from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError, some_of
 from pandacat.data.images import UnreadablePhotoError
 from pandacat.data.sources.archive import LARGEST_FILE_BYTES
-from pandacat.data.sources.photo_files import HEAD_BYTES, is_document, is_hidden, is_photo
+from pandacat.data.sources.photo_files import HEAD_BYTES, is_hidden, kind_of
 from pandacat.data.sources.prefetch import READERS, Photo
 
 SCHEME = "s3://"
@@ -90,9 +90,10 @@ class _Folder:
         passed_over: list[str] = []
         for key in self.keys():
             name = f"{SCHEME}{self.bucket}/{key}"
-            if is_photo(key, partial(self.read_head, key)):
+            kind = kind_of(key, partial(self.read_head, key))
+            if kind == "photos":
                 yield name, partial(self.read, key)
-            elif not is_document(key):
+            elif kind != "documents":
                 passed_over.append(name)
         if passed_over:
             count, some = len(passed_over), some_of(passed_over)
@@ -121,7 +122,7 @@ class _Folder:
             raise s3_error(error, self.address) or error from None
 
     def read_head(self, key: str) -> bytes:
-        """Return the first bytes of a file, as `is_photo` wants them."""
+        """Return the first bytes of a file, as `kind_of` wants them."""
         return self.get(key, Range=f"bytes=0-{HEAD_BYTES - 1}")
 
     def read(self, key: str) -> bytes:
