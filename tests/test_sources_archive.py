@@ -179,17 +179,29 @@ def test_an_empty_zip_has_no_files(zipped: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("../cat/2.jpg", "points outside"),
-        ("cat/../../2.jpg", "points outside"),
-        ("cat\\..\\..\\2.jpg", "points outside"),
-        ("/cat/2.jpg", "points outside"),
-        ("C:\\cat\\2.jpg", "points outside"),
+        ("../cat/2.jpg", "point outside"),
+        ("cat/../../2.jpg", "point outside"),
+        ("cat\\..\\..\\2.jpg", "point outside"),
+        ("/cat/2.jpg", "point outside"),
+        ("C:\\cat\\2.jpg", "point outside"),
         ("cat/\x1b[2J.jpg", "control characters"),
     ],
 )
 def test_unsafe_names_are_refused(zipped: Callable[..., Path], name: str, reason: str) -> None:
     with pytest.raises(PandacatError, match=f"refused: .*{reason}.*give the folder instead"):
         index_archive(zipped({name: b""}), LABEL_OF_FOLDER)
+
+
+def test_all_unsafe_names_are_named_at_once(zipped: Callable[..., Path], tmp_path: Path) -> None:
+    odd = [f"cat/{letter}\r.jpg" for letter in "abcdefghijklmno"]
+    path = zipped(dict.fromkeys([*odd, "../x.jpg", "cat/Icon\r"], b""))
+    expected = r"control characters: 15 \(cat/a\\r\.jpg, cat/b\\r\.jpg, cat/c\\r\.jpg, …\)"
+    with pytest.raises(PandacatError, match=f"{expected}; names that point outside it: 1"):
+        index_archive(path, LABEL_OF_FOLDER)
+    names = [*odd, os.fsdecode(b"cat/caf\xe9.jpg"), os.fsdecode(b"cat/\xfc.jpg")]
+    folder = folder_with(tmp_path / "photos", PHOTOS | dict.fromkeys(names, b""))
+    with pytest.raises(PandacatError, match=expected + r"; .* UTF-8.*: 2 \(.*\)\. Rename them\."):
+        import_archive(folder, tmp_path / "packed.zip")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -417,7 +429,7 @@ def test_a_folder_that_cannot_be_opened_is_not_passed_over(tmp_path: Path) -> No
 def test_a_file_name_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
     folder = folder_with(tmp_path / "photos", PHOTOS)
     (folder / "cat" / os.fsdecode(b"caf\xe9.jpg")).touch()
-    with pytest.raises(PandacatError, match=r"caf.*is not a valid UTF-8 file name: rename it"):
+    with pytest.raises(PandacatError, match=r"not valid UTF-8.*: 1 \(cat/caf.*Rename"):
         import_archive(folder, tmp_path / "photos.zip")
 
 

@@ -3,7 +3,6 @@
 Nothing is ever unpacked to disk: a name inside an archive is a label, never a path.
 """
 
-import re
 import stat
 import zipfile
 from collections import Counter
@@ -18,7 +17,7 @@ from typing import NoReturn
 from pandacat.config.photos import folded
 from pandacat.core.errors import PandacatError, printable, some_of
 from pandacat.data.formats import archive_format_of
-from pandacat.data.sources.entry_names import encoding_note, entry_names, guess_encoding
+from pandacat.data.sources.entry_names import encoding_note, entry_names, faults_of, guess_encoding
 from pandacat.data.sources.photo_files import HEAD_BYTES, is_hidden, kind_of, split_of_folder
 from pandacat.labels import OTHER, listed
 
@@ -36,9 +35,6 @@ IGNORED = ("unlabeled", "nested_archives", "links", "hidden", "not_photos", "doc
 
 TOP = "(top)"
 """Stands for the top level of an archive in lists of its folders."""
-
-_OUTSIDE = re.compile(r"^$|^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")
-_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class EntryError(Exception):
@@ -260,31 +256,23 @@ def open_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
         yield opened
 
 
-def fault_of(name: str) -> str:
-    """Return why no file of an archive may have this name; nothing where it may."""
-    if _OUTSIDE.search(name):
-        return "points outside it"
-    if _CONTROL_CHARACTERS.search(name) and not is_hidden(name.rpartition("/")[2]):
-        return "has control characters"
-    return ""
-
-
 def _safe_files(opened: zipfile.ZipFile, encoding: str) -> dict[str, zipfile.ZipInfo]:
     """Return the files of an archive by the names of `entry_names`."""
 
-    def reject(reason: str) -> NoReturn:
+    def reject(reason: str, step: str = "unpack it") -> NoReturn:
         raise PandacatError(
-            f"the archive is refused: {reason}. If you trust it, unpack it and give the folder "
+            f"the archive is refused: {reason}. If you trust it, {step} and give the folder "
             "instead."
         )
 
     files: dict[str, zipfile.ZipInfo] = {}
     entries = opened.infolist()
-    for name, info in zip(entry_names(entries, encoding), entries, strict=True):
+    names = entry_names(entries, encoding)
+    if faults := faults_of(name for name in names if not name.endswith("/")):
+        reject(faults, "unpack it, rename what still has such a name,")
+    for name, info in zip(names, entries, strict=True):
         if name.endswith("/"):
             continue
-        if fault := fault_of(name):
-            reject(f"the name {name!r} {fault}")
         if name in files:
             reject(f"it holds two files named {name!r}")
         if info.flag_bits & 0x1:

@@ -1,14 +1,16 @@
 """Names in zip archives, which tools write in different encodings and with different separators."""
 
+import re
 import struct
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from zipfile import ZipInfo
 from zlib import crc32
 
 from pandacat.config.photos import folded
-from pandacat.core.errors import printable
+from pandacat.core.errors import printable, some_of
 from pandacat.core.names import composed, spreadsheet_safe
+from pandacat.data.sources.photo_files import is_hidden
 
 ENCODINGS = ("cp437", "gbk", "cp932", "cp949", "big5", "cp1252", "cp866", "cp1251")
 """Of names that are neither UTF-8 nor marked. The first is that of the ZIP specification; the
@@ -18,6 +20,11 @@ _UTF_8_FLAG = 0x800
 _UNICODE_PATH = 0x7075
 _WINDOWS = (0, 6, 10, 14)
 """Systems, by the numbers of the ZIP specification, whose file names can't hold a backslash."""
+
+_OUTSIDE = re.compile(r"^$|^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+"""Stand for bytes that are no text, in names of files."""
 
 
 def guess_encoding(entries: Sequence[ZipInfo], label_of_folder: Mapping[str, str]) -> str:
@@ -55,6 +62,15 @@ def entry_names(entries: Sequence[ZipInfo], encoding: str) -> list[str]:
     ]
 
 
+def faults_of(names: Iterable[str]) -> str:
+    """Return how many of these names no file of an archive may have, and why; may be empty."""
+    faulty: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        if fault := _fault_of(name):
+            faulty[fault].append(name)
+    return "; ".join(f"{fault}: {len(some)} ({some_of(some)})" for fault, some in faulty.items())
+
+
 def encoding_note(entries: Sequence[ZipInfo], encoding: str) -> str:
     """Return a sentence about a guessed encoding: how names look in it, and in others."""
     names = [name for entry in entries if (name := _unmarked(entry))]
@@ -70,6 +86,16 @@ def encoding_note(entries: Sequence[ZipInfo], encoding: str) -> str:
         f"{printable(_decode(example, encoding))}. If that is wrong, set photos.archive_encoding "
         f"in params.yaml, or --encoding of `pandacat predict` ({others})."
     )
+
+
+def _fault_of(name: str) -> str | None:
+    if _OUTSIDE.search(name):
+        return "names that point outside it"
+    if _CONTROL_CHARACTERS.search(name) and not is_hidden(name.rpartition("/")[2]):
+        return "names with control characters"
+    if _SURROGATES.search(name):
+        return "names that are not valid UTF-8, which the program convmv renames"
+    return None
 
 
 def _decoded(entry: ZipInfo, encoding: str) -> str:

@@ -12,7 +12,8 @@ from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
 from pandacat.core.names import find, spelled_otherwise
 from pandacat.core.paths import project_root
-from pandacat.data.sources.archive import fault_of, open_zip
+from pandacat.data.sources.archive import open_zip
+from pandacat.data.sources.entry_names import faults_of
 from pandacat.data.sources.photo_files import files_below
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -71,14 +72,8 @@ def import_archive(source: Path, archive: Path) -> None:
             for name, path in sorted(files.items()):
                 info = zipfile.ZipInfo(name, EPOCH)
                 info.file_size = path.stat().st_size
-                try:
-                    with path.open("rb") as content, packed.open(info, "w") as target:
-                        shutil.copyfileobj(content, target, 1 << 20)
-                except UnicodeEncodeError:
-                    raise PandacatError(
-                        f"{name!r} is not a valid UTF-8 file name: rename it; the program convmv "
-                        "renames all files of a folder."
-                    ) from None
+                with path.open("rb") as content, packed.open(info, "w") as target:
+                    shutil.copyfileobj(content, target, 1 << 20)
     else:
         with open_zip(source), atomic_write(archive) as aside:
             shutil.copyfile(source, aside)
@@ -93,9 +88,8 @@ def _files_to_pack(folder: Path) -> dict[str, Path]:
     paths = list(files_below(folder, stop))
     broken = [path for path in paths if path.is_symlink() and not path.exists()]
     files = {path.relative_to(folder).as_posix(): path for path in paths if path.is_file()}
-    for name in files:
-        if fault := fault_of(name):
-            raise PandacatError(f"In {folder}, the name {name!r} {fault}: rename this file.")
+    if faults := faults_of(files):
+        raise PandacatError(f"{folder} can't be packed: {faults}. Rename them.")
     lost = f"links that lead nowhere: {len(broken)}, such as {broken[0]}" if broken else ""
     if not files:
         raise PandacatError(
