@@ -284,15 +284,17 @@ def test_in_folders_what_has_the_ending_of_a_photo_is_one(page: Page) -> None:
 
 
 def test_what_systems_keep_beside_photos_counts_for_nothing(page: Page, tmp_path: Path) -> None:
-    for name in (".hidden", "@eaDir", "#recycle", "$RECYCLE.BIN", "cat"):
+    for name in (".hidden", "@eaDir", "#recycle", "$RECYCLE.BIN", "FOUND.000", "cat"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         shutil.copy(EXAMPLE_PHOTOS[0], tmp_path / "photos" / name)
     drop(page, tmp_path / "photos")
     finish(page)
     assert list(probabilities(page)) == [f"photos/cat/{EXAMPLE_PHOTOS[0].name}"]
     expect(page.locator("#notice")).to_have_text("")
-    names = (STATIC / "page.js").read_text().partition("SYSTEM_NAMES = [")[2].partition(",\n]")[0]
-    assert {*json.loads(f"[{names}]")} == photo_files.SYSTEM_NAMES
+    code = (STATIC / "page.js").read_text()
+    for names in ("SYSTEM_NAMES", "SYSTEM_PATTERNS"):
+        listed = code.partition(f"{names} = [")[2].partition(",\n]")[0]
+        assert {*json.loads(f"[{listed}]")} == {*getattr(photo_files, names)}
 
 
 def test_a_photo_is_pasted(page: Page, classifier: Classifier) -> None:

@@ -24,7 +24,7 @@ from pandacat.data.preprocess import preprocess
 from pandacat.data.provenance import Provenance
 from pandacat.data.sources.archive import index_archive
 from pandacat.data.sources.importing import find_archive, import_archive
-from pandacat.data.sources.photo_files import split_of_folder
+from pandacat.data.sources.photo_files import is_hidden, split_of_folder
 from pandacat.data.splits import whole_groups
 
 CONFIG = load_config(ROOT / "params.yaml")
@@ -70,6 +70,9 @@ SYSTEM = {
         *("._1.jpg", "@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "$RECYCLE.BIN/1.jpg", "Thumbs.db"),
         *(".thumbnails/1.jpg", "__MACOSX/1.jpg", ".Trash-1000/files/1.jpg", ".cache/1.png"),
         *("#recycle/1.jpg", "System Volume Information/1.jpg", "lost+found/1.jpg"),
+        *("Network Trash Folder/1.jpg", "Temporary Items/1.jpg", "FOUND.000/1.jpg"),
+        *("resource.frk/1.jpg", "_vti_cnf/1.jpg", "LOST.DIR/1.jpg", "1.jpg_original"),
+        *("9.png~", "MVI_1.THM", "Previews.lrdata/1.jpg", "1.jpg:Zone.Identifier"),
     )
 }
 
@@ -100,6 +103,13 @@ def test_prediction_and_training_read_the_same_files_of_folders_and_zips(
     with open_photos([str(tmp_path / "photos.zip")]) as photos:
         assert {name.partition(".zip/")[2] for name in photos} == expected
     assert "no photos that can be read: 10 (" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["found.jpg", "FOUND.jpg", "the_original.jpg", "cat_original", "original", "~1.jpg"]
+)
+def test_names_that_only_resemble_those_of_systems_count(name: str) -> None:
+    assert not is_hidden(name)
 
 
 def test_documents_beside_photos_are_not_worth_a_word(

@@ -24,13 +24,25 @@ _DOCUMENTS = re.compile(
 
 SYSTEM_NAMES = frozenset(
     (
-        *("__macosx", "icon\r", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini"),
-        *("$recycle.bin", "recycler", "recycled", "system volume information", "lost+found"),
-        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@__thumb"),
-        *("picasa.ini", "ipod photo cache", "__pycache__"),
+        *("__macosx", "icon\r", "network trash folder", "temporary items", "resource.frk"),
+        *("thevolumesettingsfolder", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db"),
+        *("desktop.ini", "$recycle.bin", "recycler", "recycled", "system volume information"),
+        *("lost+found", "lost.dir", "@eadir", "@tmp", "@sharebin", "#recycle", "#snapshot"),
+        *("~snapshot", "@recycle", "@recently-snapshot", "@__thumb", "trashbox"),
+        *("files_trashbin", "files_versions", "picasa.ini", "ipod photo cache", "thmbnl"),
+        "__pycache__",
     )
 )
-"""Of macOS, Windows, Linux, Synology, QNAP and programs for photos."""
+"""Of macOS, Windows, Linux, Android, network drives, clouds, cameras and programs for photos."""
+
+SYSTEM_PATTERNS = (
+    *(r"found\.[0-9]{3}", "_vti_[a-z]+", "network recycle bin [0-9]+", r".+\.lrdata"),
+    *(r".+\.[a-z0-9]+_original", r".+\.thm", ".+~", ".+@syno[a-z]+", r"thumbs\.db:.+"),
+    ".+:zone.identifier",
+)
+"""Of Windows, FrontPage, QNAP, Lightroom, exiftool, cameras, editors and Synology."""
+
+_SYSTEM = re.compile("|".join(SYSTEM_PATTERNS))
 
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -45,7 +57,9 @@ def is_hidden(name: str) -> bool:
 
     Thumbnails, caches, recycle bins and the like hold copies of photos, which count for nothing.
     """
-    return (name.startswith(".") and name != ".") or name.lower() in SYSTEM_NAMES
+    lower = name.lower()
+    is_own = lower in SYSTEM_NAMES or bool(_SYSTEM.fullmatch(lower))
+    return is_own or (name.startswith(".") and name != ".")
 
 
 def kind_of(name: str, head: Callable[[], bytes]) -> str:

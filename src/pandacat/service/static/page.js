@@ -14,10 +14,18 @@ const HUES = 6; // colors of labels in page.css
 
 /** What systems and programs for photos keep beside photos: thumbnails, caches, recycle bins. */
 const SYSTEM_NAMES = [
-  "__macosx", "icon\r", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini",
-  "$recycle.bin", "recycler", "recycled", "system volume information", "lost+found",
-  "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@__thumb",
-  "picasa.ini", "ipod photo cache", "__pycache__",
+  "__macosx", "icon\r", "network trash folder", "temporary items", "resource.frk",
+  "thevolumesettingsfolder", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db",
+  "desktop.ini", "$recycle.bin", "recycler", "recycled", "system volume information",
+  "lost+found", "lost.dir", "@eadir", "@tmp", "@sharebin", "#recycle", "#snapshot",
+  "~snapshot", "@recycle", "@recently-snapshot", "@__thumb", "trashbox",
+  "files_trashbin", "files_versions", "picasa.ini", "ipod photo cache", "thmbnl",
+  "__pycache__",
+];
+const SYSTEM_PATTERNS = [
+  "found\\.[0-9]{3}", "_vti_[a-z]+", "network recycle bin [0-9]+", ".+\\.lrdata",
+  ".+\\.[a-z0-9]+_original", ".+\\.thm", ".+~", ".+@syno[a-z]+", "thumbs\\.db:.+",
+  ".+:zone.identifier",
 ];
 
 const $ = (id) => document.getElementById(id);
@@ -238,7 +246,12 @@ function setMap(photo, on) {
 
 // ---------------------------------------------------------------- adding and removing
 
-const isHidden = (part) => part.startsWith(".") || SYSTEM_NAMES.includes(part.toLowerCase());
+const system = new RegExp(`^(${SYSTEM_PATTERNS.join("|")})$`);
+
+function isHidden(part) {
+  const name = part.toLowerCase();
+  return name.startsWith(".") || SYSTEM_NAMES.includes(name) || system.test(name);
+}
 
 /** Add photos, given as [file, name]; those in folders only if their ending is a photo's. */
 function add(entries) {
