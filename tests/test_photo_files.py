@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import shutil
 import unicodedata
 import zipfile
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from pandacat.core.errors import PandacatError
 from pandacat.data import store
 from pandacat.data.preprocess import preprocess
 from pandacat.data.provenance import Provenance
+from pandacat.data.sources import fetching
 from pandacat.data.sources.archive import index_archive
 from pandacat.data.sources.importing import find_archive, import_archive
 from pandacat.data.sources.photo_files import is_hidden, split_of_folder
@@ -95,7 +97,8 @@ def test_prediction_and_training_read_the_same_files_of_folders_and_zips(
     with open_photos([str(folder)]) as photos:
         assert {Path(name).relative_to(folder).as_posix() for name in photos} == expected
     assert "no photos that can be read: 10 (" in capsys.readouterr().err
-    import_archive(folder, tmp_path / "photos.zip")
+    hidden = import_archive(folder, tmp_path / "photos.zip")
+    assert {*hidden} == {f"{label}/{name}" for label in LABELS for name in SYSTEM}
     index = index_archive(tmp_path / "photos.zip", LABELS)
     assert set(index.photos) == expected
     ignored = index.counts()["ignored"]
@@ -103,6 +106,17 @@ def test_prediction_and_training_read_the_same_files_of_folders_and_zips(
     with open_photos([str(tmp_path / "photos.zip")]) as photos:
         assert {name.partition(".zip/")[2] for name in photos} == expected
     assert "no photos that can be read: 10 (" in capsys.readouterr().err
+
+
+def test_a_folder_and_a_zip_of_it_have_the_same_counts(folder: Path, tmp_path: Path) -> None:
+    shutil.make_archive(str(tmp_path / "all"), "zip", folder)
+    counted = []
+    for archive in (folder, tmp_path / "all.zip"):
+        photos = replace(CONFIG.photos, source="archive", archive=str(archive))
+        _, index = fetching.fetch(replace(CONFIG, photos=photos), tmp_path / "fetched.zip")
+        counted.append(index.counts())
+    assert counted[0] == counted[1]
+    assert counted[0]["ignored"]["hidden"] == len(LABELS) * len(SYSTEM)
 
 
 @pytest.mark.parametrize(

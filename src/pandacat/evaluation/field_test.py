@@ -48,8 +48,9 @@ def read_field_test(archive: Path, config: Config, *, photo_folder: Path) -> pd.
     try:
         with TemporaryDirectory() as folder:
             imported = Path(folder) / "photos.zip"
-            import_archive(archive, imported)
+            hidden = import_archive(archive, imported)
             listing = index_archive(imported, config.label_of_folder)
+            listing.ignored["hidden"].extend(hidden)
             print_status(f"Field test: {listing}")
             photos = _read_photos(imported, listing, config)
         photos = _without_copies(photos, store.read_index(photo_folder), config)

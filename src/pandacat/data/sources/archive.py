@@ -51,8 +51,8 @@ class ArchiveIndex:
     """Those that photos may have, `other` last."""
     unlabeled: dict[str, int]
     """Number of photos in each folder that stands for no label, most first."""
-    ignored: dict[str, int]
-    """Number of all other files by reason.
+    ignored: dict[str, list[str]]
+    """The names of all other files by reason.
 
     `hidden` are those that operating systems leave behind, or whose names begin with a dot, and
     `documents` those that belong beside photos, such as README.
@@ -67,14 +67,16 @@ class ArchiveIndex:
     def counts(self) -> dict[str, dict[str, int]]:
         """Return the number of files by label, and of ignored ones by reason."""
         labels = Counter(self.photos.values())
-        return {"files": {label: labels[label] for label in self.labels}, "ignored": self.ignored}
+        ignored = {reason: len(names) for reason, names in self.ignored.items()}
+        return {"files": {label: labels[label] for label in self.labels}, "ignored": ignored}
 
     def __str__(self) -> str:
         labels = self.counts()["files"].items()
         lines = [", ".join(f"{count} {label}" for label, count in labels)]
-        for reason, count in self.ignored.items():
-            if count and reason != "documents":
-                lines.append(f"ignored: {count} {reason.replace('_', ' ')}")
+        for reason, names in self.ignored.items():
+            if names and reason != "documents":
+                what = f"{len(names)} {reason.replace('_', ' ')}"
+                lines.append(f"ignored: {what} ({some_of(names)})")
         if self.unlabeled:
             lines.append(f"folders without a label in params.yaml: {_summary(self.unlabeled)}")
         return "\n".join(filter(None, [*lines, self.note]))
@@ -200,14 +202,14 @@ def index_archive(
     photos: dict[str, str] = {}
     splits: dict[str, str] = {}
     unlabeled: Counter[str] = Counter()
-    ignored = dict.fromkeys(IGNORED, 0)
+    ignored: dict[str, list[str]] = {reason: [] for reason in IGNORED}
     for name, kind in kinds.items():
         folder = name.rpartition("/")[0]
         label, split = look_up(folder)
         if kind != "photos":
-            ignored[kind] += 1
+            ignored[kind].append(name)
         elif label is None:
-            ignored["unlabeled"] += 1
+            ignored["unlabeled"].append(name)
             unlabeled[folder or TOP] += 1
         else:
             photos[name] = label
@@ -293,7 +295,7 @@ def _require_labels(index: ArchiveIndex) -> None:
         return
     folders = Counter(index.unlabeled)
     folders.update(name.rpartition("/")[0] for name in index.photos)
-    nested = index.ignored["nested_archives"]
+    nested = len(index.ignored["nested_archives"])
     parameters = " and ".join(f"labels.{label}.folders" for label in missing)
     raise PandacatError(
         f"the archive has no photos of {listed(missing, 'and')}; "

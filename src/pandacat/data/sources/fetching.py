@@ -30,6 +30,7 @@ def fetch(config: Config, archive: Path) -> tuple[Provenance, ArchiveIndex]:
         print_status(
             f"photos.archive is not used: photos.source in params.yaml is {params.source}."
         )
+    hidden: list[str] = []
     with atomic_write(archive) as aside:
         match params.source:
             case "sample":
@@ -43,7 +44,8 @@ def fetch(config: Config, archive: Path) -> tuple[Provenance, ArchiveIndex]:
                 origin = kaggle.download(params.kaggle.dataset, aside, check=check)
             case "archive":
                 source = find_archive(params.archive or "", "photos.archive")
-                import_archive(source, aside)
+                hidden = import_archive(source, aside)
                 origin = Provenance(title=source.stem, source="archive", origin=source.name)
         index = check(aside)
+    index.ignored["hidden"].extend(hidden)
     return replace(origin, sha256=sha256_of(archive), encoding=index.encoding), index

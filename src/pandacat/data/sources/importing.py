@@ -14,7 +14,7 @@ from pandacat.core.names import find, spelled_otherwise
 from pandacat.core.paths import project_root
 from pandacat.data.sources.archive import open_zip
 from pandacat.data.sources.entry_names import faults_of
-from pandacat.data.sources.photo_files import files_below
+from pandacat.data.sources.photo_files import files_below, hidden_below
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every file in the archives that are written here: the earliest of a ZIP."""
@@ -56,8 +56,8 @@ def _longer(path: Path) -> list[str]:
     return []
 
 
-def import_archive(source: Path, archive: Path) -> None:
-    """Copy a zip as it is, or pack a folder, to `archive`, atomically.
+def import_archive(source: Path, archive: Path) -> list[str]:
+    """Copy a zip as it is, or pack a folder, to `archive`, atomically; return what is left out.
 
     The bytes of a packed folder depend only on the names and contents of its files. Hidden files
     are left out, links followed.
@@ -74,9 +74,10 @@ def import_archive(source: Path, archive: Path) -> None:
                 info.file_size = path.stat().st_size
                 with path.open("rb") as content, packed.open(info, "w") as target:
                     shutil.copyfileobj(content, target, 1 << 20)
-    else:
-        with open_zip(source), atomic_write(archive) as aside:
-            shutil.copyfile(source, aside)
+        return hidden_below(source)
+    with open_zip(source), atomic_write(archive) as aside:
+        shutil.copyfile(source, aside)
+    return []
 
 
 def _files_to_pack(folder: Path) -> dict[str, Path]:

@@ -110,6 +110,13 @@ def files_below(top: Path, on_error: Callable[[OSError], object]) -> Iterator[Pa
         yield from (Path(parent, name) for name in sorted(names) if not is_hidden(name))
 
 
+def hidden_below(top: Path) -> list[str]:
+    """Return the relative names of the files below a folder that `files_below` leaves out."""
+    paths = (Path(parent, name) for parent, _, names in os.walk(top) for name in names)
+    relative = (path.relative_to(top) for path in paths)
+    return sorted(path.as_posix() for path in relative if any(map(is_hidden, path.parts)))
+
+
 def split_of_folder(folder: str) -> str | None:
     """Return the split that a folder's name, in lower case, stands for, if it is one."""
     splits = {SPLIT_WORDS[word] for word in re.findall(r"[a-z]+", folder) if word in SPLIT_WORDS}
