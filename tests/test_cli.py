@@ -298,6 +298,39 @@ def test_a_wrong_option_shows_the_options_of_the_command(
     assert error.endswith(f"pandacat {name}: error: unrecognized arguments: --oops\n")
 
 
+@pytest.mark.parametrize("name", ["-rf.jpg", "-q.jpg", "-\x1b[2J.jpg"])
+def test_a_file_that_is_taken_for_an_option_is_given_in_another_way(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    shutil.copy(folder / KITTEN, folder / name)
+    for others in ([], [KITTEN]):
+        with pytest.raises(SystemExit, match="2"):
+            predict(name, *others)
+        error = capsys.readouterr().err
+        assert "\x1b" not in error
+        advice = error.splitlines()[-1]
+        assert advice.startswith("Files whose names begin with - are given as ")
+    word = advice.rpartition(" as ")[2]
+    path = subprocess.check_output(["bash", "-c", f"printf %s {word}"], text=True)
+    assert path == f"./{name}"
+    assert names(path) == [path]
+
+
+def test_all_zips_that_cannot_be_used_are_named_before_anything_is_done(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("torn.zip", "empty file.zip"):
+        (folder / name).write_bytes(b"PK")
+    (folder / "packed.zip").write_bytes(b"Rar!\x1a\7\0")
+    assert predict(KITTEN, "torn.zip", "packed.zip", "empty file.zip") == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    torn, packed, empty = captured.err.splitlines()
+    assert torn.startswith("pandacat: torn.zip is not a zip file, or incomplete")
+    assert packed.startswith("packed.zip is an archive, but no zip (RAR)")
+    assert empty.startswith("empty file.zip is not a zip file, or incomplete")
+
+
 def test_without_a_fine_tuned_model_the_pretrained_one_is_used_and_named(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,15 +1,17 @@
 """The `pandacat` command: its options and exit codes."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from pandacat import __version__
 from pandacat.app import help_texts as texts
-from pandacat.core.errors import printable, sentence_of
+from pandacat.core.errors import printable, sentence_of, some_of
 from pandacat.core.interrupts import raise_at_ctrl_c
-from pandacat.core.names import text_encoding
+from pandacat.core.names import shell_word, text_encoding
 from pandacat.core.paths import EXPORTED, MODELS, in_project, project_root
 from pandacat.core.streams import prepare_streams
 
@@ -17,9 +19,7 @@ from pandacat.core.streams import prepare_streams
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     prepare_streams()
-    options, unknown = _parser().parse_known_args(arguments)
-    if unknown:
-        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    options = _parse(sys.argv[1:] if arguments is None else arguments)
     raise_at_ctrl_c()
     try:
         code: int = options.run(options)
@@ -34,8 +34,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """One whose errors are `printable`, whatever names of files are in them."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    try:
+        options, unknown = _parser().parse_known_args(arguments)
+        if unknown:
+            options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    except SystemExit as error:
+        dashed = (word for word in arguments if word.startswith("-"))
+        files = [shell_word(word) for word in dashed if os.path.isfile(word)]  # noqa: PTH113
+        if error.code and files:
+            some = some_of(files)
+            print(f"Files whose names begin with - are given as {some}", file=sys.stderr)
+        raise
+    return options
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="pandacat", description="Recognize animals in photos, with calibrated confidence."
     )
     parser.add_argument("--version", action="version", version=f"pandacat {__version__}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pandacat.core.console import print_status
-from pandacat.core.errors import PandacatError, some_of
+from pandacat.core.errors import PandacatError, sentence_of, some_of
 from pandacat.core.names import find, shell_word, spelled_otherwise
 from pandacat.data.images import UnreadablePhotoError
 from pandacat.data.sources.archive import LARGEST_FILE_BYTES, EntryError, Reader, open_archive
@@ -38,7 +38,8 @@ def open_photos(paths: Sequence[str], encoding: str | None = None) -> Iterator[P
     photos are passed over; the latter are named on stderr, but for documents.
 
     Raises:
-        PandacatError: there is none, one of the paths can't be one, or a zip can't be used.
+        PandacatError: there is none, one of the paths can't be one, or zips can't be used, all of
+            which are named.
     """
     for path in paths:
         _check(path)
@@ -47,13 +48,19 @@ def open_photos(paths: Sequence[str], encoding: str | None = None) -> Iterator[P
     for file in (file for path in paths for file in _files(path, passed_over)):
         files.setdefault(os.path.abspath(file), file)  # noqa: PTH100, which keeps `..`
     photos: Photos = {}
+    problems: list[str] = []
     with ExitStack() as opened:
         for file in files.values():
-            if _is_zip(file):
+            if not _is_zip(file):
+                photos[file] = partial(read_file, file)
+                continue
+            try:
                 reader = opened.enter_context(_open_zip(file, encoding))
                 photos |= _photos_in(reader, file, passed_over)
-            else:
-                photos[file] = partial(read_file, file)
+            except (PandacatError, OSError) as error:
+                problems.append(sentence_of(error))
+        if problems:
+            raise PandacatError("\n".join(problems))
         if zips := [name for name in passed_over if _is_zip(name)]:
             print_status(
                 f"Zips in folders are not opened: {len(zips)} ({some_of(zips)}). Name them, as in "
