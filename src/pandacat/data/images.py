@@ -217,7 +217,7 @@ def _decode(
     width, height = image.size
     mode = image.mode
     if mode not in MODES and not mode.startswith("I;16"):
-        raise UnreadablePhotoError(f"photos do not have mode {mode}")
+        raise UnreadablePhotoError(f"photos do not have mode {mode}: save it as JPEG or PNG")
     scale = image_px / min(width, height)
     if max(width, height) * min(scale, 1) > LONGEST_PX:
         raise UnreadablePhotoError(f"more than {LONGEST_PX:,} px long, and narrow")
