@@ -7,6 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 import torch
@@ -95,6 +96,18 @@ def test_a_folder_whose_name_is_no_text_is_told_and_no_run_is_lost(project, monk
     with pytest.raises(ValueError, match=r"caf\\udce9.* name in UTF-8, or set MLFLOW_TRACKING_URI"):
         open_store("sqlite:///mlflow.db")
     assert [*folder.iterdir()] == []
+    run = subprocess.run(
+        [sys.executable, "-c", STAGE], env=os.environ | NO_UTF8, capture_output=True
+    )
+    assert b"give the folder of the project a name in UTF-8" in run.stderr
+    assert len([*folder.glob(".pandacat/tracking/*")]) == 1
+
+
+def test_a_percent_sign_in_the_path_of_mlflow_is_told(project, monkeypatch):
+    monkeypatch.setattr(mlflow, "__file__", "/home/50% off/.venv/mlflow/__init__.py")
+    with pytest.raises(ValueError, match=r"50% off.*: rename that folder, and remove \.venv"):
+        open_store("sqlite:///mlflow.db")
+    assert [*project.iterdir()] == []
 
 
 UNKNOWN_USER = """

@@ -124,7 +124,9 @@ def prepare_environment() -> None:
 
 def _cause(error: BaseException) -> str:
     """Return the text of the error at the root of this one, on one line."""
-    while (cause := error.__cause__ or error.__context__) and not isinstance(cause, KeyError):
+    while (
+        cause := error.__cause__ if error.__suppress_context__ else error.__context__
+    ) and not isinstance(cause, KeyError):
         error = cause
     return " ".join(str(error).split()) or type(error).__name__
 
@@ -187,6 +189,7 @@ def create_database(database: Path) -> None:
     database that never opens again. A file that counts only once it has its name need not sync
     each of them to the disk, either: 1 second instead of 6.
     """
+    import mlflow
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy import Engine, event
 
@@ -195,6 +198,11 @@ def create_database(database: Path) -> None:
 
     if database.is_dir():
         raise IsADirectoryError(f"{database} is a folder")  # MLflow would retry for minutes
+    if "%" in mlflow.__file__:
+        raise ValueError(
+            f"MLflow can't be used from {mlflow.__file__}, for the %: rename that folder, and "
+            "remove .venv, which make installs again"
+        )
     with FileLock(f"{database}.lock"):
         if database.exists():
             return
