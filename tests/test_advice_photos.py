@@ -200,6 +200,19 @@ def test_an_archive_with_folders_of_other_names_gets_its_labels(tmp_path: Path, 
     assert {*index.photos.values()} == {"cat", "panda"}
 
 
+@pytest.mark.parametrize("folder", ["recycled", "trashbox", "cats~", ".cats"])
+def test_a_folder_with_a_hidden_name_is_read_when_it_is_renamed(
+    tmp_path: Path, folder: str
+) -> None:
+    archive = write_zip(tmp_path / "photos.zip", [f"{folder}/1.jpg", "panda/1.jpg"])
+    message = message_of(lambda: index_archive(archive, {folder: "cat", "panda": "panda"}))
+    assert f"folders named {folder} are not read" in message
+    assert message.endswith("rename the folders, in params.yaml, too.")
+    renamed = write_zip(archive, ["my cats/1.jpg", "panda/1.jpg"])
+    index = index_archive(renamed, {"my cats": "cat", "panda": "panda"})
+    assert index.photos == {"my cats/1.jpg": "cat", "panda/1.jpg": "panda"}
+
+
 def test_archives_inside_an_archive_are_read_when_they_are_unpacked(tmp_path: Path) -> None:
     inner = write_zip(tmp_path / "cats.zip", ["cat/1.jpg"])
     outer = tmp_path / "photos.zip"

@@ -141,6 +141,44 @@ def test_the_encoding_of_params_is_used_and_travels_with_the_archive(tmp_path: P
     assert (origin.encoding, next(iter(index.photos))) == ("cp949", "cat/猫.jpg")
 
 
+def test_an_encoding_that_does_not_fit_is_changed_as_the_message_says(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "1.zip", ["cat/貓.jpg", "panda/1.jpg"], "big5")
+    config = load_config(ROOT / "params.yaml")
+    photos = replace(config.photos, source="archive", archive=str(path), archive_encoding="utf-8")
+    target = tmp_path / "imported.zip"
+    with pytest.raises(
+        PandacatError, match="1 of which can't be in utf-8 and are read as cp437"
+    ) as (refused):
+        fetching.fetch(replace(config, photos=photos), target)
+    assert "does not fit: leave it empty, or name another" in str(refused.value)
+    assert not target.exists()
+    (another,) = re.findall(r"(\w+): cat/貓\.jpg", str(refused.value))
+    for encoding in (None, another):
+        corrected = replace(config, photos=replace(photos, archive_encoding=encoding))
+        _, index = fetching.fetch(corrected, target)
+        assert len(index.photos) == 2
+    assert "cat/貓.jpg" in index.photos
+
+
+def test_predictions_say_that_an_encoding_does_not_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(write_zip(tmp_path / "1.zip", ["貓/1.jpg"], "big5"))
+    with open_photos([path], "ascii"):
+        said = capsys.readouterr().err
+    assert "can't be in ascii and are read as cp437" in said
+    assert "--encoding of `pandacat predict` (" in said
+
+
+@pytest.mark.parametrize("given", ["utf-8", "cp1252"])
+def test_where_labels_are_missing_the_given_encoding_is_doubted(tmp_path: Path, given: str) -> None:
+    path = write_zip(tmp_path / "1.zip", ["貓/1.jpg", "熊貓/1.jpg"], "big5")
+    labels = {"貓": "cat", "熊貓": "panda"}
+    with pytest.raises(PandacatError, match=r"set photos\.archive_encoding .*guessed if none is"):
+        index_archive(path, labels, given)
+    assert len(index_archive(path, labels).photos) == 2  # as the message says
+
+
 def test_a_name_that_an_encoding_lacks_leaves_the_others(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "1.zip", ["cat/1\x80.jpg", "panda/2.jpg"], "latin-1")
     assert list(index_archive(path, LABELS, "ascii").photos) == ["cat/1Ç.jpg", "panda/2.jpg"]

@@ -145,7 +145,8 @@ def test_a_missing_label_is_named_with_the_folders_of_the_archive_and_the_parame
         (["1.jpg"], r"labels\.panda\.folders and labels\.cat\.folders.*, or put the photos into"),
         (
             ["all.zip"],
-            r"Archives inside it \(1\) are not opened: unpack them.* Add the names",
+            r"no photos of panda and cat\. Archives inside it \(1\) are not opened: unpack them "
+            r"first\.$",
         ),
     ],
 )

@@ -6,7 +6,7 @@ Nothing is ever unpacked to disk: a name inside an archive is a label, never a p
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +17,13 @@ from typing import NoReturn
 from pandacat.config.photos import folded
 from pandacat.core.errors import PandacatError, printable, some_of
 from pandacat.data.formats import archive_format_of
-from pandacat.data.sources.entry_names import encoding_note, entry_names, faults_of, guess_encoding
+from pandacat.data.sources.entry_names import (
+    encoding_note,
+    entry_names,
+    faults_of,
+    fits,
+    guess_encoding,
+)
 from pandacat.data.sources.photo_files import HEAD_BYTES, is_hidden, kind_of, split_of_folder
 from pandacat.labels import OTHER, listed
 
@@ -162,7 +168,7 @@ def open_archive(archive: Path, encoding: str | None = None) -> Iterator[Reader]
     with open_zip(archive) as opened:
         entries = opened.infolist()
         chosen = encoding or guess_encoding(entries, {})
-        note = "" if encoding else encoding_note(entries, chosen)
+        note = "" if encoding and fits(entries, encoding) else encoding_note(entries, chosen)
         yield Reader(opened, _safe_files(opened, chosen), note)
 
 
@@ -182,15 +188,17 @@ def index_archive(
     Raises:
         PandacatError: the archive is damaged, encrypted or unsafe (names that point outside it, a
             name used twice, files that overlap), compressed by unsupported methods, or has no photo
-            of a label other than `other`.
+            of a label other than `other`; or a folder that stands for a label has a hidden name.
         OSError: it is missing, a folder, or may not be read.
     """
+    _require_visible(label_of_folder)
     with open_zip(archive) as opened:
         entries = opened.infolist()
         chosen = encoding or guess_encoding(entries, label_of_folder)
         reader = Reader(opened, _safe_files(opened, chosen))
         kinds, unsupported = reader.kinds(), reader.unsupported()
-        note = "" if encoding else encoding_note(entries, chosen)
+        doubt = encoding_note(entries, chosen)
+        note = "" if encoding and fits(entries, encoding) else doubt
 
     @cache
     def look_up(folder: str) -> tuple[str | None, str | None]:
@@ -224,7 +232,7 @@ def index_archive(
         encoding=chosen,
         note=note,
     )
-    _require_labels(index)
+    _require_labels(index, doubt)
     _require_supported([name for name in photos if name in unsupported], len(photos))
     return index
 
@@ -287,8 +295,20 @@ def _safe_files(opened: zipfile.ZipFile, encoding: str) -> dict[str, zipfile.Zip
     return files
 
 
-def _require_labels(index: ArchiveIndex) -> None:
-    """Refuse an archive without photos of an in-distribution label; name its folders."""
+def _require_visible(folders: Iterable[str]) -> None:
+    """Refuse names of folders whose photos are never read."""
+    if hidden := [folder for folder in folders if is_hidden(folder)]:
+        raise PandacatError(
+            f"Photos in folders named {listed(hidden)} are not read, as systems hide copies and "
+            "deleted files there: rename the folders, in params.yaml, too."
+        )
+
+
+def _require_labels(index: ArchiveIndex, doubt: str) -> None:
+    """Refuse an archive without photos of an in-distribution label.
+
+    Its folders are named, and `doubt` is said about how.
+    """
     labels = {*index.photos.values(), OTHER}
     missing = [label for label in index.labels if label not in labels]
     if not missing:
@@ -296,12 +316,16 @@ def _require_labels(index: ArchiveIndex) -> None:
     folders = Counter(index.unlabeled)
     folders.update(name.rpartition("/")[0] for name in index.photos)
     nested = len(index.ignored["nested_archives"])
+    unopened = f"Archives inside it ({nested}) are not opened: unpack them first." * bool(nested)
+    lacking = f"the archive has no photos of {listed(missing, 'and')}"
+    if unopened and not folders:
+        raise PandacatError(f"{lacking}. {unopened}")
     parameters = " and ".join(f"labels.{label}.folders" for label in missing)
     raise PandacatError(
-        f"the archive has no photos of {listed(missing, 'and')}; "
+        f"{lacking}; "
         + (f"its folders are {_summary(folders)}. " if folders else "it has no files. ")
-        + (f"Archives inside it ({nested}) are not opened: unpack them first. " if nested else "")
-        + f"{index.note} ".lstrip()
+        + f"{unopened} ".lstrip()
+        + f"{doubt} ".lstrip()
         + f"Add the names of the right folders to {parameters} in params.yaml, or put the photos "
         "into folders that have such names."
     )

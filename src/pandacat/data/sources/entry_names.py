@@ -39,14 +39,21 @@ def guess_encoding(entries: Sequence[ZipInfo], label_of_folder: Mapping[str, str
         paths = (_decode(name, encoding).replace("\\", "/").split("/") for name in names)
         return sum(any(folded(part) in label_of_folder for part in path[:-1]) for path in paths)
 
-    valid = all(_is_valid(name, "utf-8") for name in names)
+    valid = fits(entries, "utf-8")
     return max((*(["utf-8"] * valid), *ENCODINGS), key=labeled) if names else "utf-8"
+
+
+def fits(entries: Sequence[ZipInfo], encoding: str) -> bool:
+    """Return whether all names that are not marked as UTF-8 are valid in an encoding."""
+    names = (name for entry in entries if (name := _unmarked(entry)))
+    return all(_is_valid(name, encoding) for name in names)
 
 
 def entry_names(entries: Sequence[ZipInfo], encoding: str) -> list[str]:
     """Return the name of each file, with slashes and accents composed; folders end with a slash.
 
-    Backslashes separate folders where Windows wrote the name, or no name has a slash. Names that
+    What is not valid in `encoding` is read in that of the ZIP specification. Backslashes separate
+    folders where Windows wrote the name, or no name has a slash. Names that
     differ in their spelling only keep it. No name is a formula to a spreadsheet.
     """
     names = [_decoded(entry, encoding) for entry in entries]
@@ -72,19 +79,28 @@ def faults_of(names: Iterable[str]) -> str:
 
 
 def encoding_note(entries: Sequence[ZipInfo], encoding: str) -> str:
-    """Return a sentence about a guessed encoding: how names look in it, and in others."""
+    """Return two sentences about an encoding: how names look in it, and in others.
+
+    They are empty where UTF-8 fits.
+    """
     names = [name for entry in entries if (name := _unmarked(entry))]
-    if not names or encoding == "utf-8":
+    misfits = [name for name in names if not _is_valid(name, encoding)]
+    if not names or (encoding == "utf-8" and not misfits):
         return ""
-    example = next((name for name in names if not _is_valid(name, "utf-8")), names[0])
+    unclear = (name for name in names if not _is_valid(name, "utf-8"))
+    example = next(iter(misfits), next(unclear, names[0]))
+    read = f"read as {encoding}"
+    if misfits:
+        read = f"{len(misfits)} of which can't be in {encoding} and are read as {ENCODINGS[0]}"
     shown = {
         other: printable(example.decode(other)) for other in ENCODINGS if _is_valid(example, other)
     }
     others = ", ".join(f"{other}: {name}" for other, name in shown.items() if other != encoding)
     return (
-        f"Names that are not marked as UTF-8: {len(names)}, read as {encoding}, such as "
+        f"Names that are not marked as UTF-8: {len(names)}, {read}, such as "
         f"{printable(_decode(example, encoding))}. If that is wrong, set photos.archive_encoding "
-        f"in params.yaml, or --encoding of `pandacat predict` ({others})."
+        f"in params.yaml, or --encoding of `pandacat predict` ({others}; guessed if none is "
+        "given)."
     )
 
 

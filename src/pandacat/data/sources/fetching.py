@@ -1,11 +1,11 @@
 """Fetch the archive of photos that `params.yaml` names, from any of the sources."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from pandacat.config.schema import Config
 from pandacat.core.console import print_status
+from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write, sha256_of
 from pandacat.data.provenance import Provenance
 from pandacat.data.sources import kaggle, sample
@@ -17,15 +17,20 @@ def fetch(config: Config, archive: Path) -> tuple[Provenance, ArchiveIndex]:
     """Write the photos that `config.photos` names to the zip file `archive`.
 
     Raises:
-        PandacatError: the source can't be reached, or lacks photos of a label; `archive` stays as
-            it was.
+        PandacatError: the source can't be reached, lacks photos of a label, or has names that are
+            not in the given encoding; `archive` stays as it was.
     """
     params = config.photos
-    check = partial(
-        index_archive,
-        label_of_folder=config.label_of_folder,
-        encoding=params.archive_encoding,
-    )
+
+    def check(fetched: Path) -> ArchiveIndex:
+        index = index_archive(fetched, config.label_of_folder, params.archive_encoding)
+        if params.archive_encoding and index.note:
+            raise PandacatError(
+                "photos.archive_encoding in params.yaml does not fit: leave it empty, or name "
+                f"another. {index.note}"
+            )
+        return index
+
     if params.archive and params.source != "archive":
         print_status(
             f"photos.archive is not used: photos.source in params.yaml is {params.source}."
