@@ -200,7 +200,7 @@ def test_an_archive_with_folders_of_other_names_gets_its_labels(tmp_path: Path, 
     assert {*index.photos.values()} == {"cat", "panda"}
 
 
-@pytest.mark.parametrize("folder", ["recycled", "trashbox", "cats~", ".cats"])
+@pytest.mark.parametrize("folder", ["recycled", "files_trashbin", "cats~", ".cats"])
 def test_a_folder_with_a_hidden_name_is_read_when_it_is_renamed(
     tmp_path: Path, folder: str
 ) -> None:

@@ -299,7 +299,7 @@ def _require_visible(folders: Iterable[str]) -> None:
     """Refuse names of folders whose photos are never read."""
     if hidden := [folder for folder in folders if is_hidden(folder)]:
         raise PandacatError(
-            f"Photos in folders named {listed(hidden)} are not read, as systems hide copies and "
+            f"Photos in folders named {some_of(hidden)} are not read, as systems hide copies and "
             "deleted files there: rename the folders, in params.yaml, too."
         )
 
