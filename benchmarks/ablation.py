@@ -151,8 +151,9 @@ def main() -> None:
     field_test = options.field_test and options.field_test.resolve()
     measuring.project()
     config = load_config()
-    pretrained = load_model(paths.MODELS / "pretrained")
-    classifier = Classifier(pretrained.described(crops=config.predict_pretrained.crops))
+    crops = config.predict_pretrained.crops
+    pretrained = load_model(paths.MODELS / "pretrained").described(crops=crops)
+    classifier = Classifier(pretrained)
     dataset = photo_features(paths.PHOTOS, read_features(paths.FEATURES))
     validation = Photos(dataset.validation.inputs.numpy(), dataset.validation.classes.numpy())
     known = len(dataset.labels) - 1
@@ -169,7 +170,7 @@ def main() -> None:
 
     rows = {}
     for name, model in models(pretrained, dataset, config.fine_tune):
-        ours = Classifier(model.described(crops=config.predict_pretrained.crops))
+        ours = FeatureClassifier(model)
         logits = ours.logits(validation.features)
         of_small = ours.logits(small.features)
         row = {

@@ -13,11 +13,14 @@ import numpy as np
 import open_set
 import pytest
 import small_animals
+import unknown_kinds
 from conftest import ROOT
 from PIL import Image
 from sklearn.metrics import roc_auc_score
+from small_heads import LABEL_CLASSES, with_head
 
 from pandacat.core.errors import PandacatError
+from pandacat.models.feature_classifier import FeatureClassifier
 
 
 def test_ways_are_measured_in_turn() -> None:
@@ -177,3 +180,18 @@ def test_small_animals_are_counted_by_size_and_empty_scenes_by_themselves() -> N
     expected |= {"empty scenes": 100}
     for title, percent in expected.items():
         assert table[title].startswith(f"{percent:.1f} %")
+
+
+def test_a_network_that_is_unaware_of_a_kind_never_predicts_its_classes() -> None:
+    model = with_head(np.random.default_rng(0).normal(size=(1000, 4)))
+    features = np.random.default_rng(1).normal(size=(20, 1, 4))
+    assert unknown_kinds.kinds(model) | {"other": ()} == {
+        **dict(zip(("panda", "cat"), LABEL_CLASSES, strict=True)),
+        "other": (),
+    }
+    without = FeatureClassifier(unknown_kinds.unaware(model, LABEL_CLASSES[1]))
+    probabilities = without.probabilities(features)
+    assert probabilities[:, 1].max() == 0
+    before = FeatureClassifier(model).probabilities(features)[:, [0, 2]]
+    rest = before / before.sum(axis=1, keepdims=True)
+    assert probabilities[:, [0, 2]] == pytest.approx(rest, rel=1e-5)

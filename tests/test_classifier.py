@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from pandacat.config.fields import CropScheme
 from pandacat.core.errors import PandacatError
 from pandacat.data.crops import crop_boxes, crop_count, cut_crops
+from pandacat.data.images import shrink
 from pandacat.evaluation.networks import predict_image
 from pandacat.labels import label_groups
 from pandacat.models.classifier import Classifier
@@ -169,6 +171,16 @@ def test_every_crop_lies_inside_the_photo(size: tuple[int, int], kind: CropSchem
 
 def test_the_first_of_two_scales_is_the_center() -> None:
     assert crop_boxes(400, 300, "two_scales")[0] == crop_boxes(400, 300, "center")[0]
+
+
+def test_only_tiles_show_more_of_a_larger_photo() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (800, 1000, 3), np.uint8)
+    photo = Image.fromarray(pixels)
+    small = shrink(photo, 384)
+    for kind in get_args(CropScheme):
+        same = np.array_equal(cut_crops(photo, 32, kind), cut_crops(small, 32, kind))
+        assert same == (kind != "tiles"), kind
+    assert cut_crops(photo, 224, "tiles").std() > 2 * cut_crops(small, 224, "tiles").std()
 
 
 def test_a_saved_model_comes_back_as_it_was(model: Path, tmp_path: Path) -> None:

@@ -65,6 +65,20 @@ def test_one_tile_that_shows_a_label_is_enough(classifier):
     assert label(classifier, photo(scene, views(TILES))) == "other"
 
 
+def test_a_label_must_be_surer_in_one_tile_than_in_many(classifier):
+    alone = with_one(views(TILES), views(1, cat=1.1))
+    assert label(classifier, photo(views(CROPS), alone)) == "other"
+    assert label(classifier, photo(views(CROPS), views(TILES, cat=1.1))) == "cat"
+
+
+def test_the_odds_of_tiles_are_averaged(classifier):
+    tiles = np.concatenate([views(15, cat=2), views(10, cat=1.5), views(TILES - 25)])
+    each = np.array([classifier.logits(np.repeat(tile[None], CROPS, axis=0)) for tile in tiles])
+    odds = np.exp(each[:, :-1] - each[:, -1:] + TILING.score.offset)
+    logits = classifier.logits(photo(views(CROPS), tiles))
+    assert logits[:-1] - logits[-1] == pytest.approx(np.log(odds.mean(axis=0)))
+
+
 def test_a_tile_that_shows_another_animal_as_clearly_outweighs_it(classifier):
     tiles = with_one(views(TILES), views(1, cat=2))
     rival = with_one(tiles[::-1], views(1, bear=2.2))

@@ -4,7 +4,8 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from pandacat.config.training import AugmentedCopiesParams
-from pandacat.data.images import decode_jpeg, encode_jpeg
+from pandacat.data.crops import SHORTER_SIDE_PX
+from pandacat.data.images import decode_jpeg, encode_jpeg, shrink
 
 
 def augmented_copies(
@@ -15,6 +16,7 @@ def augmented_copies(
     Each is a random crop, flipped or not, with other brightness, contrast and saturation, at a
     lower resolution, and recompressed at a random JPEG quality.
     """
+    image = shrink(image, SHORTER_SIDE_PX)
     copies = [np.asarray(_copy(image, input_px, params, rng)) for _ in range(params.count)]
     return np.stack(copies) if copies else np.empty((0, input_px, input_px, 3), np.uint8)
 

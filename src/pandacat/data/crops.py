@@ -4,10 +4,13 @@ import numpy as np
 from PIL import Image
 
 from pandacat.config.fields import CropScheme
+from pandacat.data.images import shrink
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, in pixels of the photo."""
 
+SHORTER_SIDE_PX = 384
+"""Of the photo that all crops but tiles are cut from, at most."""
 CENTER_SHARE = 0.875
 CLOSE_SHARE = 0.6
 TILE_SHARE = 0.28
@@ -61,8 +64,14 @@ def crop_count(crops: CropScheme) -> int:
 
 
 def cut_crops(image: Image.Image, input_px: int, crops: CropScheme) -> np.ndarray:
-    """Return the crops of an RGB photo, resized: `(V, input_px, input_px, 3) uint8`."""
+    """Return the crops of an RGB photo, resized: `(V, input_px, input_px, 3) uint8`.
+
+    Tiles are cut from the photo as it is; all others from one that is shrunk to `SHORTER_SIDE_PX`,
+    more than which they would not show.
+    """
     square = (input_px, input_px)
+    if crops != "tiles":
+        image = shrink(image, SHORTER_SIDE_PX)
     return np.stack(
         [
             np.asarray(image.resize(square, Image.Resampling.BICUBIC, box=box, reducing_gap=2.0))

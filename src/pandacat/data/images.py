@@ -244,7 +244,7 @@ def _decode(
         join_bytes(image, low, coding, stated_white(image, data), notes)
     orientation = _orientation(image, notes)
     white = stated_white(image, data) if is_deep_gray(image) else None
-    upright = _shrink(to_rgb(image, white, notes), image_px)
+    upright = shrink(to_rgb(image, white, notes), image_px)
     if orientation in _UPRIGHT:
         upright = upright.transpose(_UPRIGHT[orientation])
     if orientation in (5, 6, 7, 8):
@@ -280,7 +280,8 @@ def _orientation(image: ImageFile, notes: list[str]) -> object:
     return 1
 
 
-def _shrink(image: Image.Image, image_px: int) -> Image.Image:
+def shrink(image: Image.Image, image_px: int) -> Image.Image:
+    """Return an image whose shorter side is at most `image_px`: the image itself if it is."""
     width, height = image.size
     scale = image_px / min(width, height)
     if scale >= 1:

@@ -2,7 +2,6 @@
 
 import io
 import logging
-import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -79,7 +78,7 @@ class ProbabilityNetwork(nn.Module):
         added = self._score(features, self.about.open_set).reshape(count, views)
         is_crop = torch.arange(views) < self.crops
 
-        pooled = odds.where(is_crop[:, None], -_LARGE).logsumexp(dim=1) - math.log(self.crops)
+        pooled = _log_mean(odds, is_crop)
         other = pooled[:, -1:]
         logits = pooled[:, :-1] + added.where(is_crop, -_LARGE).amax(dim=1, keepdim=True)
         if self.about.tiling:
@@ -87,10 +86,9 @@ class ProbabilityNetwork(nn.Module):
             is_other = logits.amax(dim=1, keepdim=True) < other
             doubtful = is_other & (animal_share < self.about.tiling.other_animals)
             added = self._score(features, self.about.tiling.score).reshape(count, views, 1)
-            tiles = (odds[..., :-1] + added).where(~is_crop[:, None], -_LARGE)
             rivals = (animals - rest).where(~is_crop, -_LARGE).amax(dim=1, keepdim=True)
-            best = tiles.amax(dim=1) - rivals.relu()
-            logits = torch.where(doubtful, torch.maximum(logits, best), logits)
+            found = _log_mean(odds[..., :-1] + added, ~is_crop) - rivals.relu()
+            logits = torch.where(doubtful, torch.maximum(logits, found), logits)
         return torch.softmax(torch.cat([logits, other], dim=1) / self.about.temperature, dim=1)
 
     def _score(self, features: Tensor, score: OpenSetScore | None) -> Tensor:
@@ -102,6 +100,12 @@ class ProbabilityNetwork(nn.Module):
         cosines = normalize(features, dim=1) @ self.bank.T
         rank = min(score.neighbors, len(self.bank))
         return score.scale * cosines.topk(rank, dim=1).values[:, -1] + score.offset
+
+
+def _log_mean(odds: Tensor, chosen: Tensor) -> Tensor:
+    """Return `(N, K)`: the log of the mean odds over the chosen `(V,)` of crops `(N, V, K)`."""
+    sums = odds.where(chosen[:, None], -_LARGE).logsumexp(dim=1)
+    return sums - chosen.sum().clamp(min=1).log()
 
 
 def export_openvino(model: SavedModel, folder: Path) -> SavedModel:

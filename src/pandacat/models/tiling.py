@@ -3,15 +3,16 @@
 In the first look, some crops show such an animal small and most don't show it: the photo is called
 `other`. Where no other animal is evident either, the photo is cut into tiles (sliced inference:
 Akyon, Altinuc and Temizel, "Slicing aided hyper inference and fine-tuning for small object
-detection", ICIP 2022). A tile that resembles a label raises its log-odds, unless a tile resembles
-another animal as much: parts of a raccoon can look like a cat, but the raccoon's head does not.
-NumPy only.
+detection", ICIP 2022). Their odds are pooled as those of crops are, by their mean: a label must be
+surer in one tile the more there are. Then they raise its log-odds, unless a tile resembles another
+animal as much: parts of a raccoon can look like a cat, but the raccoon's head does not. NumPy only.
 """
 
 import numpy as np
 
 from pandacat.config.fields import CropScheme
 from pandacat.labels import IMAGENET_ANIMAL_COUNT, LabelClasses
+from pandacat.models.probabilities import pool_crops
 
 SCHEME: CropScheme = "tiles"
 """Of `data.crops`."""
@@ -43,14 +44,15 @@ def refined(
 ) -> np.ndarray:
     """Return the logits `(…, K + 1)` of photos after the second look.
 
-    Those of labels may rise to the highest among the tiles, `(…, T, K + 1)`, less the highest
-    log-odds of the animals in `rows`, where these are more probable than all else. The logits of
-    the head's classes for the tiles, `(…, T, C)`, say how probable they are.
+    Those of labels may rise to the log of their mean odds over the tiles, whose logits are
+    `(…, T, K + 1)`, less the highest log-odds of the animals in `rows`, where these are more
+    probable than all else. The logits of the head's classes for the tiles, `(…, T, C)`, say how
+    probable they are.
     """
     rest = np.setdiff1d(np.arange(tile_class_logits.shape[-1]), rows)
     rivals = np.logaddexp.reduce(tile_class_logits[..., rows], axis=-1)
     rivals = rivals - np.logaddexp.reduce(tile_class_logits[..., rest], axis=-1)
     least = np.maximum(rivals.max(axis=-1), 0)
-    best = tile_logits.max(axis=-2) - least[..., None]
-    labels = np.maximum(logits[..., :-1], best[..., :-1])
+    found = pool_crops(tile_logits) - least[..., None]
+    labels = np.maximum(logits[..., :-1], found[..., :-1])
     return np.concatenate([labels, logits[..., -1:]], axis=-1)

@@ -23,22 +23,26 @@ def pixels(path: Path) -> Image.Image:
         file = Image.open(path, formats=FORMATS)
     except UnidentifiedImageError:
         sys.exit(f"{path}: this sample reads {', '.join(FORMATS)}.")
-    shorter_px = MODEL["image"]["image_px"]
+    most_px = MODEL["image"]["image_px"]
     if file.mode not in ("L", "RGB", "CMYK") or "transparency" in file.info:
         sys.exit(f"{path}: this sample reads gray and color of 8 bits, without transparency.")
-    scale = min(1, shorter_px / min(file.size))
+    scale = min(1, most_px / min(file.size))
     file.draft(None, (round(file.width * scale), round(file.height * scale)))  # a JPEG's half, say
-    photo = ImageOps.exif_transpose(file)
-    scale = min(1, shorter_px / min(photo.size))
-    width, height = (max(round(side * scale), min(side, shorter_px)) for side in photo.size)
-    jpeg = io.BytesIO()
-    reduced = photo.convert("RGB").resize((width, height), Image.Resampling.HAMMING, None, 2.0)
-    reduced.save(jpeg, "JPEG", quality=MODEL["image"]["jpeg_quality"])
+    photo, jpeg = ImageOps.exif_transpose(file).convert("RGB"), io.BytesIO()
+    reduced(photo, most_px).save(jpeg, "JPEG", quality=MODEL["image"]["jpeg_quality"])
     return Image.open(jpeg).convert("RGB")
+
+
+def reduced(photo: Image.Image, most_px: int) -> Image.Image:
+    """Return a photo whose shorter side is at most so long."""
+    scale = min(1, most_px / min(photo.size))
+    width, height = (max(round(side * scale), min(side, most_px)) for side in photo.size)
+    return photo.resize((width, height), Image.Resampling.HAMMING, None, 2.0)
 
 
 def crops(photo: Image.Image, scheme: str) -> np.ndarray:
     """Return the crops of a photo, `(V, S, S, 3) uint8`."""
+    photo = photo if scheme == "tiles" else reduced(photo, 384)
     (width, height), side = photo.size, min(photo.size)
     boxes = [(0.875 * side, 0.875 * side, 0.5, 0.5)]  # width, height, and where: 0.5 is the middle
     if scheme == "square":
