@@ -145,7 +145,7 @@ def test_a_missing_label_is_named_with_the_folders_of_the_archive_and_the_parame
         (["1.jpg"], r"labels\.panda\.folders and labels\.cat\.folders.*, or put the photos into"),
         (
             ["all.zip"],
-            r"no photos of panda and cat\. Archives inside it \(1\) are not opened: unpack them "
+            r"but nested archives \(1\)\. Archives inside it \(1\) are not opened: unpack them "
             r"first\.$",
         ),
     ],
@@ -172,9 +172,21 @@ def test_an_archive_needs_photos_of_the_labels_of_the_run_and_of_no_others(
         index_archive(path, {"cats": "cat", "reds": "red_panda", "foxes": "fox", "dogs": OTHER})
 
 
-def test_an_empty_zip_has_no_files(zipped: Callable[..., Path]) -> None:
-    with pytest.raises(PandacatError, match="no photos of panda and cat; it has no files"):
-        index_archive(zipped(photos=False), LABEL_OF_FOLDER)
+@pytest.mark.parametrize(
+    ("files", "held"),
+    [
+        ([], "nothing"),
+        (["README.md", "cat/LICENSE"], r"documents \(2\)"),
+        (["cat/.1.jpg", "README.md"], r"hidden \(1\), documents \(1\)"),
+    ],
+)
+def test_of_an_archive_without_photos_is_said_what_it_holds(
+    zipped: Callable[..., Path], files: list[str], held: str
+) -> None:
+    path = zipped(dict.fromkeys(files, b""), photos=False)
+    expected = f"holds no photos, but {held}\\. Give one that has photos in folders named"
+    with pytest.raises(PandacatError, match=expected):
+        index_archive(path, LABEL_OF_FOLDER)
 
 
 @pytest.mark.parametrize(

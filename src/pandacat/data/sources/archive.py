@@ -317,13 +317,16 @@ def _require_labels(index: ArchiveIndex, doubt: str) -> None:
     folders.update(name.rpartition("/")[0] for name in index.photos)
     nested = len(index.ignored["nested_archives"])
     unopened = f"Archives inside it ({nested}) are not opened: unpack them first." * bool(nested)
-    lacking = f"the archive has no photos of {listed(missing, 'and')}"
-    if unopened and not folders:
-        raise PandacatError(f"{lacking}. {unopened}")
+    if not folders:
+        held = {why.replace("_", " "): len(names) for why, names in index.ignored.items() if names}
+        raise PandacatError(
+            f"the archive holds no photos, but {_summary(held) or 'nothing'}. "
+            + (unopened or "Give one that has photos in folders named by their labels.")
+        )
     parameters = " and ".join(f"labels.{label}.folders" for label in missing)
     raise PandacatError(
-        f"{lacking}; "
-        + (f"its folders are {_summary(folders)}. " if folders else "it has no files. ")
+        f"the archive has no photos of {listed(missing, 'and')}; its folders are "
+        f"{_summary(folders)}. "
         + f"{unopened} ".lstrip()
         + f"{doubt} ".lstrip()
         + f"Add the names of the right folders to {parameters} in params.yaml, or put the photos "
