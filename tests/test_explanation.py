@@ -135,6 +135,16 @@ def test_a_prediction_is_the_same_with_and_without_its_explanation(pretrained):
     assert np.array_equal(many.heatmap, explained.heatmap)
 
 
+def test_a_heatmap_has_no_more_pixels_than_it_shows_and_covers_the_photo():
+    photo, evidence = Image.new("RGB", (900, 600), "white"), np.zeros((12, 7, 7))
+    evidence[1, :, :3] = 1  # of the whole photo: its left side
+    heat = heatmap(photo.size, evidence, "two_scales")
+    assert heat.shape == (160, 240)
+    darkest = np.asarray(overlay(photo, heat)).min(axis=2)
+    assert darkest.shape == (600, 900)
+    assert darkest[150:450, 100:300].max() < 230 < darkest[:, 600:].min()
+
+
 def test_an_unreadable_photo_has_a_reason_and_no_explanation(pretrained):
     prediction = pretrained.predict_photo("text", lambda: b"no photo", explain=True)
     assert prediction.reason

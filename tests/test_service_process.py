@@ -1,5 +1,6 @@
 """`pandacat serve` as a process: where it listens, what it says, and how it ends."""
 
+import asyncio
 import errno
 import re
 import shlex
@@ -22,6 +23,31 @@ def refused(*options: str, capsys: pytest.CaptureFixture[str]) -> str:
     assert cli.main(["serve", "--model", "pretrained", *options]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     return line
+
+
+def test_an_answer_in_several_parts_is_sent_without_a_pause() -> None:
+    """By default, the second part waits until the client has confirmed the first: 40 ms."""
+    connected: list[int] = []
+
+    def protocol() -> asyncio.Protocol:
+        class Asking(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                accepted = transport.get_extra_info("socket")
+                connected.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+        return Asking()
+
+    async def connect(listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        async with await loop.create_server(protocol, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            while not connected:
+                await asyncio.sleep(0.01)
+            writer.close()
+
+    with bound("127.0.0.1", 0) as listener:
+        asyncio.run(connect(listener))
+    assert connected[0]
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])

@@ -11,6 +11,9 @@ from pandacat.models.probabilities import label_log_probabilities, log_softmax, 
 _HEAT = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)])
 """Five colors of Matplotlib's `inferno`, evenly spaced."""
 
+SIDE_PX = 160
+"""Of a heatmap's shorter side, at most: the maps that it is made of have 10 to 25 values there."""
+
 
 def grad_cam(
     logits: np.ndarray,
@@ -55,12 +58,14 @@ def log_odds_gradient(logits: np.ndarray, label: int, label_classes: LabelClasse
 
 
 def heatmap(photo_size: tuple[int, int], evidence: np.ndarray, crops: CropScheme) -> np.ndarray:
-    """Return the evidence `(V, h, w)` of crops in the photo's own pixels, `(H, W) float32` in 0…1.
+    """Return the evidence `(V, h, w)` of crops all over the photo, `(H, W) float32` in 0…1.
 
-    `photo_size` is its width and height. The maps of all crops are pasted where they were cut, and
-    averaged. A crop's weight falls toward its edges, so that no seam is visible.
+    `photo_size` is the photo's width and height; the heatmap's shorter side is at most `SIDE_PX`.
+    The maps of all crops are pasted where they were cut, and averaged. A crop's weight falls toward
+    its edges, so that no seam is visible.
     """
-    width, height = photo_size
+    scale = min(1, SIDE_PX / min(photo_size))
+    width, height = (round(scale * side) for side in photo_size)
     total, weight = np.zeros((2, height, width), np.float32)
     for box, heat in zip(crop_boxes(width, height, crops), evidence, strict=True):
         left, top, right, bottom = (round(edge) for edge in box)
@@ -83,6 +88,7 @@ def heat_image(heat: np.ndarray) -> Image.Image:
 
 
 def overlay(image: Image.Image, heat: np.ndarray) -> Image.Image:
-    """Return an RGB photo in gray, colored where the heat `(H, W)` in 0…1 is high."""
+    """Return an RGB photo in gray, colored where the heat in 0…1 is high."""
     gray = image.convert("L").convert("RGBA")
-    return Image.alpha_composite(gray, heat_image(heat)).convert("RGB")
+    colors = heat_image(heat).resize(image.size, Image.Resampling.BICUBIC)
+    return Image.alpha_composite(gray, colors).convert("RGB")

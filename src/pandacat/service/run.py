@@ -57,7 +57,9 @@ def bound(host: str, port: int) -> socket.socket:
     """
     if not 0 <= port <= 65535:
         raise PandacatError(f"--port {port} is no port: name one from 1 to 65535.")
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Where the protocol is named, asyncio sends at once, and does not wait 40 ms to send more.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
