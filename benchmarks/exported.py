@@ -64,8 +64,9 @@ def main() -> None:
 
 
 def predicted(classifier: Classifier, photo: Image.Image) -> np.ndarray:
-    """Return the probabilities of a photo."""
-    return classifier.probabilities(classifier.features(classifier.cut(photo)))
+    """Return the probabilities of a photo, after a second look where it is doubtful."""
+    features = classifier.features(classifier.cut(photo))
+    return classifier.probabilities(classifier.with_tiles(features, photo))
 
 
 if __name__ == "__main__":
