@@ -43,7 +43,9 @@ from pandacat.training.device import make_deterministic
 from pandacat.training.mnist_dataset import mnist_dataset
 from pandacat.training.scratch import scratch_accuracy, train_scratch
 
-COPIED = ("dvc.yaml", "params.yaml", "stages", "src", "examples", "data/exclusions.csv")
+COPIED = (
+    *("dvc.yaml", "params.yaml", "stages", "src", "examples", "data/exclusions.csv", "LICENSE"),
+)
 MNIST_GOAL = 0.994
 BEST_BATCH = 512
 RESULTS = measuring.FOLDER / "gpu.json"

@@ -7,6 +7,7 @@ import runpy
 from pathlib import Path
 
 import fine_tune
+import gpu
 import growth
 import measuring
 import numpy as np
@@ -16,6 +17,7 @@ import small_animals
 import unknown_kinds
 from conftest import ROOT
 from PIL import Image
+from ruamel.yaml import YAML
 from sklearn.metrics import roc_auc_score
 from small_heads import LABEL_CLASSES, with_head
 
@@ -195,3 +197,11 @@ def test_a_network_that_is_unaware_of_a_kind_never_predicts_its_classes() -> Non
     before = FeatureClassifier(model).probabilities(features)[:, [0, 2]]
     rest = before / before.sum(axis=1, keepdims=True)
     assert probabilities[:, [0, 2]] == pytest.approx(rest, rel=1e-5)
+
+
+def test_the_benchmark_of_a_gpu_copies_all_that_no_stage_makes() -> None:
+    stages = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+    made = [output for outputs in gpu.stages_of(ROOT).values() for output in outputs]
+    needed = {Path(dep) for stage in stages.values() for dep in stage["deps"]}
+    there = [Path(name) for name in (*gpu.COPIED, *made)]
+    assert not [dep for dep in needed if not any(dep.is_relative_to(place) for place in there)]
