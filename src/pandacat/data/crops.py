@@ -66,8 +66,8 @@ def crop_count(crops: CropScheme) -> int:
 def cut_crops(image: Image.Image, input_px: int, crops: CropScheme) -> np.ndarray:
     """Return the crops of an RGB photo, resized: `(V, input_px, input_px, 3) uint8`.
 
-    Tiles are cut from the photo as it is; all others from one that is shrunk to `SHORTER_SIDE_PX`,
-    more than which they would not show.
+    Tiles are cut from the photo itself, all other crops from a copy that is shrunk to
+    `SHORTER_SIDE_PX`: they are too large to show more detail.
     """
     square = (input_px, input_px)
     if crops != "tiles":

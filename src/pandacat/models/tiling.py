@@ -3,8 +3,8 @@
 In the first look, some crops show such an animal small and most don't show it: the photo is called
 `other`. Where no other animal is evident either, the photo is cut into tiles (sliced inference:
 Akyon, Altinuc and Temizel, "Slicing aided hyper inference and fine-tuning for small object
-detection", ICIP 2022). Their odds are pooled as those of crops are, by their mean: a label must be
-surer in one tile the more there are. Then they raise its log-odds, unless a tile resembles another
+detection", ICIP 2022). The odds of a label are averaged over the tiles, as they are over crops, so
+that a single tile has to be very sure. They raise its log-odds, unless a tile resembles another
 animal as much: parts of a raccoon can look like a cat, but the raccoon's head does not. NumPy only.
 """
 
