@@ -58,6 +58,11 @@ def test_make_experiments_has_no_columns_for_hashes_of_dependencies() -> None:
     assert [dep for dep in deps if not re.fullmatch(dropped, dep)] == []
 
 
+def test_dvc_lock_holds_no_stage_that_dvc_yaml_no_longer_has() -> None:
+    lock = YAML(typ="safe").load((ROOT / "dvc.lock").read_text(encoding="utf-8"))
+    assert lock["stages"].keys() - STAGES.keys() == set(), "DVC keeps them: remove them by hand"
+
+
 def test_every_stage_file_is_a_stage() -> None:
     assert {path.stem for path in (ROOT / "stages").glob("*.py")} == set(STAGES)
 
