@@ -22,7 +22,7 @@ from pandacat.core.errors import PandacatError
 from pandacat.core.parallel import ordered_map
 from pandacat.data import store
 from pandacat.data.images import load_image
-from pandacat.data.sources.archive import open_archive
+from pandacat.data.sources.zip_files import open_archive
 from pandacat.evaluation.networks import load_networks, predict_image
 from pandacat.labels import IMAGENET_ANIMAL_COUNT, OTHER
 from pandacat.metrics.intervals import proportion

@@ -25,8 +25,9 @@ from pandacat.core.errors import PandacatError
 from pandacat.data.images import UnreadablePhotoError, decode_photo
 from pandacat.data.preprocess import preprocess, read_exclusions
 from pandacat.data.provenance import Provenance
-from pandacat.data.sources.archive import EntryError, index_archive, open_archive, open_zip
+from pandacat.data.sources.archive import index_archive
 from pandacat.data.sources.importing import find_archive, import_archive
+from pandacat.data.sources.zip_files import EntryError, open_archive, open_zip
 from pandacat.labels import imagenet_classes
 
 PARAMS = ROOT / "params.yaml"

@@ -15,8 +15,8 @@ from test_config import changed
 from pandacat.app.inputs import open_photos, read_file
 from pandacat.config.loading import parse_config
 from pandacat.data.sources import fetching
-from pandacat.data.sources.archive import open_zip
 from pandacat.data.sources.importing import find_archive, import_archive
+from pandacat.data.sources.zip_files import open_zip
 from pandacat.evaluation.field_test import read_field_test
 from pandacat.report import pages
 

@@ -15,7 +15,8 @@ from pandacat.app.inputs import open_photos
 from pandacat.config.loading import load_config
 from pandacat.core.errors import PandacatError
 from pandacat.data.sources import fetching
-from pandacat.data.sources.archive import index_archive, open_archive
+from pandacat.data.sources.archive import index_archive
+from pandacat.data.sources.zip_files import open_archive
 from pandacat.labels import OTHER
 
 LABELS = {"panda": "panda", "cat": "cat", "dogs": OTHER}

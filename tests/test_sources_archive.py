@@ -19,10 +19,11 @@ from pandacat.config.loading import load_config
 from pandacat.config.photos import LabelParams, folded
 from pandacat.config.schema import Config
 from pandacat.core.errors import PandacatError
-from pandacat.data.sources import archive, fetching
-from pandacat.data.sources.archive import EntryError, index_archive, open_archive
+from pandacat.data.sources import fetching, zip_files
+from pandacat.data.sources.archive import index_archive
 from pandacat.data.sources.entry_names import entry_names
 from pandacat.data.sources.importing import find_archive, import_archive
+from pandacat.data.sources.zip_files import EntryError, open_archive
 from pandacat.labels import OTHER
 
 CONFIG = load_config(ROOT / "params.yaml")
@@ -265,7 +266,7 @@ def test_a_bomb_is_not_unpacked(zipped: Callable[..., Path]) -> None:
 def test_a_file_too_large_is_not_unpacked(
     zipped: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "LARGEST_FILE_BYTES", 1 << 20)
+    monkeypatch.setattr(zip_files, "LARGEST_FILE_BYTES", 1 << 20)
     path = zipped({"cat/film.mp4": os.urandom(2 << 20)})
     with open_archive(path) as reader, pytest.raises(EntryError, match="larger than 1 MiB"):
         reader.read("cat/film.mp4")

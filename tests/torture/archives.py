@@ -8,8 +8,9 @@ from functools import cache
 from pathlib import Path
 
 from pandacat.core.errors import PandacatError
-from pandacat.data.sources.archive import EntryError, index_archive, open_archive
+from pandacat.data.sources.archive import index_archive
 from pandacat.data.sources.entry_names import entry_names
+from pandacat.data.sources.zip_files import EntryError, open_archive
 from pandacat.labels import OTHER
 from torture.damage import damaged
 

@@ -15,9 +15,9 @@ from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError, sentence_of, some_of
 from pandacat.core.names import find, shell_word, spelled_otherwise
 from pandacat.data.images import UnreadablePhotoError
-from pandacat.data.sources.archive import LARGEST_FILE_BYTES, EntryError, Reader, open_archive
 from pandacat.data.sources.photo_files import HEAD_BYTES, files_below, kind_of
 from pandacat.data.sources.s3 import SCHEME
+from pandacat.data.sources.zip_files import LARGEST_FILE_BYTES, EntryError, Reader, open_archive
 
 STANDARD_INPUT = "-"
 

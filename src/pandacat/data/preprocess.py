@@ -24,7 +24,8 @@ from pandacat.data import provenance, store
 from pandacat.data.duplicates import group_near_duplicates
 from pandacat.data.images import UnreadablePhotoError, perceptual_hash, standardize
 from pandacat.data.provenance import Provenance
-from pandacat.data.sources.archive import ArchiveIndex, EntryError, index_archive, open_archive
+from pandacat.data.sources.archive import ArchiveIndex, index_archive
+from pandacat.data.sources.zip_files import EntryError, open_archive
 from pandacat.data.splits import SPLITS, assign_splits, complete_splits, whole_groups
 from pandacat.data.store import PhotoFile
 from pandacat.labels import OTHER

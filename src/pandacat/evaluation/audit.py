@@ -19,7 +19,7 @@ from pandacat.data.crops import crop_boxes, cut_crops
 from pandacat.data.images import decode_jpeg
 from pandacat.data.provenance import Provenance
 from pandacat.data.sources import sample
-from pandacat.data.sources.archive import open_archive
+from pandacat.data.sources.zip_files import open_archive
 from pandacat.evaluation import shortcuts
 from pandacat.evaluation.label_issues import rank_label_issues
 from pandacat.evaluation.shortcut_search import find_shortcuts

@@ -16,8 +16,9 @@ from pandacat.core.parallel import ordered_map
 from pandacat.data import store
 from pandacat.data.duplicates import group_near_duplicates
 from pandacat.data.images import UnreadablePhotoError, decode_jpeg, perceptual_hash, standardize
-from pandacat.data.sources.archive import ArchiveIndex, EntryError, index_archive, open_archive
+from pandacat.data.sources.archive import ArchiveIndex, index_archive
 from pandacat.data.sources.importing import import_archive
+from pandacat.data.sources.zip_files import EntryError, open_archive
 from pandacat.evaluation.networks import Classifiers, NamedImage, predict_images
 
 

@@ -12,7 +12,7 @@ from pandacat.config.schema import Config, RobustnessParams
 from pandacat.core.parallel import ordered_map
 from pandacat.data import provenance, store
 from pandacat.data.images import decode_jpeg, decode_photo, encode_jpeg, load_image
-from pandacat.data.sources.archive import Reader, open_archive
+from pandacat.data.sources.zip_files import Reader, open_archive
 from pandacat.evaluation.corruptions import CORRUPTIONS, corrupt
 from pandacat.evaluation.networks import Classifiers, NamedImage, predict_images
 from pandacat.evaluation.shortcuts import header_properties

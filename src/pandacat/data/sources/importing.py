@@ -12,9 +12,9 @@ from pandacat.core.errors import PandacatError
 from pandacat.core.files import atomic_write
 from pandacat.core.names import find, spelled_otherwise
 from pandacat.core.paths import project_root
-from pandacat.data.sources.archive import open_zip
 from pandacat.data.sources.entry_names import faults_of
 from pandacat.data.sources.photo_files import files_below, hidden_below
+from pandacat.data.sources.zip_files import open_zip
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every file in the archives that are written here: the earliest of a ZIP."""

@@ -16,8 +16,8 @@ import requests
 from pandacat.core.errors import PandacatError
 from pandacat.data.provenance import Provenance
 from pandacat.data.sources import transfer
-from pandacat.data.sources.archive import open_zip
 from pandacat.data.sources.transfer import RetryPolicy
+from pandacat.data.sources.zip_files import open_zip
 
 if TYPE_CHECKING:
     from kagglesdk import KaggleClient

@@ -10,9 +10,9 @@ from typing import Any
 from pandacat.core.console import print_status
 from pandacat.core.errors import PandacatError, some_of
 from pandacat.data.images import UnreadablePhotoError
-from pandacat.data.sources.archive import LARGEST_FILE_BYTES
 from pandacat.data.sources.photo_files import HEAD_BYTES, is_hidden, kind_of
 from pandacat.data.sources.prefetch import READERS, Photo
+from pandacat.data.sources.zip_files import LARGEST_FILE_BYTES
 
 SCHEME = "s3://"
 
