@@ -203,7 +203,7 @@ def frozen_pass() -> dict[str, float]:
     rates = {
         "decoded": passed(cut, core_count()),
         "decoded and extracted": passed(
-            lambda jpeg: classifier.features(cut(jpeg)), classifier.callers
+            lambda jpeg: classifier.features(cut(jpeg)), classifier.workers
         ),
         **device_rates(model),
     }

@@ -23,7 +23,7 @@ COLORS = 3
 class MeanColors:
     """In the place of a `Classifier`: its features are the mean colors of each crop."""
 
-    callers = 2
+    workers = 2
     description = SimpleNamespace(input_px=16)
 
     def __init__(self, backbone_key: str = "means") -> None:

@@ -31,7 +31,7 @@ class PixelMeans:
 
     labels = LABELS
     backbone_key = "means"
-    callers = crop_count = 1
+    workers = crop_count = 1
     description = SimpleNamespace(input_px=16)
 
     def cut(self, image: Image.Image) -> np.ndarray:

@@ -54,7 +54,7 @@ def test_few_photos_are_read_ahead_so_that_memory_stays_flat(classifier: Classif
     predictions = classifier.predict_many((str(number), photo) for number in range(1000))
     for _ in range(3):
         next(predictions)
-    assert read < 3 + 8 * classifier.callers
+    assert read < 3 + 8 * classifier.workers
     predictions.close()  # type: ignore[attr-defined]
 
 

@@ -84,8 +84,8 @@ def predict_images(
     def predict(item: Item) -> list[tuple[dict[str, Any], list[np.ndarray]]]:
         return [(about, predict_image(classifiers, image)) for about, image in images(item)]
 
-    callers = max(classifier.callers for classifier in classifiers.values())
-    results = ordered_map(predict, items, workers=callers)
+    workers = max(classifier.workers for classifier in classifiers.values())
+    results = ordered_map(predict, items, workers=workers)
     bar = tqdm(results, desc=title, unit="photo", disable=None)
     about, probabilities = zip(*(image for item in bar for image in item), strict=True)
     columns = pd.DataFrame(list(about))

@@ -140,6 +140,11 @@ class Classifier(FeatureClassifier):
         """How many threads that ask for features keep the engine busy."""
         return self.engine.callers
 
+    @property
+    def workers(self) -> int:
+        """How many threads that decode photos, too, keep it busy: one more, while others decode."""
+        return self.callers + 1
+
     def cut(self, image: Image.Image) -> np.ndarray:
         """Return the crops `(V, S, S, 3) uint8` that this model takes of an RGB photo."""
         return cut_crops(image, self.description.input_px, self.description.crops)
@@ -175,14 +180,14 @@ class Classifier(FeatureClassifier):
     ) -> Iterator[Prediction]:
         """Yield what `predict_photo` returns for each path and function, in order.
 
-        Decoding and the network run side by side, in as many threads as keep the engine busy unless
-        `workers` says how many; memory stays flat however many photos come.
+        Decoding and the network run side by side, in `self.workers` threads unless another number
+        is given; memory stays flat however many photos come.
         """
 
         def predict(item: tuple[str, Callable[[], bytes]]) -> Prediction:
             return self.predict_photo(*item, top=top, explain=explain)
 
-        return ordered_map(predict, items, workers=workers or self.callers)
+        return ordered_map(predict, items, workers=workers or self.workers)
 
     def predict_photo(
         self, path: str, read: Callable[[], bytes], *, top: int = 0, explain: bool = False

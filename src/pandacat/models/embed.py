@@ -55,7 +55,7 @@ def extract_features(
         return classifier.features(images)
 
     jpegs = enumerate(jpeg for _, jpeg in store.iter_jpegs(folder))
-    results = ordered_map(features_of, jpegs, workers=classifier.callers)
+    results = ordered_map(features_of, jpegs, workers=classifier.workers)
     bar = tqdm(results, total=len(index), desc="features", unit="photo", disable=None)
     width = classifier.features(np.zeros((1, input_px, input_px, 3), np.uint8)).shape[1]
     with ExitStack() as files:
@@ -88,7 +88,7 @@ def tiled_logits(
         return classifier.logits(classifier.with_tiles(features[row], image))
 
     items = zip(rows.tolist(), photos(rows), strict=True)
-    results = ordered_map(again, items, workers=classifier.callers) if len(rows) else ()
+    results = ordered_map(again, items, workers=classifier.workers) if len(rows) else ()
     bar = tqdm(results, total=len(rows), desc="tiles", unit="photo", disable=None)
     for row, values in zip(rows, bar, strict=True):
         logits[row] = values
@@ -126,5 +126,5 @@ def split_features(
         return classifier.features(cut_crops(image, classifier.description.input_px, crops))
 
     jpegs = store.iter_jpegs(photo_folder, index.name[rows])
-    results = ordered_map(features_of, jpegs, workers=classifier.callers)
+    results = ordered_map(features_of, jpegs, workers=classifier.workers)
     return np.stack([*tqdm(results, total=len(rows), desc=split, unit="photo", disable=None)])
