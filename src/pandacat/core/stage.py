@@ -1,5 +1,6 @@
 """How stages start and fail: `python -m pandacat.core.stage stages/audit.py` runs one."""
 
+import gc
 import inspect
 import os
 import runpy
@@ -41,6 +42,7 @@ def run(main: Callable[..., None], *, distributed: bool = False) -> None:
             inspect.signature(main).bind(*sys.argv[1:])
         except TypeError as error:
             sys.exit(f"error: {error}. dvc.yaml has the command of each stage under `cmd`.")
+        gc.enable()
         main(*sys.argv[1:])
 
 
@@ -93,9 +95,22 @@ def _launch() -> None:
     silence_matplotlib()
     if len(sys.argv) < 2:
         sys.exit("error: no stage given. `sh stages/run NAME` runs a stage of dvc.yaml.")
-    with _ending_in_a_sentence():
+    with _ending_in_a_sentence(), _modules_uncollected():
         del sys.argv[0]
         runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+@contextmanager
+def _modules_uncollected() -> Iterator[None]:
+    """Spare the garbage collector the modules, which stay until the end.
+
+    It would go through those of PyTorch while they are imported and again at exit: half a second.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from PIL import Image
 from pandacat.config.schema import Config
 from pandacat.config.training import AugmentParams
 from pandacat.core.console import print_status
+from pandacat.core.parallel import ordered_map
 from pandacat.data import augment, store
 from pandacat.data.augmented_copies import augmented_copies
 from pandacat.data.crops import cut_crops
@@ -214,6 +215,9 @@ def draw_grad_cam(canvas: Canvas, predictions: pd.DataFrame, load: Load, heat_of
     """Draw `grad_cam`: photos and, beneath each, the evidence for its prediction."""
     chosen = correct_and_wrong(predictions, GRAD_CAMS_SHOWN)
     images = load(chosen.path)
+    labels = dict(zip(chosen.path, tables.predicted_labels(chosen), strict=True))
+    results = ordered_map(lambda path: heat_of(images[path], labels[path]), chosen.path)
+    heat = dict(zip(chosen.path, results, strict=True))
     correct = is_correct(chosen)
     blocks = {"correct": chosen[correct], "wrong": chosen[~correct]}
     blocks = {name: rows for name, rows in blocks.items() if len(rows)}
@@ -228,9 +232,9 @@ def draw_grad_cam(canvas: Canvas, predictions: pd.DataFrame, load: Load, heat_of
             color = style.CORRECT if name == "correct" else style.WRONG
             pair[0, 0].set_ylabel(name, weight="bold", color=color)
             pair[1, 0].set_ylabel("Grad-CAM", size=8, color=style.FAINT)
-            for (above, below), path, label, words in zip(
-                pair.T, rows.path, tables.predicted_labels(rows), _in_words(rows), strict=False
+            for (above, below), path, words in zip(
+                pair.T, rows.path, _in_words(rows), strict=False
             ):
                 show(above, square(images[path]))
-                show(below, square(overlay(images[path], heat_of(images[path], label))))
+                show(below, square(overlay(images[path], heat[path])))
                 above.set_title(words, size=8)
