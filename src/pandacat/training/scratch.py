@@ -21,6 +21,9 @@ from pandacat.training.device import Device, make_deterministic, pick_device
 from pandacat.training.distributed import join_processes
 from pandacat.training.loop import EpochRecord, FitSettings, History, Task, fit
 
+AT_ONCE = 64
+"""Pictures that are classified at once; the maps of more would not fit into a processor's cache."""
+
 
 class ScratchTask(Task):
     """The network, trained on augmented pictures by stochastic gradient descent with momentum."""
@@ -151,5 +154,5 @@ def scratch_accuracy(network: nn.Module, examples: Examples) -> dict[str, float]
 def scratch_logits(network: nn.Module, images: Tensor) -> Tensor:
     """Return `(N, classes)` for pictures `(N, C, S, S) uint8`, calculated in float32."""
     device = next(network.parameters()).device
-    parts = [network(part.to(device).float() / 255) for part in images.split(500)]
+    parts = [network(part.to(device).float() / 255) for part in images.split(AT_ONCE)]
     return torch.cat(parts).cpu()
