@@ -34,6 +34,17 @@ def test_arguments_reach_main(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == ["mnist"]
 
 
+def test_garbage_is_collected_while_a_stage_works_but_not_while_it_imports(tmp_path: Path) -> None:
+    stage = tmp_path / "stage.py"
+    stage.write_text(
+        "import gc\nfrom pandacat.core.stage import run\n"
+        "print(gc.isenabled())\nrun(lambda: print(gc.isenabled()))\n"
+    )
+    command = [sys.executable, "-P", "-m", "pandacat.core.stage", stage]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert output.split() == ["False", "True"]
+
+
 @pytest.mark.parametrize("arguments", [["mnist"], ["mnist", "photos"]])
 def test_other_arguments_than_expected_are_a_sentence(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str]
