@@ -68,15 +68,15 @@ class ProbabilityNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return `(N, K + 1)` for the crops of N photos, `(N, V, S, S, 3)` or `(N, V + T, …)`."""
-        count, views = images.shape[:2]
+        count, crops = images.shape[:2]
         features = self.network.backbone(images.flatten(0, 1))
         logs = torch.log_softmax(self.network.head(features), dim=1)
         groups = [self.get_buffer(f"rows_{name}") for name in range(self.labels + 2)]
         sums = torch.stack([logs.index_select(1, own).logsumexp(dim=1) for own in groups], dim=1)
-        *labels, animals, rest = sums.reshape(count, views, -1).unbind(dim=2)
+        *labels, animals, rest = sums.reshape(count, crops, -1).unbind(dim=2)
         odds = torch.stack([label - labels[-1] for label in labels], dim=2)
-        added = self._score(features, self.about.open_set).reshape(count, views)
-        is_crop = torch.arange(views) < self.crops
+        added = self._score(features, self.about.open_set).reshape(count, crops)
+        is_crop = torch.arange(crops) < self.crops
 
         pooled = _log_mean(odds, is_crop)
         other = pooled[:, -1:]
@@ -85,7 +85,7 @@ class ProbabilityNetwork(nn.Module):
             animal_share = (animals.exp() * is_crop).sum(dim=1, keepdim=True) / self.crops
             is_other = logits.amax(dim=1, keepdim=True) < other
             doubtful = is_other & (animal_share < self.about.tiling.other_animals)
-            added = self._score(features, self.about.tiling.score).reshape(count, views, 1)
+            added = self._score(features, self.about.tiling.score).reshape(count, crops, 1)
             rivals = (animals - rest).where(~is_crop, -_LARGE).amax(dim=1, keepdim=True)
             found = _log_mean(odds[..., :-1] + added, ~is_crop) - rivals.relu()
             logits = torch.where(doubtful, torch.maximum(logits, found), logits)
