@@ -34,15 +34,12 @@ def test_arguments_reach_main(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == ["mnist"]
 
 
-def test_garbage_is_collected_while_a_stage_works_but_not_while_it_imports(tmp_path: Path) -> None:
+def test_garbage_is_collected_but_rarely(tmp_path: Path) -> None:
     stage = tmp_path / "stage.py"
-    stage.write_text(
-        "import gc\nfrom pandacat.core.stage import run\n"
-        "print(gc.isenabled())\nrun(lambda: print(gc.isenabled()))\n"
-    )
+    stage.write_text("import gc\nprint(gc.isenabled(), gc.get_threshold()[0])\n")
     command = [sys.executable, "-P", "-m", "pandacat.core.stage", stage]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert output.split() == ["False", "True"]
+    assert output.split() == ["True", "100000"]
 
 
 @pytest.mark.parametrize("arguments", [["mnist"], ["mnist", "photos"]])

@@ -5,6 +5,7 @@ is looked up, and MLflow stores one of several equal metrics, params and tags. S
 cut off half-way is completed later, and none appears twice. The journal is the only retry.
 """
 
+import gc
 import os
 import re
 import sys
@@ -94,6 +95,7 @@ def main() -> None:
 
     What is sent is removed; the last line on stderr says why something was not.
     """
+    gc.disable()  # all that MLflow loads stays until the end, which is near
     prepare_environment()
     uri = tracking_uri()
     store = None
