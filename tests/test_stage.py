@@ -37,7 +37,7 @@ def test_arguments_reach_main(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_garbage_is_collected_but_rarely(tmp_path: Path) -> None:
     stage = tmp_path / "stage.py"
     stage.write_text("import gc\nprint(gc.isenabled(), gc.get_threshold()[0])\n")
-    command = [sys.executable, "-P", "-m", "pandacat.core.stage", stage]
+    command = [sys.executable, "-P", "-m", "pandacat.core.stage", str(stage)]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert output.split() == ["True", "100000"]
 
