@@ -167,7 +167,8 @@ score.BLOCK_PHOTOS, score.load = 4, lambda _: ("fake", Fake())
 for number in (1, 2, 3, 4):
     for when in ("before", "after"):
         to = f"killed-{when}-{number}"
-        print(start(to, number, when), len([*Path(to).glob(".*.part")]), start(to, 2, "before"))
+        fates = start(to, number, when), len([*Path(to).glob(".*.part")]), start(to, 2, "before")
+        print(*fates, flush=True)  # or each process that is forked would print it again
         start(to)
 """
 

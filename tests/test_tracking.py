@@ -124,7 +124,7 @@ def read_only():
     ("code", "reason"),
     [
         ("raise ImportError('no such module')", "no such module"),
-        ("print('x' * 100_000); sys.stderr.write('x'); os.abort()", "x"),
+        ("print('x' * 100_000); sys.stderr.write('x\\n'); os.abort()", "x"),
         ("sys.exit('no key for http://someone:secret@host')", "no key for http://host"),
         ("os._exit(0)", "ended early"),
         ("time.sleep(60)", "no answer within 1 seconds"),

@@ -49,7 +49,7 @@ def _run(against: str, file: Path | None) -> int:
         code, result = PASSED, f"all {len(rows)} metrics pass."
     detectable = power(current, rows) if baseline else []
     notes = [note, *detectable, *_unpaired(rows), f"Gate: {result}", *_unused(rows)]
-    print(table(rows), "", *map(printable, notes), sep="\n")
+    print(table(rows), "", *map(printable, notes), sep="\n", flush=True)
     if file:
         try:
             write_text(file, _page(rows, notes))
